@@ -34,9 +34,7 @@ def frame_texts(path: Path) -> Iterator[str]:
     while start < len(lines):
         if not lines[start].strip():
             if any(line.strip() for line in lines[start:]):
-                raise DataError(
-                    "an empty line where the number of atoms was expected.", file=path, frame=index
-                )
+                raise DataError("an empty line; expected the number of atoms.", file=path, frame=index)
             return
         count = lines[start].strip()
         if not (count.isascii() and count.isdigit()):
@@ -64,7 +62,7 @@ def parse_frame(block: str, path: Path, index: int) -> Atoms:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ase warns of odd headers; what matters is validated below
             atoms = read(io.StringIO(block), index=0, format="extxyz")
-    except Exception as error:  # noqa: BLE001 - ase raises whatever its steps do: all of it means "malformed"
+    except Exception as error:  # ase raises whatever its steps do: all of it means "malformed"
         reason = str(error).strip().splitlines()
         raise DataError(
             f"malformed extended XYZ ({reason[0][:160] if reason else type(error).__name__}).",

@@ -1,7 +1,7 @@
 """Frames: structures with labels of one or more fidelities, as `ase.Atoms`, in extended XYZ files.
 
-Labels live under keys named by their fidelity: `info["<fidelity>_energy"]` in eV, `arrays["<fidelity>_forces"]`
-(n, 3) in eV/Å and `info["<fidelity>_stress"]` (3, 3) in eV/Å³ with ASE's sign. A missing label is absent (or
+Labels live under keys named by their fidelity: `info["<fidelity>_energy"]` in eV,
+`arrays["<fidelity>_forces"]` (n, 3) in eV/Å and `info["<fidelity>_stress"]` (3, 3) in eV/Å³ with ASE's sign. A missing label is absent (or
 NaN). Every frame has `info["structure_id"]`, unique in its file, and `info["group"]`: frames of one group are
 never split over training, validation and test.
 """
@@ -44,7 +44,7 @@ _ASYMMETRY_LIMIT = 1e-4  # eV/Å³; codes print stress to about this many digits
 
 
 def key_of(fidelity: str, label: Label) -> str:
-    """Name of the info or arrays key that holds a label, such as "ccsdt_forces"."""
+    """Return the name of the info or arrays key that holds a label, such as "ccsdt_forces"."""
     return fidelity + _SUFFIX[label]
 
 
@@ -52,18 +52,18 @@ def key_of(fidelity: str, label: Label) -> str:
 
 
 def energy_of(atoms: Atoms, fidelity: str) -> float:
-    """Energy in eV; NaN if the frame has none of this fidelity."""
+    """Return the energy in eV; NaN if the frame has none of this fidelity."""
     return float(atoms.info.get(key_of(fidelity, Label.ENERGY), np.nan))
 
 
 def forces_of(atoms: Atoms, fidelity: str) -> FloatArray:
-    """Forces (n, 3) in eV/Å; filled with NaN if the frame has none of this fidelity."""
+    """Return forces (n, 3) in eV/Å; filled with NaN if the frame has none of this fidelity."""
     forces = atoms.arrays.get(key_of(fidelity, Label.FORCES))
     return np.full((len(atoms), 3), np.nan) if forces is None else np.asarray(forces, dtype=np.float64)
 
 
 def stress_of(atoms: Atoms, fidelity: str) -> FloatArray:
-    """Stress (3, 3) in eV/Å³, ASE's sign; filled with NaN if the frame has none of this fidelity."""
+    """Return stress (3, 3) in eV/Å³, ASE's sign; filled with NaN if the frame has none of this fidelity."""
     stress = atoms.info.get(key_of(fidelity, Label.STRESS))
     if stress is None:
         return np.full((3, 3), np.nan)
@@ -128,7 +128,7 @@ def rename_fidelity(atoms: Atoms, old: str, new: str) -> None:
 
 
 def fidelities_in(frames: Iterable[Atoms]) -> list[str]:
-    """Names of the fidelities that at least one frame has a label of, in order of first appearance."""
+    """Return names of the fidelities that at least one frame has a label of, in order of first appearance."""
     found: dict[str, None] = {}
     for atoms in frames:
         for name in _prefixes(atoms):
@@ -169,8 +169,8 @@ def _prefixes(atoms: Atoms) -> list[str]:
 def read_frames(path: str | Path, fidelity: str | None = None) -> list[Atoms]:
     """Read and validate the frames of an extended XYZ file.
 
-    Labels may be under `<fidelity>_energy`, `<fidelity>_forces`, `<fidelity>_stress`. A file with no such keys
-    may have plain ones instead: `REF_energy`, `REF_forces`, `REF_stress`, or `energy`, `forces`, `stress`
+    Labels may be under `<fidelity>_energy`, `<fidelity>_forces`, `<fidelity>_stress`. A file with no such
+    keys may have plain ones instead: `REF_energy`, `REF_forces`, `REF_stress`, or `energy`, `forces`, `stress`
     (REF wins). They become labels of `fidelity`, or of `"reference"` if `fidelity` is None.
 
     A frame without `structure_id` is named `<file stem>-<index>`. Its group is the first of the keys `group`,
@@ -301,7 +301,7 @@ def _validate_labels(atoms: Atoms, fidelity: str, fault: Callable[..., DataError
         if label is Label.STRESS:
             if not all(atoms.pbc):
                 raise fault(
-                    "a stress on a frame that is not periodic.", key, "Take it away, or give pbc and cell."
+                    "a stress on a frame that is not periodic.", key, "Drop it, or give pbc and cell."
                 )
             if np.abs(values - values.T).max() > _ASYMMETRY_LIMIT:
                 raise fault("the stress is not symmetric; expected (3, 3) or Voigt xx yy zz yz xz xy.", key)
@@ -339,7 +339,7 @@ def _adopt_plain_keys(frames: Sequence[Atoms], fidelity: str | None, path: Path)
             f"no label found; the file has the keys {', '.join(keys) if keys else 'of plain XYZ only'}.",
             file=path,
             key=key_of(fidelity, Label.ENERGY),
-            hint=f"Expected {key_of(fidelity, Label.ENERGY)}, REF_energy or energy (eV), and likewise forces.",
+            hint=f"Expected {key_of(fidelity, Label.ENERGY)}, REF_energy or energy (eV), and so on.",
         )
 
 
