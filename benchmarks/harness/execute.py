@@ -1,0 +1,212 @@
+"""One run: fit the arm, score the potential, store the rows."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.harness.keys import digest
+from benchmarks.harness.prepare import PlannedRun, split_of, task_of
+from benchmarks.harness.store import RunStore
+from mfcore.errors import LeakageError, MfbenchError
+from mfcore.training.budget import Budget
+from strategies.registry import arm_factory
+
+if TYPE_CHECKING:
+    from benchmarks.tasks.base import Split, Task
+    from mfcore.data.training_set import TrainingSet
+    from mfcore.potential import Potential
+
+log = logging.getLogger("mfbench")
+
+INFERENCE_FRAMES = 64
+INFERENCE_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to compute, and the folder of the store it goes into."""
+
+    run: PlannedRun
+    root: Path
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a run ended: no reason means that it finished."""
+
+    reason: str | None
+
+
+def execute(job: Job, report: Callable[[float], None]) -> JobResult:
+    """Compute a run and store it; a failure is stored with its reason, never raised.
+
+    Parameters
+    ----------
+    report
+        Called now and then with the atom gradients spent so far.
+    """
+    started = time.perf_counter()
+    store, run = RunStore(job.root), job.run
+    try:
+        results, costs, details = _compute(run, store.workdir(run.key), report)
+    except Exception as error:
+        reason = str(error) if isinstance(error, MfbenchError) else f"{type(error).__name__}: {error}"
+        log.warning("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
+        store_failure(run, store, reason, traceback.format_exc(), time.perf_counter() - started)
+        return JobResult(reason)
+    record = _head(run) | {"wall_s": time.perf_counter() - started, "costs": costs, **details}
+    store.save(
+        run.key, "finished", record, [_row(run, record, costs, "finished", result) for result in results]
+    )
+    return JobResult(None)
+
+
+def store_failure(run: PlannedRun, store: RunStore, reason: str, trace: str, wall_s: float) -> None:
+    """Store a failed run: its reason, and one row without a metric that counts it (`n_failed` 1)."""
+    record = _head(run) | {"wall_s": wall_s, "reason": reason, "traceback": trace}
+    nothing = {"split": "", "metric": "", "unit": "", "value": math.nan, "n": 0}
+    store.save(run.key, "failed", record, [_row(run, record, {}, "failed", nothing)])
+
+
+def _head(run: PlannedRun) -> dict[str, Any]:
+    return {
+        "identity": run.identity,
+        "cell": run.spec.cell(),
+        "preset": run.spec.preset,
+        "versions": versions(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _compute(
+    run: PlannedRun, workdir: Path, report: Callable[[float], None]
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """Fit and score; returns (metrics, costs, details for the record)."""
+    spec, task, split = run.spec, task_of(run.spec), split_of(run.spec)
+    if digest(split.record) != run.identity["split"]:
+        raise LeakageError("the split is not the one that the run was planned with: it is not deterministic.")
+    training = split.ceiling if spec.all_high else split.training
+    budget = Budget(spec.budget)
+    workdir.mkdir(parents=True, exist_ok=True)
+    strategy = arm_factory(spec.arm)(run.settings)
+    potential = strategy.fit(training, budget, spec.seed, progress=_SpentInAll(report), workdir=workdir)
+    ledger = potential.ledger
+    ledger.check(budget)
+    results = task.evaluate(potential, split)
+    if not results:
+        raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")
+    costs = {
+        "label_cost_cpu_s": label_cost(task, training, potential, arm_uses_low(spec.arm)),
+        "train_atom_gradients": float(ledger.atom_gradients),
+        "train_wall_s": float(ledger.wall_s),
+        "train_cpu_s": float(ledger.cpu_s),
+        "inference_us_per_atom": inference_cost(potential, split),
+        "inference_evaluations": int(ledger.inference_evaluations),
+        "n_parameters": int(ledger.n_parameters),
+    }
+    return results, costs, {"ledger": ledger.as_dict(), "potential": potential.record, "split": split.record}
+
+
+class _SpentInAll:
+    """Turns progress by stage into atom gradients spent since the run began."""
+
+    def __init__(self, report: Callable[[float], None]) -> None:
+        self._report = report
+        self._spent: dict[str, float] = {}
+
+    def __call__(self, stage: str, spent: float, budget: float) -> None:
+        self._spent[stage] = spent
+        self._report(sum(self._spent.values()))
+
+
+def arm_uses_low(arm: str) -> bool:
+    """Whether an arm learns from LF labels, whose cost then counts (attribute `uses_low` of its factory)."""
+    return bool(getattr(arm_factory(arm), "uses_low", True))
+
+
+def label_cost(task: Task, training: TrainingSet, potential: Potential, uses_low: bool) -> float:
+    """Return the CPU time of the labels that a run used, in s; NaN if the task does not know one of them."""
+    high = training.high
+    cost = task.label_cost([*training.train[high], *training.validation], high, training.labels[high])
+    for low in training.low if uses_low else ():
+        frames = list(training.train[low])
+        if low in getattr(potential, "requires_low_labels", ()):
+            # A Δ on labels needs the LF label of every HF geometry, trained on and predicted.
+            frames += [*training.train[high], *training.validation]
+        cost += task.label_cost(frames, low, training.labels[low])
+    return float(cost)
+
+
+def inference_cost(potential: Potential, split: Split) -> float:
+    """Return the time of energies and forces in µs per atom: the least of a few repeats on test frames."""
+    frames = next(iter(split.tests.values()))[:INFERENCE_FRAMES]
+    n_atoms = sum(len(frame) for frame in frames)
+    best = math.inf
+    for _ in range(INFERENCE_REPEATS):
+        started = time.perf_counter()
+        potential.predict(frames)
+        best = min(best, time.perf_counter() - started)
+    return best / n_atoms * 1e6
+
+
+def _row(
+    run: PlannedRun, record: dict[str, Any], costs: dict[str, Any], status: str, result: dict[str, Any]
+) -> dict[str, Any]:
+    spec, regime = run.spec, run.spec.regime
+    unknown = {
+        "label_cost_cpu_s": math.nan,
+        "train_atom_gradients": math.nan,
+        "train_wall_s": math.nan,
+        "train_cpu_s": math.nan,
+        "inference_us_per_atom": math.nan,
+        "inference_evaluations": 0,
+        "n_parameters": 0,
+    }
+    value = result["value"]
+    return {
+        "run_key": run.key,
+        "task": spec.task,
+        "arm": spec.arm,
+        "n_low": str(regime.n_low),
+        "n_high": str(spec.n_high),
+        "labels": regime.labels,
+        "pairing": regime.pairing,
+        "coverage": regime.coverage,
+        "e0": regime.e0,
+        "seed": spec.seed,
+        "draw": spec.draw,
+        "split": result["split"],
+        "metric": result["metric"],
+        "unit": result["unit"],
+        "value": float(value) if np.isscalar(value) else math.nan,
+        "n": int(result["n"]),
+        "n_failed": int(status == "failed"),
+        "status": status,
+        **unknown,
+        **costs,
+        "mfbench_version": record["versions"]["mfbench"],
+        "torch_version": record["versions"]["torch"],
+        "date": record["date"],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of mfbench and of the libraries that make its numbers."""
+    found = {}
+    for package in ("mfbench", "torch", "e3nn", "numpy", "ase", "scipy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found

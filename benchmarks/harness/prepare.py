@@ -1,0 +1,102 @@
+"""From run specifications to runs with keys: settings and splits, so that faults show before training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from benchmarks.harness.keys import canonical_json, code_hash, digest
+from benchmarks.harness.plan import RunSpec, merge
+from benchmarks.tasks.base import Regime, Split, Task
+from benchmarks.tasks.registry import get_task
+from strategies.registry import arm_factory
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run with all that decides its numbers.
+
+    Attributes
+    ----------
+    settings
+        The arm's settings, defaults included.
+    identity
+        The parts that :attr:`key` is the hash of.
+    """
+
+    spec: RunSpec
+    settings: dict[str, Any]
+    identity: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The run key."""
+        return digest(self.identity)
+
+
+def prepare(specs: Sequence[RunSpec], progress: Callable[[int], None] | None = None) -> list[PlannedRun]:
+    """Resolve settings and splits of runs.
+
+    Parameters
+    ----------
+    progress
+        Called with the number of runs prepared so far.
+
+    Raises
+    ------
+    MfbenchError
+        If data, regime or settings of a run are not possible; nothing has been computed then.
+    """
+    planned = []
+    for count, spec in enumerate(specs, 1):
+        planned.append(prepare_one(spec))
+        if progress is not None:
+            progress(count)
+    return planned
+
+
+def prepare_one(spec: RunSpec) -> PlannedRun:
+    """Resolve one run."""
+    task = task_of(spec)
+    factory = arm_factory(spec.arm)
+    settings = merge(task.settings(spec.preset), spec.settings)
+    if spec.regime.e0 != "default":
+        settings["e0"] = spec.regime.e0
+    resolved = factory(settings).settings.model_dump(mode="json")
+    identity = {
+        "task": spec.task,
+        "options": dict(spec.options),
+        "data": task.data_hashes(),
+        "split": digest(split_of(spec).record),
+        "regime": spec.regime.model_dump(mode="json"),
+        "arm": spec.arm,
+        "settings": resolved,
+        "budget_atom_gradients": float(spec.budget),
+        "seed": spec.seed,
+        "draw": spec.draw,
+        "code": code_hash(type(task), factory),
+    }
+    return PlannedRun(spec, resolved, identity)
+
+
+def task_of(spec: RunSpec) -> Task:
+    """Return the task of a run, made once a process."""
+    return _task(spec.task, canonical_json(dict(spec.options)))
+
+
+def split_of(spec: RunSpec) -> Split:
+    """Return the split of a run; runs that differ in arm or seed share it."""
+    return _split(spec.task, canonical_json(dict(spec.options)), spec.regime.model_dump_json(), spec.draw)
+
+
+@lru_cache(maxsize=8)
+def _task(name: str, options: str) -> Task:
+    return get_task(name, **json.loads(options))
+
+
+@lru_cache(maxsize=8)
+def _split(task: str, options: str, regime: str, draw: int) -> Split:
+    return _task(task, options).split(Regime.model_validate_json(regime), draw)

@@ -1,0 +1,175 @@
+"""Runs what a plan lacks: skips stored runs, computes the rest in parallel, keeps the failures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from benchmarks.harness.execute import Job, execute, store_failure
+from benchmarks.harness.keys import digest
+from benchmarks.harness.pool import run_jobs
+from benchmarks.harness.prepare import PlannedRun
+from benchmarks.harness.store import RunStore
+from mfcore.errors import ConfigError
+
+
+class Monitor(Protocol):
+    """Is told how the runs get on; weights are atom gradients."""
+
+    def started(self, run: PlannedRun) -> None:
+        """A run began."""
+
+    def spent(self, run: PlannedRun, atom_gradients: float) -> None:
+        """A run has spent so much of its budget."""
+
+    def ended(self, run: PlannedRun, reason: str | None) -> None:
+        """A run ended; with a reason if it failed."""
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """A plan beside what is stored.
+
+    Attributes
+    ----------
+    stored
+        Finished before; nothing to do.
+    failed
+        Failed before, with the reason; only computed again if asked for.
+    todo
+        To be computed.
+    """
+
+    stored: list[PlannedRun] = field(default_factory=list)
+    failed: list[tuple[PlannedRun, str]] = field(default_factory=list)
+    todo: list[PlannedRun] = field(default_factory=list)
+
+
+def agenda(planned: Sequence[PlannedRun], store: RunStore, *, retry_failed: bool = False) -> Agenda:
+    """Compare a plan with what is stored.
+
+    Raises
+    ------
+    DataError
+        If a stored run cannot be read.
+    """
+    result = Agenda()
+    for run in planned:
+        status = store.status(run.key)
+        if status == "finished":
+            result.stored.append(run)
+        elif status == "failed" and not retry_failed:
+            result.failed.append((run, str(store.load(run.key).record["reason"])))
+        else:
+            result.todo.append(run)
+    return result
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected wall time in s, and how many of the runs it rests on measured ones for."""
+
+    seconds: float
+    measured: int
+    runs: int
+
+
+def estimate(todo: Sequence[PlannedRun], store: RunStore, workers: int) -> Estimate:
+    """Estimate the wall time of runs from stored ones of their task and arm, else from the preset."""
+    rates: dict[tuple[str, str], list[float]] = {}
+    for key in store.current_keys():
+        stored = store.load(key)
+        if stored.status == "finished":
+            identity, costs = stored.record["identity"], stored.record["costs"]
+            rate = stored.record["wall_s"] / max(costs["train_atom_gradients"] or 0.0, 1.0)
+            rates.setdefault((identity["task"], identity["arm"]), []).append(rate)
+    seconds, measured = 0.0, 0
+    for run in todo:
+        known = rates.get((run.spec.task, run.spec.arm))
+        measured += known is not None
+        rate = sum(known) / len(known) if known else run.spec.expected_us_per_atom_gradient * 1e-6
+        seconds += rate * run.spec.budget
+    return Estimate(seconds / max(1, min(workers, len(todo))), measured, len(todo))
+
+
+@contextmanager
+def only_writer(root: Path) -> Iterator[None]:
+    """Hold a folder of runs for this process; the system frees it when the process ends, however it ends.
+
+    Raises
+    ------
+    ConfigError
+        If another process holds it.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"{root}: another mfbench is computing runs into it; wait for it or give another --out."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run_all(
+    todo: Sequence[PlannedRun], planned: Sequence[PlannedRun], store: RunStore, monitor: Monitor, workers: int
+) -> list[tuple[PlannedRun, str]]:
+    """Compute runs and store each as it ends.
+
+    Parameters
+    ----------
+    todo
+        The runs to compute.
+    planned
+        All runs of the plan: they are what reports of this folder then show.
+    workers
+        Processes; each gets its share of the cores as threads. 0 computes in this process.
+
+    Returns
+    -------
+    list
+        The runs that failed, with reasons.
+    """
+    failed: list[tuple[PlannedRun, str]] = []
+    threads = max(1, (os.cpu_count() or 1) // max(workers, 1))
+    with only_writer(store.root):
+        store.note_plan({digest(run.spec.cell()): run.key for run in planned})
+        for event in run_jobs(execute, [Job(run, store.root) for run in todo], workers, threads):
+            run = todo[event.job]
+            if event.kind == "started":
+                monitor.started(run)
+                continue
+            if event.kind == "told":
+                monitor.spent(run, event.value)
+                continue
+            reason: str | None
+            if event.kind == "died":
+                reason = _why_died(event.value)
+                store_failure(run, store, reason, "", 0.0)
+            else:
+                reason = event.value.reason
+            if reason is not None:
+                failed.append((run, reason))
+            monitor.ended(run, reason)
+    return failed
+
+
+def _why_died(exit_code: int | None) -> str:
+    killed = exit_code is not None and exit_code < 0
+    how = f"was killed by signal {-(exit_code or 0)}" if killed else f"ended with exit code {exit_code}"
+    return f"its process {how}; if the machine ran out of memory, use fewer --workers."
+
+
+def default_workers() -> int:
+    """Number of CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

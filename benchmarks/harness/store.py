@@ -1,0 +1,231 @@
+"""Stored runs: one folder a run, written whole or not at all.
+
+DIR/plan.json                  which run stands for which cell of the grid (the last planned one)
+DIR/runs/<key>/record.json     identity, status, costs, versions
+DIR/runs/<key>/rows.parquet    one line per metric
+DIR/work/<key>/                checkpoints of a run that has not ended
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from benchmarks.harness.keys import digest
+from mfcore.errors import DataError
+
+SCHEMA = 1
+COLUMNS = (
+    *("run_key", "task", "arm", "n_low", "n_high", "labels", "pairing", "coverage", "e0", "seed", "draw"),
+    *("split", "metric", "unit", "value", "n", "n_failed", "status"),
+    *("label_cost_cpu_s", "train_atom_gradients", "train_wall_s", "train_cpu_s"),
+    *("inference_us_per_atom", "inference_evaluations", "n_parameters"),
+    *("mfbench_version", "torch_version", "date"),
+)
+REMEDY = "Remove its folder and run the same command again: the run is then computed anew."
+
+Status = Literal["finished", "failed"]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as it was stored: its record and its rows (columns :data:`COLUMNS`)."""
+
+    record: dict[str, Any]
+    rows: pd.DataFrame
+
+    @property
+    def status(self) -> Status:
+        """Whether it finished or failed."""
+        status: Status = self.record["status"]
+        return status
+
+
+class RunStore:
+    """The runs under one folder.
+
+    Parameters
+    ----------
+    root
+        Folder; made when the first run is saved.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._runs = root / "runs"
+
+    def folder(self, key: str) -> Path:
+        """Where a run is stored."""
+        return self._runs / key
+
+    def workdir(self, key: str) -> Path:
+        """Where a run that has not ended keeps its checkpoints."""
+        return self.root / "work" / key
+
+    def status(self, key: str) -> Status | None:
+        """Status of a stored run, None if there is none.
+
+        Raises
+        ------
+        DataError
+            If the record cannot be read or belongs to another run.
+        """
+        if not self.folder(key).exists():
+            return None
+        status: Status = self._record(key)["status"]
+        return status
+
+    def load(self, key: str) -> StoredRun:
+        """Read a run.
+
+        Raises
+        ------
+        DataError
+            If it is missing, cannot be read, was changed since it was written, or has another schema.
+        """
+        record = self._record(key)
+        path = self.folder(key) / "rows.parquet"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot be read ({error}).", file=path, hint=REMEDY) from error
+        if hashlib.sha256(content).hexdigest() != record.get("rows_sha256"):
+            raise DataError(
+                "is not the file that was written: its sha256 differs from the record's.",
+                file=path,
+                hint=REMEDY,
+            )
+        return StoredRun(record, pd.read_parquet(io.BytesIO(content)))
+
+    def _record(self, key: str) -> dict[str, Any]:
+        path = self.folder(key) / "record.json"
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"the record of a run cannot be read ({error}).", file=path, hint=REMEDY
+            ) from error
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+            raise DataError(
+                f"the record of a run does not have schema {SCHEMA}.", file=path, key="schema", hint=REMEDY
+            )
+        if record.get("key") != key or record.get("status") not in ("finished", "failed"):
+            raise DataError(
+                "not the record of the run that its folder names.", file=path, key="key", hint=REMEDY
+            )
+        return record
+
+    def save(
+        self, key: str, status: Status, record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Store a run that ended, in one step, and drop its checkpoints if it finished.
+
+        Parameters
+        ----------
+        record
+            JSON values; NaN is written as null.
+        rows
+            Mappings with all of :data:`COLUMNS`.
+        """
+        buffer = io.BytesIO()
+        rows_frame(rows).to_parquet(buffer, index=False)
+        head = {
+            "schema": SCHEMA,
+            "key": key,
+            "status": status,
+            "rows_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        }
+        self._runs.mkdir(parents=True, exist_ok=True)
+        # Beside the final folder, so that the rename stays on one file system; the dot hides it.
+        fresh = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=self._runs))
+        try:
+            (fresh / "rows.parquet").write_bytes(buffer.getvalue())
+            text = json.dumps(head | _without_nan(record), indent=1, sort_keys=False, allow_nan=False)
+            (fresh / "record.json").write_text(text + "\n", encoding="utf-8")
+            if self.folder(key).exists():
+                shutil.rmtree(self.folder(key))
+            fresh.chmod(0o755)
+            fresh.rename(self.folder(key))
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        if status == "finished":
+            shutil.rmtree(self.workdir(key), ignore_errors=True)
+
+    def note_plan(self, cells: Mapping[str, str]) -> None:
+        """Record which run (value: key) stands for which cell of the grid (key: digest of the cell)."""
+        known = self._cells() | cells
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".plan-", dir=self.root)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"schema": SCHEMA, "cells": known}, file, indent=1)
+        os.chmod(name, 0o644)
+        os.replace(name, self.root / "plan.json")
+
+    def _cells(self) -> dict[str, str]:
+        path = self.root / "plan.json"
+        if not path.exists():
+            return {}
+        try:
+            cells: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"cannot be read ({error}).", file=path, hint="Remove it and run the preset again."
+            ) from error
+        return cells
+
+    def current_keys(self) -> list[str]:
+        """Keys of the current runs that are stored: of two runs of one cell, only the last planned one."""
+        if not self._runs.is_dir():
+            return []
+        stored = sorted(p.name for p in self._runs.iterdir() if p.is_dir() and not p.name.startswith("."))
+        current = self._cells()
+        if not current:
+            return stored
+        replaced = {key for key in stored if current.get(digest(self._record(key)["cell"]), key) != key}
+        return [key for key in stored if key not in replaced]
+
+    def rows(self) -> pd.DataFrame:
+        """All rows of the current runs.
+
+        Raises
+        ------
+        DataError
+            If there is none, or a run cannot be read.
+        """
+        keys = self.current_keys()
+        if not keys:
+            raise DataError(
+                "has no stored run.",
+                file=self.root,
+                hint="`mfbench run PRESET --out DIR` makes some; give that DIR.",
+            )
+        return pd.concat([self.load(key).rows for key in keys], ignore_index=True)
+
+
+def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make the table of rows, columns and types fixed; `n_low` and `n_high` are text: they may be "all"."""
+    table = pd.DataFrame([{name: row[name] for name in COLUMNS} for row in rows], columns=list(COLUMNS))
+    return table.astype({"n_low": str, "n_high": str, "value": float})
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return _without_nan(value.tolist())
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
