@@ -1,0 +1,50 @@
+"""The ASE calculator of any fitted potential."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from mfcore.potential import Potential
+
+
+class PotentialCalculator(Calculator):  # type: ignore[misc]
+    """Energy (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å³, Voigt) of one fidelity.
+
+    Parameters
+    ----------
+    potential
+        Fitted potential.
+    fidelity
+        One of its fidelities.
+    base
+        Calculator of the cheap level, for Δ-learning on labels.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, potential: Potential, fidelity: str, base: Calculator | None = None) -> None:
+        super().__init__()
+        self.potential, self.fidelity, self.base = potential, fidelity, base
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Compute everything at once; called by ASE."""
+        super().calculate(atoms, properties, system_changes)
+        periodic = bool(self.atoms.pbc.all())
+        out = self.potential.predict([self.atoms], self.fidelity, stress=periodic, base=self.base)
+        assert out.forces is not None
+        energy = float(out.energies[0])
+        results: dict[str, Any] = {"energy": energy, "free_energy": energy, "forces": out.forces[0]}
+        if periodic and out.stress is not None:
+            results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(out.stress[0]))
+        self.results = results

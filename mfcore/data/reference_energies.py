@@ -1,0 +1,127 @@
+"""Per-species reference energies (E0) and the scale of a fidelity's labels.
+
+E0 by per-fidelity least squares of the total energies on the element counts; see the policies in
+`ReferencePolicy`. With fixed stoichiometry the counts are rank-deficient and the minimum-norm solution is
+used: it is recorded, because single elements' values then mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+
+from mfcore.data.frames import energy_of, forces_of
+from mfcore.errors import ConfigError, DataError
+from mfcore.fidelity import Label, LabelSet
+
+ReferencePolicy = Literal["least_squares", "isolated", "residual", "trainable"]
+
+
+@dataclass(frozen=True)
+class ReferenceEnergies:
+    """E0 (eV) by species, with what is needed to judge them.
+
+    Attributes
+    ----------
+    species
+        Atomic numbers.
+    values
+        eV, in the order of `species`.
+    policy
+        How they were found.
+    rank, n_frames
+        Rank of the element counts and number of energies fitted; rank < number of species present means
+        that the minimum-norm solution was taken.
+    """
+
+    species: tuple[int, ...]
+    values: tuple[float, ...]
+    policy: str
+    rank: int
+    n_frames: int
+
+    def of(self, frames: Sequence[Atoms]) -> np.ndarray:
+        """Sum of E0 over the atoms of each frame, eV, (B,)."""
+        return composition(frames, self.species) @ np.array(self.values)
+
+    def as_dict(self) -> dict[str, object]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+def composition(frames: Sequence[Atoms], species: Sequence[int]) -> np.ndarray:
+    """Element counts, (B, number of species).
+
+    Raises
+    ------
+    DataError
+        If a frame has an element that is not in `species`.
+    """
+    counts = np.zeros((len(frames), len(species)))
+    for row, atoms in enumerate(frames):
+        for column, number in enumerate(species):
+            counts[row, column] = np.count_nonzero(atoms.numbers == number)
+        if counts[row].sum() != len(atoms):
+            raise DataError(
+                f"'{atoms.info.get('structure_id', '?')}' has an element that was never seen in training.",
+                frame=row,
+                key="species",
+            )
+    return counts
+
+
+def least_squares_energies(
+    frames: Sequence[Atoms], energies: np.ndarray, species: Sequence[int], policy: str = "least_squares"
+) -> ReferenceEnergies:
+    """Minimum-norm least squares of energies (B,) eV on element counts; NaN energies are left out."""
+    known = np.isfinite(energies)
+    counts = composition(frames, species)[known]
+    if not len(counts):
+        return ReferenceEnergies(tuple(species), (0.0,) * len(species), policy + " (no energies)", 0, 0)
+    solution, _, rank, _ = np.linalg.lstsq(counts, energies[known], rcond=None)
+    return ReferenceEnergies(tuple(species), tuple(float(x) for x in solution), policy, int(rank), int(known.sum()))
+
+
+def isolated_energies(values: Mapping[str, float], species: Sequence[int]) -> ReferenceEnergies:
+    """Energies of isolated atoms, eV by element symbol, as given by the user.
+
+    Raises
+    ------
+    ConfigError
+        If an element is missing.
+    """
+    by_number = {atomic_numbers[symbol]: energy for symbol, energy in values.items()}
+    missing = [n for n in species if n not in by_number]
+    if missing:
+        raise ConfigError(f"isolated_energies: no energy for atomic numbers {missing}; give eV per element.")
+    return ReferenceEnergies(tuple(species), tuple(by_number[n] for n in species), "isolated", len(species), 0)
+
+
+def label_scale(frames: Sequence[Atoms], fidelity: str, labels: LabelSet) -> float | None:
+    """Typical size of what the network has to output, eV: RMS force component x 1 Å.
+
+    None where the fidelity has no forces to train on: the caller then takes the scale of the nearest
+    cheaper fidelity that has them, so that shared weights mean the same at both, or
+    :func:`energy_scale` if there is none.
+    """
+    if Label.FORCES not in labels:
+        return None
+    parts = [forces_of(a, fidelity).ravel() for a in frames]
+    values = np.concatenate(parts) if parts else np.zeros(0)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    return max(float(np.sqrt(np.mean(values**2))), 1e-3)
+
+
+def energy_scale(frames: Sequence[Atoms], fidelity: str, references: ReferenceEnergies) -> float:
+    """Standard deviation of the energies after their reference energies, eV per square root of atoms."""
+    energies = np.array([energy_of(a, fidelity) for a in frames])
+    residual = (energies - references.of(frames)) / np.sqrt([max(1, len(a)) for a in frames])
+    residual = residual[np.isfinite(residual)]
+    return max(float(residual.std()), 1e-3) if len(residual) else 1.0

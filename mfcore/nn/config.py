@@ -1,0 +1,48 @@
+"""Settings of the equivariant core."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class CoreConfig(BaseModel):
+    """Shape of the network; the same for every arm of a comparison."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cutoff: float = Field(5.0, gt=0, description="Neighbour cutoff, Å.")
+    n_layers: int = Field(3, ge=1, le=8, description="Message-passing layers.")
+    lmax: int = Field(2, ge=0, le=3, description="Highest degree of spherical harmonics and features.")
+    channels: int | tuple[int, ...] = Field(
+        32, description="Channels of every degree, or one number per degree 0..lmax."
+    )
+    parity: bool = Field(
+        False,
+        description="Carry features of both parities. False keeps the natural ones, p = (-1)^l; "
+        "both are equivariant under O(3).",
+    )
+    n_bessel: int = Field(8, ge=1, description="Bessel functions of the radial basis.")
+    radial_hidden: tuple[int, ...] = Field((64, 64), description="Hidden widths of the radial network.")
+    radial_mode: Literal["table", "exact"] = Field(
+        "table", description="Evaluate the radial network on a spline table, or on every edge."
+    )
+    n_knots: int | None = Field(None, description="Intervals of the spline table; None is the default.")
+    envelope_power: int = Field(6, ge=2, description="Power of the polynomial cutoff envelope.")
+    self_connection: Literal["linear", "species"] = Field(
+        "species", description="Self-connection: one matrix for all species, or one per species."
+    )
+    readout_hidden: int = Field(16, ge=1, description="Hidden width of the readout.")
+    zbl: bool = Field(False, description="Add the Ziegler-Biersack-Littmark repulsion of the nuclei.")
+    backend: Literal["auto", "reference", "fused"] = Field("auto", description="Convolution kernels.")
+
+    @model_validator(mode="after")
+    def _one_channel_count_per_degree(self) -> CoreConfig:
+        if not isinstance(self.channels, int) and len(self.channels) != self.lmax + 1:
+            raise ValueError(f"channels: expected one number, or {self.lmax + 1} (one per degree 0..lmax)")
+        return self
+
+    def channels_of(self, degree: int) -> int:
+        """Channels of the features of one degree."""
+        return self.channels if isinstance(self.channels, int) else self.channels[degree]

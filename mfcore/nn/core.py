@@ -1,0 +1,229 @@
+"""The shared E(3)-equivariant message-passing potential."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mfcore.data.graphs import Batch
+from mfcore.errors import ConfigError
+from mfcore.nn.config import CoreConfig
+from mfcore.nn.convolution.geometry import edge_geometry
+from mfcore.nn.convolution.paths import Layout
+from mfcore.nn.layers import ConditionedReadout, Interaction, MultiHeadReadout
+from mfcore.nn.zbl import ZBLRepulsion
+
+Conditioning = Literal["none", "one_hot", "heads"]
+
+
+@dataclass
+class CoreOutput:
+    """What the core says of a batch.
+
+    Attributes
+    ----------
+    energy
+        (B,) eV, without the reference energies, which are added in float64 by
+        :meth:`EquivariantCore.reference_energy`.
+    forces
+        (A, 3) eV/Å, or None if they were not asked for.
+    stress
+        (B, 3, 3) eV/Å³, ASE's sign, NaN for molecules; None if it was not asked for.
+    """
+
+    energy: Tensor
+    forces: Tensor | None
+    stress: Tensor | None
+
+
+class EquivariantCore(nn.Module):
+    """Per-atom energies from equivariant messages; forces and stress are derivatives of their sum.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    species
+        Atomic numbers.
+    fidelities
+        Names, in the order of the batch's fidelity index.
+    conditioning
+        How the fidelity enters: not at all, as a one-hot on the scalar channels of all self-interactions
+        and the readout, or as one readout head each.
+    mean_neighbours
+        Mean number of edges per atom in the training set.
+    """
+
+    reference: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        species: Sequence[int],
+        fidelities: Sequence[str],
+        conditioning: Conditioning = "none",
+        mean_neighbours: float = 20.0,
+    ) -> None:
+        super().__init__()
+        self.config, self.species, self.fidelities = config, tuple(species), tuple(fidelities)
+        self.conditioning: Conditioning = conditioning
+        self.mean_neighbours = float(mean_neighbours)
+        rows = len(self.fidelities) if conditioning == "one_hot" else 0
+        width = config.channels_of(0)
+        self.embedding = nn.Parameter(torch.randn(len(self.species), width))
+        layout: Layout = ((0, 1, width),)
+        self.layers = nn.ModuleList()
+        for number in range(config.n_layers):
+            layer = Interaction(
+                layout,
+                config,
+                len(self.species),
+                rows,
+                last=number == config.n_layers - 1,
+                mean_neighbours=self.mean_neighbours,
+            )
+            self.layers.append(layer)
+            layout = layer.output_layout
+        self.readout: ConditionedReadout | MultiHeadReadout
+        if conditioning == "heads":
+            self.readout = MultiHeadReadout(width, config.readout_hidden, len(self.fidelities))
+        else:
+            self.readout = ConditionedReadout(width, config.readout_hidden, rows)
+        self.repulsion = ZBLRepulsion(self.species) if config.zbl else None
+        shape = (len(self.fidelities), len(self.species))
+        self.register_buffer("reference", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(shape, dtype=torch.float64))
+        self.reference_shift = nn.Parameter(torch.zeros(shape), requires_grad=False)
+
+    def description(self) -> dict[str, Any]:
+        """Arguments that build the same network again, as plain JSON values."""
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "species": list(self.species),
+            "fidelities": list(self.fidelities),
+            "conditioning": self.conditioning,
+            "mean_neighbours": self.mean_neighbours,
+        }
+
+    @classmethod
+    def from_description(cls, description: dict[str, Any]) -> EquivariantCore:
+        """Build the network that :meth:`description` describes; weights are random."""
+        values = dict(description)
+        return cls(config=CoreConfig(**values.pop("config")), **values)
+
+    def with_heads(self) -> EquivariantCore:
+        """The same function with one readout per fidelity, all starting from the present one.
+
+        Raises
+        ------
+        ConfigError
+            If the network is conditioned already.
+        """
+        if not isinstance(self.readout, ConditionedReadout) or self.conditioning != "none":
+            raise ConfigError(f"a '{self.conditioning}' network cannot be given heads.")
+        made = EquivariantCore(self.config, self.species, self.fidelities, "heads", self.mean_neighbours)
+        made = made.to(device=self.embedding.device, dtype=self.embedding.dtype)
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith("readout.")}
+        count = len(self.fidelities)
+        state["readout.hidden"] = self.readout.hidden.detach().repeat(1, count)
+        state["readout.out"] = self.readout.out.detach().T.repeat(count, 1)
+        made.load_state_dict(state)
+        made.reference_shift.requires_grad_(self.reference_shift.requires_grad)
+        return made
+
+    def to(self, *args: Any, **kwargs: Any) -> EquivariantCore:
+        """As torch's, but reference energies and scales stay float64: they may be 10⁴ eV."""
+        reference, scale = self.reference.clone(), self.scale.clone()
+        super().to(*args, **kwargs)
+        self.reference, self.scale = reference.to(self.embedding.device), scale.to(self.embedding.device)
+        return self
+
+    def reference_energy(self, batch: Batch) -> Tensor:
+        """Sum of E0 over the atoms of each frame, (B,) eV, float64."""
+        per_atom = self.reference[batch.fidelity[batch.frame], batch.species]
+        return torch.zeros(batch.n_frames, dtype=torch.float64, device=per_atom.device).index_add(
+            0, batch.frame, per_atom
+        )
+
+    def forward(
+        self, batch: Batch, forces: bool = True, stress: bool = False, create_graph: bool = False
+    ) -> CoreOutput:
+        """Energies, forces and stress of a batch.
+
+        All geometry reaches the energy through the edge vectors, so both forces and the strain derivative
+        are sums of one gradient: F_i from the edges at i, and σ = Σ_e ∂E/∂r_e ⊗ r_e / V.
+
+        Parameters
+        ----------
+        batch
+            Graph, in the core's dtype and on its device.
+        forces, stress
+            What to compute beside the energy.
+        create_graph
+            Keep the graph so that a loss on forces or stress can be differentiated.
+        """
+        differentiate = forces or stress
+        with torch.no_grad():
+            vectors = (
+                batch.positions.index_select(0, batch.sender)
+                - batch.positions.index_select(0, batch.receiver)
+                + batch.shift
+            )
+        vectors.requires_grad_(differentiate)
+        with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
+            energy = self._energy(batch, vectors)
+        if not differentiate:
+            return CoreOutput(energy, None, None)
+        (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=create_graph)
+        if not create_graph:
+            energy = energy.detach()
+        force = stresses = None
+        if forces:
+            force = (
+                torch.zeros_like(batch.positions)
+                .index_add(0, batch.receiver, gradient)
+                .index_add(0, batch.sender, gradient, alpha=-1)
+            )
+        if stress:
+            virial = torch.zeros(batch.n_frames, 9, dtype=gradient.dtype, device=gradient.device).index_add(
+                0,
+                batch.frame.index_select(0, batch.receiver),
+                (gradient[:, :, None] * vectors.detach()[:, None, :]).reshape(-1, 9),
+            )
+            virial = virial.view(-1, 3, 3)
+            stresses = 0.5 * (virial + virial.transpose(1, 2)) / batch.volume[:, None, None]
+        return CoreOutput(energy, force, stresses)
+
+    def _energy(self, batch: Batch, vectors: Tensor) -> Tensor:
+        """Interaction energy of each frame, (B,) eV."""
+        atom_fidelity = batch.fidelity.index_select(0, batch.frame)
+        geometry = edge_geometry(
+            vectors,
+            batch.sender,
+            batch.receiver,
+            batch.row_pointer,
+            batch.positions.shape[0],
+            self.config.lmax,
+            self.layers[0].radial.settings,
+        )
+        features = [self.embedding.index_select(0, batch.species)[:, None, :]]
+        for layer in self.layers:
+            features = layer(features, geometry, batch.species, atom_fidelity)
+        atomic = self.readout(features[0].squeeze(1), atom_fidelity)
+        atomic = atomic * self.scale[atom_fidelity, batch.species].to(atomic.dtype)
+        if self.reference_shift.requires_grad or bool((self.reference_shift != 0).any()):
+            atomic = atomic + self.reference_shift[atom_fidelity, batch.species]
+        energy = torch.zeros(batch.n_frames, dtype=atomic.dtype, device=atomic.device).index_add(0, batch.frame, atomic)
+        if self.repulsion is not None:
+            pair = self.repulsion(
+                vectors.norm(dim=1),
+                batch.species.index_select(0, batch.sender),
+                batch.species.index_select(0, batch.receiver),
+            )
+            energy = energy.index_add(0, batch.frame.index_select(0, batch.receiver), pair)
+        return energy

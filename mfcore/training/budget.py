@@ -1,0 +1,156 @@
+"""What a training may spend, and the book of what it spent."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mfcore.errors import BudgetError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Training compute in atom-gradient evaluations: atoms x structures seen x passes.
+
+    Attributes
+    ----------
+    atom_gradients
+        All stages together, low-fidelity pre-training, baselines and replay included.
+    """
+
+    atom_gradients: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.atom_gradients) and self.atom_gradients > 0):
+            raise BudgetError(f"budget: expected a positive number of atom gradients, got {self.atom_gradients}.")
+
+    def fraction(self, share: float) -> Budget:
+        """A part of the budget, 0 < share ≤ 1."""
+        return Budget(self.atom_gradients * share)
+
+
+@dataclass
+class Stage:
+    """One training stage of a ledger.
+
+    Attributes
+    ----------
+    name
+        What was trained, e.g. "wb97x" or "replay".
+    atom_gradients, validation_atom_evaluations
+        Training and selection compute, atoms x structures.
+    steps
+        Optimiser steps.
+    wall_s, cpu_s
+        Time used, all resumed parts together.
+    reused
+        Whether the stage was taken from an identical one trained before; its cost still counts.
+    best_spent
+        Atom gradients after which the selected weights were reached.
+    """
+
+    name: str
+    atom_gradients: float = 0.0
+    validation_atom_evaluations: float = 0.0
+    steps: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    reused: bool = False
+    best_spent: float = 0.0
+
+
+@dataclass
+class Ledger:
+    """The cost of one fitted potential.
+
+    Attributes
+    ----------
+    stages
+        Training stages in the order in which they ran.
+    n_parameters
+        Trainable parameters of all networks that a prediction needs.
+    inference_evaluations
+        Network evaluations per prediction.
+    peak_memory_mib
+        Largest resident set of the process so far, MiB.
+    trials
+        Hyper-parameter trials that led to the settings, this one included.
+    """
+
+    stages: list[Stage] = field(default_factory=list)
+    n_parameters: int = 0
+    inference_evaluations: int = 1
+    peak_memory_mib: float = 0.0
+    trials: int = 1
+
+    @property
+    def atom_gradients(self) -> float:
+        """Training compute of all stages."""
+        return sum(s.atom_gradients for s in self.stages)
+
+    @property
+    def validation_atom_evaluations(self) -> float:
+        """Selection compute of all stages."""
+        return sum(s.validation_atom_evaluations for s in self.stages)
+
+    @property
+    def wall_s(self) -> float:
+        """Training time of all stages, s."""
+        return sum(s.wall_s for s in self.stages)
+
+    @property
+    def cpu_s(self) -> float:
+        """Training CPU time of all stages, s."""
+        return sum(s.cpu_s for s in self.stages)
+
+    def note_memory(self) -> None:
+        """Record the largest resident set of this process."""
+        self.peak_memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    def check(self, budget: Budget) -> None:
+        """Raise BudgetError if more was spent than `budget` allows."""
+        if self.atom_gradients > budget.atom_gradients * (1 + 1e-9):
+            raise BudgetError(
+                f"spent {self.atom_gradients:.6g} atom gradients of {budget.atom_gradients:.6g}; "
+                "this is a fault of the strategy."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON values, sums included."""
+        return {
+            **asdict(self),
+            "atom_gradients": self.atom_gradients,
+            "validation_atom_evaluations": self.validation_atom_evaluations,
+            "wall_s": self.wall_s,
+            "cpu_s": self.cpu_s,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Ledger:
+        """Inverse of :meth:`as_dict`."""
+        kept = {k: values[k] for k in ("n_parameters", "inference_evaluations", "peak_memory_mib", "trials")}
+        return cls(stages=[Stage(**s) for s in values["stages"]], **kept)
+
+
+class Stopwatch:
+    """Adds wall and CPU time to a stage while it is entered."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def __enter__(self) -> Stopwatch:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def lap(self) -> None:
+        """Book the time since the last lap."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        self._stage.wall_s += wall - self._wall
+        self._stage.cpu_s += cpu - self._cpu
+        self._wall, self._cpu = wall, cpu
+
+    def __exit__(self, *_: object) -> None:
+        self.lap()

@@ -1,0 +1,57 @@
+"""Settings of training; every arm of a comparison gets the same unless a tuned file says otherwise."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LossKind = Literal["huber", "mse", "mae"]
+
+
+class LossConfig(BaseModel):
+    """Weights and forms of the loss; a label that is absent is masked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    energy: LossKind = Field("huber", description="Form of the energy term.")
+    forces: LossKind = Field("huber", description="Form of the force term.")
+    stress: LossKind = Field("huber", description="Form of the stress term.")
+    energy_weight: float = Field(10.0, ge=0, description="Weight of the energy per atom, per (eV/atom).")
+    forces_weight: float = Field(1.0, ge=0, description="Weight of the force components, per (eV/Å).")
+    stress_weight: float = Field(10.0, ge=0, description="Weight of the stress components, per (eV/Å³).")
+    huber_delta: float = Field(0.1, gt=0, description="Where Huber turns from square to linear, in label units.")
+    fidelity_weights: dict[str, float] = Field(
+        default_factory=dict, description="Weight of each fidelity's terms; 1 where not given."
+    )
+
+
+class TrainingConfig(BaseModel):
+    """Optimiser, schedule, batches and selection."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loss: LossConfig = LossConfig()
+    batch_frames: int = Field(16, ge=1, description="Frames per optimiser step.")
+    optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser family.")
+    amsgrad: bool = Field(True, description="AMSGrad variant.")
+    learning_rate: float = Field(5e-3, gt=0, description="Largest learning rate.")
+    final_learning_rate: float = Field(1e-2, ge=0, le=1, description="At the end, as a share of the largest.")
+    warmup: float = Field(0.02, ge=0, lt=1, description="Share of the budget with a rising learning rate.")
+    decay: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled for adamw, L2 for adam.")
+    fidelity_l2: float = Field(0.0, ge=0, description="L2 weight on the fidelity rows (multi_fidelity).")
+    clip_norm: float = Field(10.0, gt=0, description="Gradient norm above which it is scaled down.")
+    ema: float = Field(0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 switches averaging off.")
+    validation_checks: int = Field(20, ge=1, description="Selection checks over the whole budget of a stage.")
+    patience: int | None = Field(None, ge=1, description="Checks without a better one before a stage ends.")
+    high_share: float = Field(
+        0.25,
+        ge=0,
+        lt=1,
+        description="HF frames are repeated to make up this share of a joint training's frames.",
+    )
+    precision: Literal["float32", "float64"] = Field("float32", description="Of weights and geometry.")
+    accelerator: str = Field("auto", description="Device kind, as lightning.fabric names it.")
+    devices: int = Field(1, ge=1, description="Number of devices.")
+    checkpoint_s: float = Field(30.0, ge=0, description="Seconds between checkpoints for resuming.")

@@ -1,0 +1,71 @@
+"""Masked losses on energy per atom, force components and stress."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mfcore.data.graphs import Batch
+from mfcore.nn.core import CoreOutput
+from mfcore.training.config import LossConfig, LossKind
+
+
+def _elementwise(kind: LossKind, error: Tensor, delta: float) -> Tensor:
+    """Loss of each element; Huber is scaled to equal the square error near zero."""
+    if kind == "mse":
+        return error.square()
+    if kind == "mae":
+        return error.abs()
+    size = error.abs()
+    return torch.where(size <= delta, error.square(), delta * (2 * size - delta))
+
+
+def _masked_mean(kind: LossKind, predicted: Tensor, label: Tensor, weight: Tensor, delta: float) -> Tensor:
+    """Weighted mean over the labels that exist; zero if there is none.
+
+    A missing label is replaced before the difference is taken: a NaN multiplied by zero would still be a
+    NaN in the gradient.
+    """
+    present = torch.isfinite(label)
+    error = predicted - torch.where(present, label, predicted.detach())
+    values = _elementwise(kind, error, delta) * weight
+    return torch.where(present, values, torch.zeros_like(values)).sum() / present.sum().clamp(min=1)
+
+
+def loss_of(output: CoreOutput, batch: Batch, target: Tensor, names: tuple[str, ...], config: LossConfig) -> Tensor:
+    """Loss of a batch.
+
+    Parameters
+    ----------
+    output
+        Predictions; forces and stress may be None where no label asks for them.
+    batch
+        Labels, NaN where absent.
+    target
+        (B,) eV, energies less the reference energies, in the core's dtype; NaN where absent.
+    names
+        Fidelity names in the order of the batch's index.
+    config
+        Weights and forms.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+    """
+    by_fidelity = torch.tensor(
+        [config.fidelity_weights.get(n, 1.0) for n in names], dtype=output.energy.dtype, device=target.device
+    )
+    weight = by_fidelity[batch.fidelity]
+    atoms = batch.n_atoms.to(output.energy.dtype)
+    delta = config.huber_delta
+    loss = config.energy_weight * _masked_mean(config.energy, output.energy / atoms, target / atoms, weight, delta)
+    if output.forces is not None:
+        per_atom = weight[batch.frame][:, None].expand(-1, 3)
+        loss = loss + config.forces_weight * _masked_mean(config.forces, output.forces, batch.forces, per_atom, delta)
+    if output.stress is not None:
+        per_frame = weight[:, None, None].expand(-1, 3, 3)
+        loss = loss + config.stress_weight * _masked_mean(
+            config.stress, torch.nan_to_num(output.stress), batch.stress, per_frame, delta
+        )
+    return loss

@@ -1,0 +1,317 @@
+"""One training stage: a network, its frames, a budget, and selection on HF validation."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch import Tensor
+
+from mfcore.data.graphs import Batch, GraphStore
+from mfcore.errors import BudgetError, DataError, TrainingError
+from mfcore.fidelity import LabelSet
+from mfcore.nn.core import EquivariantCore
+from mfcore.training.budget import Budget, Stage, Stopwatch
+from mfcore.training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
+from mfcore.training.config import TrainingConfig
+from mfcore.training.devices import DTYPES, average_gradients, fabric
+from mfcore.training.loss import loss_of
+from mfcore.training.progress import Progress, silent
+from mfcore.training.sampler import epoch_order
+
+_VALIDATION_ATOMS = 2000
+
+
+@dataclass
+class StageTask:
+    """What one stage trains on.
+
+    Attributes
+    ----------
+    name
+        For the ledger, progress and checkpoints.
+    frames
+        Training frames by fidelity.
+    labels
+        Labels that may be learned, by fidelity.
+    high
+        The fidelity whose frames are repeated to `high_share` in a joint stage, and that is validated on.
+    validation
+        Frames with labels of `high` to select on; empty takes the last weights.
+    trainable
+        Prefixes of parameter names that may change; None is all.
+    """
+
+    name: str
+    frames: Mapping[str, Sequence[Atoms]]
+    labels: Mapping[str, LabelSet]
+    high: str
+    validation: Sequence[Atoms] = ()
+    trainable: tuple[str, ...] | None = None
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds beside tensors."""
+
+    stage: Stage
+    epoch: int = 0
+    position: int = 0
+    checks: int = 0
+    best: float = math.inf
+    stale: int = 0
+    scores: list[float] = field(default_factory=list)
+
+
+class StageTrainer:
+    """Train a core on a task until the budget is spent.
+
+    Parameters
+    ----------
+    core
+        Network with reference energies and scales set; trained in place.
+    task
+        Frames, labels and selection.
+    config
+        Optimiser, schedule, loss.
+    budget
+        Atom gradients that this stage may spend; never exceeded.
+    seed
+        Order of the frames. (The caller seeds the weights.)
+    checkpoint
+        File to resume from and write to; None does neither.
+    progress
+        Told the atom gradients spent.
+    """
+
+    def __init__(
+        self,
+        core: EquivariantCore,
+        task: StageTask,
+        config: TrainingConfig,
+        budget: Budget,
+        seed: int,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.task, self.config, self.budget, self.seed = task, config, budget, seed
+        self.checkpoint, self.progress = checkpoint, progress or silent
+        self.world = fabric(config.accelerator, config.devices)
+        self.dtype = DTYPES[config.precision]
+        self.core = core.to(device=self.world.device, dtype=self.dtype)
+        names, fidelities = [], []
+        for fidelity, chosen in task.frames.items():
+            names += list(chosen)
+            fidelities += [fidelity] * len(chosen)
+        self.store = self._store(names, fidelities)
+        is_high = np.array([f == task.high for f in fidelities])
+        self.high, self.low = np.flatnonzero(is_high), np.flatnonzero(~is_high)
+        self.validation = self._store(task.validation, [task.high] * len(task.validation))
+        if not len(self.store):
+            raise DataError(f"stage '{task.name}' has no training frames.")
+        if float(self.store.n_atoms.min()) > budget.atom_gradients:
+            raise BudgetError(
+                f"stage '{task.name}': a budget of {budget.atom_gradients:.6g} atom gradients does not pay for one frame."
+            )
+        self.parameters = self._choose_parameters()
+        groups = self._parameter_groups()
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(groups, lr=config.learning_rate, amsgrad=config.amsgrad, fused=True)
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.best = [p.detach().clone() for p in self.parameters]
+        self.state = _State(Stage(task.name))
+
+    def _store(self, frames: Sequence[Atoms], fidelities: list[str]) -> GraphStore:
+        return GraphStore(
+            frames,
+            fidelities,
+            self.core.fidelities,
+            dict(self.task.labels),
+            self.core.species,
+            self.core.config.cutoff,
+        )
+
+    def _choose_parameters(self) -> list[torch.nn.Parameter]:
+        chosen = []
+        for name, parameter in self.core.named_parameters():
+            if name == "reference_shift":
+                if parameter.requires_grad:
+                    chosen.append(parameter)
+                continue
+            wanted = self.task.trainable is None or name.startswith(self.task.trainable)
+            parameter.requires_grad_(wanted)
+            if wanted:
+                chosen.append(parameter)
+        return chosen
+
+    def _parameter_groups(self) -> list[dict[str, object]]:
+        conditioned = {id(p) for n, p in self.core.named_parameters() if ".bias_" in n}
+        common = [p for p in self.parameters if id(p) not in conditioned]
+        rows = [p for p in self.parameters if id(p) in conditioned]
+        groups: list[dict[str, object]] = [{"params": common, "weight_decay": self.config.weight_decay}]
+        if rows:
+            groups.append({"params": rows, "weight_decay": self.config.fidelity_l2})
+        return groups
+
+    def fit(self) -> Stage:
+        """Train, load the selected weights into the core, and return what it cost."""
+        state, config = self.state, self.config
+        if self.checkpoint is not None and self.checkpoint.exists():
+            self._resume()
+            state = self.state
+        interval = self.budget.atom_gradients / config.validation_checks
+        last_saved = time.monotonic()
+        with Stopwatch(state.stage) as watch:
+            for indices in self._batches():
+                cost = float(self.store.n_atoms[indices].sum())
+                if state.stage.atom_gradients + cost > self.budget.atom_gradients:
+                    break
+                self._step(self.store.batch(self._share(indices)))
+                state.stage.atom_gradients += cost
+                state.stage.steps += 1
+                state.position += len(indices)
+                if state.stage.atom_gradients >= (state.checks + 1) * interval:
+                    state.checks += 1
+                    self._check()
+                    self.progress(self.task.name, state.stage.atom_gradients, self.budget.atom_gradients)
+                    if config.patience is not None and state.stale >= config.patience:
+                        break
+                if self.checkpoint is not None and time.monotonic() - last_saved >= config.checkpoint_s:
+                    watch.lap()
+                    self._save()
+                    last_saved = time.monotonic()
+            self._check()
+        self._load(self.best)
+        self.progress(self.task.name, self.budget.atom_gradients, self.budget.atom_gradients)
+        return state.stage
+
+    def _batches(self):  # type: ignore[no-untyped-def]
+        """Batches of frame indices from where the state stands, without end."""
+        while True:
+            order = epoch_order(self.high, self.low, self.config.high_share, self.seed, self.state.epoch)
+            while self.state.position < len(order):
+                yield order[self.state.position : self.state.position + self.config.batch_frames]
+            self.state.epoch, self.state.position = self.state.epoch + 1, 0
+
+    def _share(self, indices: np.ndarray) -> np.ndarray:
+        """The part of a batch that this process computes."""
+        part = indices[self.world.global_rank :: self.world.world_size]
+        return part if len(part) else indices[:1]
+
+    def _learning_rate(self) -> float:
+        done = self.state.stage.atom_gradients / self.budget.atom_gradients
+        config = self.config
+        if done < config.warmup:
+            return config.learning_rate * (done + 0.1 * config.warmup) / (1.1 * config.warmup)
+        done = (done - config.warmup) / (1 - config.warmup)
+        low = config.final_learning_rate
+        factor = {
+            "constant": 1.0,
+            "linear": 1 - (1 - low) * done,
+            "cosine": low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done)),
+        }[config.decay]
+        return config.learning_rate * factor
+
+    def _target(self, batch: Batch) -> Tensor:
+        """Energies less reference energies, in float64 until they are small."""
+        return (batch.energy - self.core.reference_energy(batch)).to(self.dtype)
+
+    def _loss(self, batch: Batch, training: bool) -> Tensor:
+        batch = batch.to(self.world.device, self.dtype)
+        forces = bool(torch.isfinite(batch.forces).any())
+        stress = bool(torch.isfinite(batch.stress).any())
+        output = self.core(batch, forces=forces, stress=stress, create_graph=training)
+        return loss_of(output, batch, self._target(batch), self.core.fidelities, self.config.loss)
+
+    def _step(self, batch: Batch) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(batch, training=True)
+        if loss.requires_grad:
+            loss.backward(inputs=self.parameters)  # positions are no parameters: nothing is propagated to them
+        average_gradients(self.parameters, self.world)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+        self.optimizer.step()
+        decay = min(self.config.ema, (1 + self.state.stage.steps) / (10 + self.state.stage.steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+
+    def _load(self, values: list[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, values, strict=True):
+                parameter.copy_(value)
+
+    def validation_loss(self) -> float:
+        """Loss of the core's present weights on the validation frames."""
+        atoms = self.store_atoms_of_validation
+        self.state.stage.validation_atom_evaluations += float(atoms.sum())
+        groups = np.split(np.arange(len(atoms)), np.flatnonzero(np.diff(atoms.cumsum() // _VALIDATION_ATOMS)) + 1)
+        total = 0.0
+        with torch.no_grad():
+            for group in groups:
+                total += float(self._loss(self.validation.batch(group), training=False)) * len(group)
+        return total / len(atoms)
+
+    @property
+    def store_atoms_of_validation(self) -> np.ndarray:
+        """Atoms of each validation frame."""
+        return self.validation.n_atoms.numpy()
+
+    def _check(self) -> None:
+        """Compare the averaged weights with the best so far; without validation frames the last are taken."""
+        state = self.state
+        if not len(self.validation):
+            self.best = [a.clone() for a in self.average]
+            state.stage.best_spent = state.stage.atom_gradients
+            return
+        current = [p.detach().clone() for p in self.parameters]
+        self._load(self.average)
+        score = self.validation_loss()
+        self._load(current)
+        if not math.isfinite(score):
+            raise TrainingError(
+                f"stage '{self.task.name}' diverged: validation loss {score} after "
+                f"{state.stage.atom_gradients:.6g} atom gradients; lower training.learning_rate."
+            )
+        state.scores.append(score)
+        if score < state.best:
+            state.best, state.stale = score, 0
+            state.stage.best_spent = state.stage.atom_gradients
+            self.best = [a.clone() for a in self.average]
+        else:
+            state.stale += 1
+
+    def _save(self) -> None:
+        assert self.checkpoint is not None
+        if self.world.global_rank:
+            return
+        tensors = optimizer_tensors(self.optimizer)
+        for kind, values in (("weight", self.parameters), ("average", self.average), ("best", self.best)):
+            tensors |= {f"{kind}.{n}": value.detach() for n, value in enumerate(values)}
+        header = {"state": asdict(self.state), "seed": self.seed, "budget": self.budget.atom_gradients}
+        save_tensors(self.checkpoint, tensors, header)
+
+    def _resume(self) -> None:
+        assert self.checkpoint is not None
+        tensors, header = load_tensors(self.checkpoint)
+        if header["seed"] != self.seed or header["budget"] != self.budget.atom_gradients:
+            raise DataError(
+                "checkpoint of another run (seed or budget differs).", file=self.checkpoint, hint="Delete it."
+            )
+        restore_optimizer(self.optimizer, tensors)
+        count = range(len(self.parameters))
+        self._load([tensors[f"weight.{n}"] for n in count])
+        self.average = [tensors[f"average.{n}"].to(self.world.device) for n in count]
+        self.best = [tensors[f"best.{n}"].to(self.world.device) for n in count]
+        values = copy.deepcopy(header["state"])
+        values["stage"] = Stage(**values["stage"])
+        values["best"] = float(values["best"])
+        self.state = _State(**values)

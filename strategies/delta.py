@@ -1,0 +1,140 @@
+"""Δ-learning: a network for HF − LF, on LF labels or on an LF model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from pydantic import Field
+
+from mfcore.data.frames import energy_of, forces_of, set_labels, stress_of
+from mfcore.data.training_set import TrainingSet
+from mfcore.errors import DataError
+from mfcore.fidelity import Label
+from mfcore.potential import Potential, Predictions, Term
+from mfcore.training.budget import Stage
+from strategies.base import Strategy, StrategySettings
+from strategies.fitting import Fitting
+
+DELTA = "delta"
+
+
+class DeltaLabels(Strategy):
+    """Learn HF − LF labels; an LF calculation is needed with every prediction."""
+
+    name: ClassVar[str] = "delta_labels"
+    summary: ClassVar[str] = "difference of high and low labels; needs a low-fidelity calculation per prediction"
+
+    def _fit(self, run: Fitting) -> Potential:
+        low, high = run.data.low[-1], run.data.high
+        for number, atoms in enumerate(run.data.train[high]):
+            if not np.isfinite(energy_of(atoms, low)):
+                raise DataError(
+                    f"Δ-learning on labels needs '{low}' labels of every '{high}' frame.",
+                    frame=number,
+                    key=f"{low}_energy",
+                    hint="Compute them, or use delta_model.",
+                )
+        difference = run.on(
+            difference_set(run.data, low_labels(run.data.train[high], low), low_labels(run.data.validation, low))
+        )
+        core = difference.core([DELTA], zbl=False)
+        difference.train(
+            core,
+            DELTA,
+            difference.data.train,
+            difference.data.labels,
+            run.budget,
+            validation=difference.data.validation,
+        )
+        return Potential(self.name, [core], {high: (Term(0, DELTA),)}, label_base={high: low})
+
+
+class DeltaModelSettings(StrategySettings):
+    """Options of Δ-learning on a model."""
+
+    base_share: float = Field(0.6, gt=0, lt=1, description="Share of the budget spent on the LF model.")
+
+
+class DeltaModel(Strategy):
+    """Train an LF model, then a second network on what HF differs from its predictions; self-contained."""
+
+    name: ClassVar[str] = "delta_model"
+    summary: ClassVar[str] = "difference of high labels and a low-fidelity model; self-contained, two evaluations"
+    Settings: ClassVar[type[StrategySettings]] = DeltaModelSettings
+
+    def _fit(self, run: Fitting) -> Potential:
+        assert isinstance(self.settings, DeltaModelSettings)
+        low, high = run.data.low[-1], run.data.high
+        base = run.core(run.data.fidelities)
+        budget = run.budget.fraction(self.settings.base_share)
+        run.train(base, low, {low: run.data.train[low]}, run.data.labels, budget, share=True)
+        model = Potential("base", [base], {low: (Term(0, low),)})
+        train = model.predict(run.data.train[high], stress=True)
+        validation = model.predict(run.data.validation, stress=True)
+        atoms = float(sum(len(a) for a in run.data.train[high]))
+        run.ledger.stages.append(Stage(f"{low} model on {high} frames", atom_gradients=atoms))
+        difference = run.on(difference_set(run.data, train, validation))
+        core = difference.core([DELTA], zbl=False)
+        difference.train(
+            core,
+            DELTA,
+            difference.data.train,
+            difference.data.labels,
+            run.left,
+            validation=difference.data.validation,
+        )
+        return Potential(self.name, [base, core], {low: (Term(0, low),), high: (Term(0, low), Term(1, DELTA))})
+
+
+def low_labels(frames: Sequence[Atoms], low: str) -> Predictions:
+    """The LF labels that frames carry, in the form of predictions; NaN where there are none."""
+    stress = np.stack([stress_of(a, low) for a in frames])
+    return Predictions(np.array([energy_of(a, low) for a in frames]), [forces_of(a, low) for a in frames], stress)
+
+
+def difference_set(data: TrainingSet, train: Predictions, validation: Predictions) -> TrainingSet:
+    """HF labels less a baseline, as the only fidelity of a training set.
+
+    A label is kept where both HF (as the regime allows) and the baseline have it.
+    """
+    high, allowed = data.high, data.labels[data.high]
+
+    def subtract(frames: Sequence[Atoms], base: Predictions) -> list[Atoms]:
+        assert base.forces is not None and base.stress is not None
+        made = []
+        for number, atoms in enumerate(frames):
+            bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+            bare.info["structure_id"] = atoms.info.get("structure_id", str(number))
+            values: dict[str, Any] = {}
+            if Label.ENERGY in allowed:
+                values["energy"] = energy_of(atoms, high) - base.energies[number]
+            if Label.FORCES in allowed:
+                values["forces"] = forces_of(atoms, high) - base.forces[number]
+            if Label.STRESS in allowed:
+                values["stress"] = stress_of(atoms, high) - base.stress[number]
+            set_labels(bare, DELTA, **values)
+            made.append(bare)
+        return made
+
+    return TrainingSet(
+        (DELTA,),
+        {DELTA: subtract(data.train[high], train)},
+        {DELTA: allowed},
+        subtract(data.validation, validation),
+    )
+
+
+def delta_labels(settings: Mapping[str, Any] | None = None) -> Strategy:
+    """Entry point."""
+    return DeltaLabels(settings)
+
+
+def delta_model(settings: Mapping[str, Any] | None = None) -> Strategy:
+    """Entry point."""
+    return DeltaModel(settings)
+
+
+delta_labels.needs_paired = True  # type: ignore[attr-defined]

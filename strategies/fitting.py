@@ -1,0 +1,240 @@
+"""The steps that strategies are made of: a core with its reference energies, and a training stage."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from ase import Atoms
+
+import mfcore
+from mfcore.data.frames import energy_of
+from mfcore.data.graphs import GraphStore
+from mfcore.data.reference_energies import (
+    ReferenceEnergies,
+    ReferencePolicy,
+    energy_scale,
+    isolated_energies,
+    label_scale,
+    least_squares_energies,
+)
+from mfcore.data.training_set import TrainingSet
+from mfcore.errors import ConfigError
+from mfcore.fidelity import LabelSet
+from mfcore.nn.core import Conditioning, EquivariantCore
+from mfcore.potential import Potential, Term
+from mfcore.provenance import canonical_hash, frames_hash, source_hash, tensors_hash
+from mfcore.training.budget import Budget, Ledger, Stage
+from mfcore.training.checkpoint import load_tensors, save_tensors
+from mfcore.training.config import TrainingConfig
+from mfcore.training.progress import Progress
+from mfcore.training.trainer import StageTask, StageTrainer
+
+if TYPE_CHECKING:
+    from strategies.base import StrategySettings
+
+_NEIGHBOUR_SAMPLE = 200
+
+
+class Fitting:
+    """One call of a strategy: its inputs, its ledger, and the two steps `core` and `train`.
+
+    Parameters
+    ----------
+    settings, default_e0
+        Of the strategy.
+    training_set, budget, seed, progress, workdir, shared
+        As given to :meth:`strategies.base.Strategy.fit`.
+    """
+
+    def __init__(
+        self,
+        settings: StrategySettings,
+        default_e0: ReferencePolicy,
+        training_set: TrainingSet,
+        budget: Budget,
+        seed: int,
+        progress: Progress | None,
+        workdir: Path | None,
+        shared: Path | None,
+    ) -> None:
+        self.settings, self.data, self.budget, self.seed = settings, training_set, budget, seed
+        self.policy: ReferencePolicy = settings.e0 or default_e0
+        self.ledger = Ledger()
+        self.references: dict[str, ReferenceEnergies] = {}
+        self._progress, self._workdir, self._shared = progress, workdir, shared
+
+    def on(self, data: TrainingSet) -> Fitting:
+        """The same run (one ledger, one record) with other labels, as Δ-learning needs."""
+        other = copy.copy(self)
+        other.data = data
+        return other
+
+    @property
+    def left(self) -> Budget:
+        """What is left of the budget."""
+        return Budget(self.budget.atom_gradients - self.ledger.atom_gradients)
+
+    def species(self, fidelities: Sequence[str]) -> tuple[int, ...]:
+        """Atomic numbers in the training frames of some fidelities."""
+        numbers = [a.numbers for f in fidelities for a in self.data.train[f]]
+        return tuple(int(n) for n in np.unique(np.concatenate(numbers)))
+
+    def reference(self, fidelity: str, species: tuple[int, ...]) -> ReferenceEnergies:
+        """Reference energies of a fidelity by the policy in force ("residual" and "trainable" begin as least squares)."""
+        if self.policy == "isolated":
+            given = self.settings.isolated_energies.get(fidelity)
+            if given is None:
+                raise ConfigError(f"isolated_energies.{fidelity}: needed by e0=isolated; give eV per element.")
+            return isolated_energies(given, species)
+        frames = self.data.train[fidelity]
+        energies = np.array([energy_of(a, fidelity) for a in frames])
+        return least_squares_energies(frames, energies, species)
+
+    def core(
+        self,
+        fidelities: Sequence[str],
+        conditioning: Conditioning = "none",
+        zbl: bool | None = None,
+    ) -> EquivariantCore:
+        """A new network for some fidelities of the training set, with reference energies and scales fitted.
+
+        Weights depend on the seed only. The scale is the RMS force of each fidelity; one without force
+        labels takes that of the nearest cheaper fidelity that has them, or else the spread of its energies.
+        """
+        species = self.species(fidelities)
+        frames = [a for f in fidelities for a in self.data.train[f]]
+        config = self.settings.core if zbl is None else self.settings.core.model_copy(update={"zbl": zbl})
+        sample = frames[:: max(1, len(frames) // _NEIGHBOUR_SAMPLE)]
+        store = GraphStore(sample, ["-"] * len(sample), ["-"], None, species, config.cutoff)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            core = EquivariantCore(config, species, fidelities, conditioning, store.mean_neighbours())
+        scale: float | None = None
+        for row, fidelity in enumerate(fidelities):
+            reference = self.reference(fidelity, species)
+            self.set_reference(core, fidelity, reference)
+            known = label_scale(self.data.train[fidelity], fidelity, self.data.labels[fidelity])
+            scale = known or scale or energy_scale(self.data.train[fidelity], fidelity, reference)
+            core.scale[row] = scale
+        core.reference_shift.requires_grad_(self.policy == "trainable")
+        return core
+
+    def set_reference(self, core: EquivariantCore, fidelity: str, reference: ReferenceEnergies) -> None:
+        """Put reference energies into a core and into the record."""
+        row = core.fidelities.index(fidelity)
+        core.reference[row] = torch.tensor(reference.values, dtype=torch.float64)
+        self.references[fidelity] = reference
+
+    def refit_reference(self, core: EquivariantCore, fidelity: str, start: str) -> None:
+        """Reference energies of `fidelity` as those of `start` plus least squares of what its model misses.
+
+        This is the "residual" policy: before fine-tuning, the model of `start` already gives most of the
+        energy differences, and only the composition-linear rest belongs into E0.
+        """
+        frames = self.data.train[fidelity]
+        model = Potential("residual", [core], {start: (Term(0, start),)})
+        predicted = model.predict(frames, start, forces=False).energies
+        energies = np.array([energy_of(a, fidelity) for a in frames])
+        rest = least_squares_energies(frames, energies - predicted, core.species, "residual")
+        row = core.fidelities.index(start)
+        values = core.reference[row].numpy() + np.array(rest.values)
+        self.set_reference(
+            core,
+            fidelity,
+            ReferenceEnergies(core.species, tuple(float(x) for x in values), "residual", rest.rank, rest.n_frames),
+        )
+
+    def train(
+        self,
+        core: EquivariantCore,
+        name: str,
+        frames: Mapping[str, Sequence[Atoms]],
+        labels: Mapping[str, LabelSet],
+        budget: Budget,
+        *,
+        validation: Sequence[Atoms] = (),
+        high: str | None = None,
+        trainable: tuple[str, ...] | None = None,
+        share: bool = False,
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        """One stage, booked; taken from where it is stored if the same one was trained before.
+
+        Parameters
+        ----------
+        core
+            Trained in place.
+        name
+            Of the stage.
+        frames, labels
+            By fidelity.
+        budget
+            For this stage.
+        validation, high
+            Frames to select on and their fidelity (default: the last of `frames`).
+        trainable
+            Prefixes of the parameters that may change.
+        share
+            Whether other runs may reuse the stage: it depends on nothing that is particular to this run.
+        training
+            Training settings that this stage has otherwise than the rest.
+        """
+        config = self.settings.training
+        if training:
+            config = TrainingConfig.model_validate(config.model_dump() | dict(training))
+        high = high or list(frames)[-1]
+        task = StageTask(name, frames, labels, high, validation, trainable)
+        key = self._stage_key(core, task, config, budget)
+        store = self._shared if share and self._shared is not None else self._workdir
+        finished = store / f"stage-{key[:24]}.safetensors" if store is not None else None
+        if finished is not None and finished.exists():
+            tensors, header = load_tensors(finished)
+            core.load_state_dict(tensors)
+            self.ledger.stages.append(Stage(**header["stage"] | {"reused": share}))
+            return
+        checkpoint = self._workdir / f"{name}-{key[:24]}.ckpt" if self._workdir is not None else None
+        trainer = StageTrainer(core, task, config, budget, self.seed, checkpoint, self._progress)
+        stage = trainer.fit()
+        self.ledger.stages.append(stage)
+        if finished is not None:
+            save_tensors(finished, core.state_dict(), {"stage": vars(stage)})
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
+
+    def _stage_key(self, core: EquivariantCore, task: StageTask, config: TrainingConfig, budget: Budget) -> str:
+        return canonical_hash(
+            {
+                "core": core.description(),
+                "weights": tensors_hash(core.state_dict()),
+                "frames": {f: frames_hash(a) for f, a in task.frames.items()},
+                "validation": frames_hash(task.validation),
+                "labels": {f: str(s) for f, s in task.labels.items()},
+                "task": [task.name, task.high, task.trainable],
+                "training": config.model_dump(mode="json"),
+                "budget": budget.atom_gradients,
+                "seed": self.seed,
+                "code": source_hash(Path(mfcore.__file__).parent),
+            }
+        )
+
+    def finish(self, potential: Potential, settings: dict[str, Any]) -> None:
+        """Attach the ledger and the record, and check that the budget was kept."""
+        self.ledger.check(self.budget)
+        self.ledger.n_parameters = sum(p.numel() for c in potential.cores for p in c.parameters())
+        self.ledger.inference_evaluations = len(potential.answers[potential.fidelities[-1]])
+        self.ledger.note_memory()
+        potential.ledger = self.ledger
+        potential.record = {
+            "settings": settings,
+            "seed": self.seed,
+            "budget_atom_gradients": self.budget.atom_gradients,
+            "reference_energies": {f: r.as_dict() for f, r in self.references.items()},
+            "labels": {f: str(s) for f, s in self.data.labels.items()},
+            "n_frames": {f: len(a) for f, a in self.data.train.items()},
+            "n_validation": len(self.data.validation),
+        }

@@ -1,0 +1,29 @@
+"""Training on all fidelities at once; the two joint arms differ in how the fidelity enters the network."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mfcore.nn.core import Conditioning
+from mfcore.potential import Potential, Term
+from strategies.base import Strategy
+from strategies.fitting import Fitting
+
+
+class JointStrategy(Strategy):
+    """LF and HF frames in the same batches, shared weights, one answer per fidelity."""
+
+    conditioning: ClassVar[Conditioning]
+
+    def _fit(self, run: Fitting) -> Potential:
+        core = run.core(run.data.fidelities, self.conditioning)
+        run.train(
+            core,
+            "joint",
+            run.data.train,
+            run.data.labels,
+            run.budget,
+            validation=run.data.validation,
+            high=run.data.high,
+        )
+        return Potential(self.name, [core], {f: (Term(0, f),) for f in run.data.fidelities})

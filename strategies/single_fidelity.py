@@ -1,0 +1,70 @@
+"""Training on one fidelity: the baseline, its ceiling and its floor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from mfcore.potential import Potential, Term
+from strategies.base import Strategy
+from strategies.fitting import Fitting
+
+
+class SingleFidelity(Strategy):
+    """Train on the HF frames alone."""
+
+    name: ClassVar[str] = "single_fidelity"
+    summary: ClassVar[str] = "high-fidelity labels only: what every other arm has to beat"
+
+    def _fit(self, run: Fitting) -> Potential:
+        high = run.data.high
+        core = run.core([high])
+        run.train(
+            core,
+            high,
+            {high: run.data.train[high]},
+            run.data.labels,
+            run.budget,
+            validation=run.data.validation,
+        )
+        return Potential(self.name, [core], {high: (Term(0, high),)})
+
+
+class SingleFidelityAll(SingleFidelity):
+    """The same on all HF labels that the task has: the ceiling."""
+
+    name: ClassVar[str] = "single_fidelity_all"
+    summary: ClassVar[str] = "the ceiling: single fidelity on every high-fidelity label of the task"
+
+
+class LowFidelity(Strategy):
+    """Train on LF alone and fit only the HF reference energies: the floor."""
+
+    name: ClassVar[str] = "low_fidelity"
+    summary: ClassVar[str] = "the floor: a low-fidelity model with reference energies refitted to high fidelity"
+
+    def _fit(self, run: Fitting) -> Potential:
+        low, high = run.data.low[-1], run.data.high
+        core = run.core([low, high])
+        run.train(core, low, {low: run.data.train[low]}, run.data.labels, run.budget, share=True)
+        core.scale[1] = core.scale[0]  # the network is the LF one; only E0 differs
+        run.refit_reference(core, high, start=low)
+        return Potential(self.name, [core], {low: (Term(0, low),), high: (Term(0, high),)})
+
+
+def single_fidelity(settings: Mapping[str, Any] | None = None) -> Strategy:
+    """Entry point."""
+    return SingleFidelity(settings)
+
+
+def single_fidelity_all(settings: Mapping[str, Any] | None = None) -> Strategy:
+    """Entry point."""
+    return SingleFidelityAll(settings)
+
+
+def low_fidelity(settings: Mapping[str, Any] | None = None) -> Strategy:
+    """Entry point."""
+    return LowFidelity(settings)
+
+
+single_fidelity_all.needs_all_high = True  # type: ignore[attr-defined]
