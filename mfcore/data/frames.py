@@ -1,9 +1,9 @@
 """Frames: structures with labels of one or more fidelities, as `ase.Atoms`, in extended XYZ files.
 
 Labels live under keys named by their fidelity: `info["<fidelity>_energy"]` in eV,
-`arrays["<fidelity>_forces"]` (n, 3) in eV/Å and `info["<fidelity>_stress"]` (3, 3) in eV/Å³ with ASE's sign. A missing label is absent (or
-NaN). Every frame has `info["structure_id"]`, unique in its file, and `info["group"]`: frames of one group are
-never split over training, validation and test.
+`arrays["<fidelity>_forces"]` (n, 3) in eV/Å and `info["<fidelity>_stress"]` (3, 3) in eV/Å³ with ASE's sign. A
+missing label is absent (or NaN). Every frame has `info["structure_id"]`, unique in its file, and
+`info["group"]`: frames of one group are never split over training, validation and test.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ UNNAMED_FIDELITY = "reference"
 PLAIN_PREFIXES = ("REF_", "")
 
 #: Quantities that end like an energy label and are none.
-NOT_LABELS = frozenset(
-    {"free", "kinetic", "potential", "total", "formation", "binding", "interaction", "REF"}
-)
+NOT_LABELS = frozenset({"free", "kinetic", "potential", "total", "formation", "binding", "interaction", "REF"})
 
 #: Keys that name the group of a frame, best first.
 GROUP_KEYS = ("group", "group_id", "molecule", "trajectory")
@@ -267,9 +265,7 @@ def validate_frame(atoms: Atoms, *, file: str | Path | None = None, index: int |
             "Use pbc='T T T' with vacuum in the cell, or pbc='F F F'.",
         )
     if all(periodic) and abs(np.linalg.det(np.asarray(atoms.cell))) < 1e-6:
-        raise fault(
-            "the frame is periodic and its cell has no volume.", "Lattice", "Give the cell, or pbc='F F F'."
-        )
+        raise fault("the frame is periodic and its cell has no volume.", "Lattice", "Give the cell, or pbc='F F F'.")
     for name in _prefixes(atoms):
         _validate_labels(atoms, name, fault)
 
@@ -300,9 +296,7 @@ def _validate_labels(atoms: Atoms, fidelity: str, fault: Callable[..., DataError
             )
         if label is Label.STRESS:
             if not all(atoms.pbc):
-                raise fault(
-                    "a stress on a frame that is not periodic.", key, "Drop it, or give pbc and cell."
-                )
+                raise fault("a stress on a frame that is not periodic.", key, "Drop it, or give pbc and cell.")
             if np.abs(values - values.T).max() > _ASYMMETRY_LIMIT:
                 raise fault("the stress is not symmetric; expected (3, 3) or Voigt xx yy zz yz xz xy.", key)
         if label is Label.ENERGY:
@@ -332,9 +326,7 @@ def _adopt_plain_keys(frames: Sequence[Atoms], fidelity: str | None, path: Path)
                 store[key_of(name, label)] = values[0]
                 found = True
     if fidelity is not None and not prefixed and not found:
-        keys = sorted(
-            {k for atoms in frames for k in (*atoms.info, *atoms.arrays)} - {"numbers", "positions"}
-        )
+        keys = sorted({k for atoms in frames for k in (*atoms.info, *atoms.arrays)} - {"numbers", "positions"})
         raise DataError(
             f"no label found; the file has the keys {', '.join(keys) if keys else 'of plain XYZ only'}.",
             file=path,

@@ -1,0 +1,253 @@
+"""Find test geometries, or near-duplicates of them, in a training set.
+
+Two frames are compared by their interatomic distances, so that rotation, reflection, translation and the order
+of like atoms do not matter (a mirror image has the same energy: it counts as a copy). Candidates come from a
+k-d tree of reduced, sorted distances per pair of elements. Each is then settled by its atoms' environments:
+every atom is described by its sorted distances to the atoms of each element, like atoms are matched by the
+assignment of least cost, and the root mean square of what is left is compared with the tolerance. Sorting,
+averaging and matching never increase a difference, hence no copy within the tolerance is missed.
+
+Periodic frames use minimum-image distances and the lengths and volume of the cell: a copy described by another
+cell (a supercell, other lattice vectors) is not recognised.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
+
+from mfcore.data.splits import group_of, id_of
+from mfcore.errors import LeakageError
+
+FloatArray = NDArray[np.float64]
+
+#: Å, root mean square over interatomic distances. Atoms displaced by 0.01 Å each, in random directions, change
+#: distances by 0.008 Å rms; frames of one MD run of five atoms or more are farther apart than this.
+DUPLICATE_TOLERANCE = 0.012
+
+#: Å; frames closer than this are one geometry, written with other digits.
+SAME_GEOMETRY = 1e-4
+
+_BLOCKS = 8  # averages kept of the sorted distances of each pair of elements
+_NEIGHBOURS = 12  # nearest atoms of each element that describe an environment in a large frame
+_LARGE = 48  # atoms; beyond this, far distances are many, alike in any two frames, and would hide differences
+
+
+class Duplicate(NamedTuple):
+    """Indices of two frames that are nearly one, and how far they are apart (Å rms)."""
+
+    first: int
+    second: int
+    rms: float
+
+
+def near_duplicates(
+    first: Sequence[Atoms], second: Sequence[Atoms] | None = None, *, tolerance: float = DUPLICATE_TOLERANCE
+) -> list[Duplicate]:
+    """Find all pairs of frames that are the same geometry within a tolerance.
+
+    Parameters
+    ----------
+    first, second
+        Pairs have one frame of each; with `second` None, both of `first` (each pair once, first < second).
+    tolerance
+        Å, root mean square over interatomic distances.
+
+    Returns
+    -------
+    list of Duplicate
+        Sorted by indices.
+    """
+    found: list[Duplicate] = []
+    here = _buckets(first)
+    there = here if second is None else _buckets(second)
+    others = first if second is None else second
+    for key, indices in here.items():
+        if key not in there:
+            continue
+        mine = np.array(indices)
+        vectors = _reduced(first, indices)
+        if second is None:
+            pairs = cKDTree(vectors).query_pairs(tolerance, output_type="ndarray")
+            candidates = np.sort(mine[pairs], axis=1)
+        else:
+            theirs = np.array(there[key])
+            hits = cKDTree(_reduced(others, there[key])).query_ball_point(vectors, tolerance)
+            rows = np.repeat(np.arange(len(mine)), [len(h) for h in hits])
+            columns = np.concatenate([np.asarray(h, dtype=np.int64) for h in hits])
+            candidates = np.stack([mine[rows], theirs[columns.astype(np.int64)]], axis=1)
+        found.extend(_settle(first, others, candidates, tolerance))
+    return sorted(found)
+
+
+def sampling_tolerance(frames: Sequence[Atoms]) -> float:
+    """Return the tolerance at which frames of this data set are copies rather than neighbours by chance, Å.
+
+    In a densely sampled small molecule independent frames are closer than `DUPLICATE_TOLERANCE`. There, half
+    the median distance to the nearest other frame of the same composition is the limit (copies proper are left
+    out of the median).
+    """
+    nearest: list[float] = []
+    for indices in _buckets(frames).values():
+        if len(indices) < 2:
+            continue
+        vectors = _reduced(frames, indices)
+        vectors = vectors[_distinct(vectors)]
+        if len(vectors) > 1:
+            nearest.extend(cKDTree(vectors).query(vectors, k=2)[0][:, 1].tolist())
+    return min(DUPLICATE_TOLERANCE, 0.5 * float(np.median(nearest))) if nearest else DUPLICATE_TOLERANCE
+
+
+def check_leakage(
+    training_frames: Sequence[Atoms],
+    test_frames: Sequence[Atoms],
+    *,
+    tolerance: float = DUPLICATE_TOLERANCE,
+    training_name: str = "training",
+    test_name: str = "test",
+) -> None:
+    """Refuse a split in which the training frames know the test frames.
+
+    Raises
+    ------
+    LeakageError
+        Naming groups that are on both sides, else structure_ids that are, else frames that are copies of each
+        other within `tolerance` (Å rms over interatomic distances).
+    """
+    sides = f"the {training_name} and the {test_name} frames"
+    for what, of in (("groups", group_of), ("structure_ids", id_of)):
+        both = sorted({of(a) for a in training_frames} & {of(a) for a in test_frames})
+        if both:
+            raise LeakageError(
+                f"{len(both)} {what} are in both {sides}: {_list(both)}. Frames that belong together must stay on "
+                "one side: split by group."
+            )
+    pairs = near_duplicates(test_frames, training_frames, tolerance=tolerance)
+    if pairs:
+        closest: dict[int, Duplicate] = {}
+        for pair in sorted(pairs, key=lambda p: p.rms):
+            closest.setdefault(pair.first, pair)
+        told = [
+            f"'{id_of(test_frames[p.first])}' is '{id_of(training_frames[p.second])}' ({p.rms:.4f} Å)"
+            for p in closest.values()
+        ]
+        raise LeakageError(
+            f"{len(closest)} of {len(test_frames)} {test_name} frames are copies of {training_name} frames within "
+            f"{tolerance:g} Å rms of interatomic distances: {_list(told)}. Give each copy the group of its original."
+        )
+
+
+def _list(items: Sequence[str], most: int = 8) -> str:
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _buckets(frames: Sequence[Atoms]) -> dict[tuple[bytes, bool], list[int]]:
+    """Group indices of frames by composition and periodicity: only such frames can be copies."""
+    buckets: dict[tuple[bytes, bool], list[int]] = defaultdict(list)
+    for index, atoms in enumerate(frames):
+        buckets[np.sort(atoms.numbers).astype(np.int64).tobytes(), bool(atoms.pbc.all())].append(index)
+    return buckets
+
+
+def _distances(atoms: Atoms) -> FloatArray:
+    """Return distances (n, n) in Å, atoms ordered by element; minimum image if periodic."""
+    order = np.argsort(atoms.numbers, kind="stable")
+    if not atoms.pbc.all():
+        return np.asarray(cdist(atoms.positions[order], atoms.positions[order]))
+    full = atoms.get_all_distances(mic=True)  # type: ignore[no-untyped-call]
+    return np.asarray(full, dtype=np.float64)[np.ix_(order, order)]
+
+
+def _cell_lengths(atoms: Atoms) -> FloatArray:
+    """Return lengths that a rotation of a periodic frame leaves alone; empty for a molecule."""
+    if not atoms.pbc.all():
+        return np.empty(0)
+    cell = np.asarray(atoms.cell, dtype=np.float64)
+    return np.append(np.sort(np.linalg.norm(cell, axis=1)), np.cbrt(abs(np.linalg.det(cell))))
+
+
+def _reduced(frames: Sequence[Atoms], indices: Sequence[int]) -> FloatArray:
+    """Return vectors (frames, k) whose Euclidean distance is at most the rms difference of the distances."""
+    numbers = np.sort(frames[indices[0]].numbers)
+    i, j = np.triu_indices(len(numbers), 1)
+    total = max(1, len(i) + len(_cell_lengths(frames[indices[0]])))
+    _, pair = np.unique(np.stack([numbers[i], numbers[j]]), axis=1, return_inverse=True)
+    blocks = [b for p in range(int(pair.max(initial=-1)) + 1) for b in _split(int((pair == p).sum()))]
+    starts = np.cumsum([0, *blocks])
+    by_pair = np.argsort(pair.ravel(), kind="stable")
+    columns = [by_pair[pair.ravel()[by_pair] == p] for p in range(int(pair.max(initial=-1)) + 1)]
+    out = []
+    for chunk in _chunks(indices, len(numbers)):
+        stacked = np.stack([_distances(frames[k])[i, j] for k in chunk])
+        ranked = np.concatenate([np.sort(stacked[:, c], axis=1) for c in columns] or [stacked], axis=1)
+        means = [ranked[:, a:b].sum(axis=1) / np.sqrt((b - a) * total) for a, b in pairwise(starts)]
+        lengths = np.stack([_cell_lengths(frames[k]) for k in chunk]) / np.sqrt(total)
+        out.append(np.concatenate([np.array(means).reshape(len(blocks), len(chunk)).T, lengths], axis=1))
+    vectors = np.concatenate(out)
+    return vectors if vectors.shape[1] else np.zeros((len(indices), 1))  # single atoms are all alike
+
+
+def _split(count: int) -> list[int]:
+    return [len(part) for part in np.array_split(np.arange(count), min(count, _BLOCKS))]
+
+
+def _chunks(indices: Sequence[int], n_atoms: int) -> Iterator[Sequence[int]]:
+    step = max(1, 4_000_000 // max(1, n_atoms) ** 2)
+    for start in range(0, len(indices), step):
+        yield indices[start : start + step]
+
+
+def _distinct(vectors: FloatArray) -> NDArray[np.bool_]:
+    """Keep one of each set of vectors that are one geometry."""
+    keep = np.ones(len(vectors), dtype=np.bool_)
+    for i, j in cKDTree(vectors).query_pairs(SAME_GEOMETRY, output_type="ndarray"):
+        if keep[i]:
+            keep[j] = False
+    return keep
+
+
+def _settle(
+    first: Sequence[Atoms], second: Sequence[Atoms], candidates: NDArray[np.int64], tolerance: float
+) -> Iterator[Duplicate]:
+    known: dict[tuple[bool, int], list[FloatArray]] = {}
+
+    def environments(side: bool, index: int) -> list[FloatArray]:
+        if (side, index) not in known:
+            known[side, index] = _environments((second if side else first)[index])
+        return known[side, index]
+
+    for a, b in candidates.tolist():
+        rms = _rms(environments(False, a), environments(True, b))
+        lengths = _cell_lengths(first[a]) - _cell_lengths(second[b])
+        rms = max(rms, float(np.sqrt(np.mean(lengths**2))) if lengths.size else 0.0)
+        if rms <= tolerance:
+            yield Duplicate(a, b, rms)
+
+
+def _environments(atoms: Atoms) -> list[FloatArray]:
+    """Return, for each element, its atoms' sorted distances to the atoms of each element: (atoms, k)."""
+    numbers = np.sort(atoms.numbers)
+    distances = _distances(atoms)
+    most = _NEIGHBOURS + 1 if len(numbers) > _LARGE else len(numbers)
+    elements = np.unique(numbers)
+    rows = [np.sort(distances[:, numbers == e], axis=1)[:, :most] for e in elements]
+    return [np.concatenate([row[numbers == e] for row in rows], axis=1) for e in elements]
+
+
+def _rms(first: Sequence[FloatArray], second: Sequence[FloatArray]) -> float:
+    squares, count = 0.0, 0
+    for a, b in zip(first, second, strict=True):
+        cost = cdist(a, b, "sqeuclidean")
+        squares += float(cost[linear_sum_assignment(cost)].sum())
+        count += a.shape[0] * (a.shape[1] - 1)  # an atom's distance to itself is no information
+    return float(np.sqrt(squares / max(1, count)))
