@@ -59,16 +59,14 @@ def execute(job: Job, report: Callable[[float], None]) -> JobResult:
     started = time.perf_counter()
     store, run = RunStore(job.root), job.run
     try:
-        results, costs, details = _compute(run, store.workdir(run.key), report)
+        results, costs, details = _compute(run, store.workdir(run.key), store.shared, report)
     except Exception as error:
         reason = str(error) if isinstance(error, MfbenchError) else f"{type(error).__name__}: {error}"
         log.warning("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
         store_failure(run, store, reason, traceback.format_exc(), time.perf_counter() - started)
         return JobResult(reason)
     record = _head(run) | {"wall_s": time.perf_counter() - started, "costs": costs, **details}
-    store.save(
-        run.key, "finished", record, [_row(run, record, costs, "finished", result) for result in results]
-    )
+    store.save(run.key, "finished", record, [_row(run, record, costs, "finished", result) for result in results])
     return JobResult(None)
 
 
@@ -90,7 +88,7 @@ def _head(run: PlannedRun) -> dict[str, Any]:
 
 
 def _compute(
-    run: PlannedRun, workdir: Path, report: Callable[[float], None]
+    run: PlannedRun, workdir: Path, shared: Path, report: Callable[[float], None]
 ) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     """Fit and score; returns (metrics, costs, details for the record)."""
     spec, task, split = run.spec, task_of(run.spec), split_of(run.spec)
@@ -98,9 +96,10 @@ def _compute(
         raise LeakageError("the split is not the one that the run was planned with: it is not deterministic.")
     training = split.ceiling if spec.all_high else split.training
     budget = Budget(spec.budget)
-    workdir.mkdir(parents=True, exist_ok=True)
+    for folder in (workdir, shared):
+        folder.mkdir(parents=True, exist_ok=True)
     strategy = arm_factory(spec.arm)(run.settings)
-    potential = strategy.fit(training, budget, spec.seed, progress=_SpentInAll(report), workdir=workdir)
+    potential = strategy.fit(training, budget, spec.seed, progress=_SpentInAll(report), workdir=workdir, shared=shared)
     ledger = potential.ledger
     ledger.check(budget)
     results = task.evaluate(potential, split)

@@ -23,9 +23,7 @@ def canonical_json(value: Any) -> str:
     TypeError, ValueError
         If `value` has something that is no JSON value, NaN and infinities included.
     """
-    return json.dumps(
-        _plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True
-    )
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
 
 
 def _plain(value: Any) -> Any:

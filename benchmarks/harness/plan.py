@@ -52,7 +52,10 @@ class Axes(_Model):
 
     @model_validator(mode="after")
     def _regimes_are_valid(self) -> Axes:
-        self.regimes()
+        try:
+            self.regimes()
+        except ValidationError as error:
+            raise ValueError("; ".join(f"{_dotted(e['loc'])}: {_explain(e)}" for e in error.errors())) from None
         return self
 
 
@@ -75,7 +78,6 @@ class TaskPlan(_Model):
     """
 
     task: str
-    options: dict[str, Any] = {}
     regimes: Axes = Axes()
     arms: list[str] | Literal["all"] = "all"
     seeds: list[int] = Field(default=[0], min_length=1)
@@ -113,6 +115,8 @@ class RunSpec:
     ----------
     all_high
         The arm is given every HF label (the ceiling); the regime then only sets the tests and validation.
+    options
+        What a task made of files is told; empty for registered tasks.
     settings
         The preset's settings for this arm, over which nothing else goes.
     """
@@ -156,9 +160,7 @@ class RunSpec:
 def preset_names() -> list[str]:
     """Names of the presets that come with mfbench."""
     folder = resources.files("benchmarks") / "presets"
-    return sorted(
-        entry.name.removesuffix(".yml") for entry in folder.iterdir() if entry.name.endswith(".yml")
-    )
+    return sorted(entry.name.removesuffix(".yml") for entry in folder.iterdir() if entry.name.endswith(".yml"))
 
 
 def load_preset(name_or_path: str) -> Preset:
@@ -176,17 +178,13 @@ def load_preset(name_or_path: str) -> Preset:
         source = name_or_path
         text = Path(name_or_path).read_text(encoding="utf-8")
     else:
-        raise ConfigError(
-            f"no preset '{name_or_path}': give {', '.join(preset_names())}, or the path of a YAML file."
-        )
+        raise ConfigError(f"no preset '{name_or_path}': give {', '.join(preset_names())}, or the path of a YAML file.")
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(
-            f"{source}: expected the keys of a preset (name, tasks), found {type(content).__name__}."
-        )
+        raise ConfigError(f"{source}: expected the keys of a preset (name, tasks), found {type(content).__name__}.")
     return parse_preset(content, source)
 
 
@@ -254,9 +252,7 @@ def expand(
         _known("arm", plan.arm_settings, arms)
         if selection.tasks and plan.task not in selection.tasks:
             continue
-        for regime, seed, draw, arm in itertools.product(
-            plan.regimes.regimes(), plan.seeds, plan.draws, wanted
-        ):
+        for regime, seed, draw, arm in itertools.product(plan.regimes.regimes(), plan.seeds, plan.draws, wanted):
             all_high = needs_all_high(arm)
             spec = RunSpec(
                 task=plan.task,
@@ -267,7 +263,6 @@ def expand(
                 draw=draw,
                 preset=preset.name,
                 all_high=all_high,
-                options=plan.options,
                 settings=merge(plan.settings, plan.arm_settings.get(arm, {})),
                 expected_us_per_atom_gradient=plan.expected_us_per_atom_gradient,
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -27,7 +27,13 @@ class Event:
     value: Any = None
 
 
-def run_jobs(function: Function, jobs: Sequence[Any], workers: int, threads: int = 1) -> Iterator[Event]:
+def run_jobs(
+    function: Function,
+    jobs: Sequence[Any],
+    workers: int,
+    threads: int = 1,
+    apart: Sequence[Hashable | None] | None = None,
+) -> Iterator[Event]:
     """Run `function(job, tell)` for each job in worker processes; yields events as they come.
 
     Parameters
@@ -38,12 +44,14 @@ def run_jobs(function: Function, jobs: Sequence[Any], workers: int, threads: int
         Number of processes; 0 runs in this process.
     threads
         Threads of each process.
+    apart
+        For each job None, or a name: while another job waits, no two of one name run at the same time.
     """
     if workers == 0:
         yield from _run_here(function, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    waiting = list(enumerate(jobs))[::-1]
+    waiting = _Waiting(jobs, apart or [None] * len(jobs))
     pool: list[_Worker] = []
     try:
         with _environment(threads):
@@ -60,11 +68,10 @@ def run_jobs(function: Function, jobs: Sequence[Any], workers: int, threads: int
                         worker.process.join()
                         assert worker.job is not None
                         yield Event("died", worker.job, worker.process.exitcode)
-                        if waiting:
-                            worker.restart()
-                        else:
+                        if not waiting:
                             worker.job = None
                             continue
+                        worker.restart()
                     else:
                         yield event
                         if event.kind != "done":
@@ -84,6 +91,31 @@ def _run_here(function: Function, jobs: Sequence[Any]) -> Iterator[Event]:
         yield Event("done", index, value)
 
 
+class _Waiting:
+    """Jobs that nobody has taken, in order, and the names of those that run."""
+
+    def __init__(self, jobs: Sequence[Any], apart: Sequence[Hashable | None]) -> None:
+        self._jobs = dict(enumerate(jobs))
+        self._apart = apart
+        self._running: list[Hashable] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+    def next(self, after: int | None) -> tuple[int | None, Any]:
+        """Return the next job and its index, None if there is none; `after` is the one that ended."""
+        if after is not None and self._apart[after] is not None:
+            self._running.remove(self._apart[after])
+        if not self._jobs:
+            return None, None
+        free = (index for index in self._jobs if self._apart[index] not in self._running)
+        index = next(free, next(iter(self._jobs)))
+        name = self._apart[index]
+        if name is not None:
+            self._running.append(name)
+        return index, self._jobs.pop(index)
+
+
 class _Worker:
     """A process and the job that it holds, if any."""
 
@@ -98,13 +130,11 @@ class _Worker:
         self.process.start()
         far.close()  # so that the death of the process shows as an end of file here
 
-    def take(self, waiting: list[tuple[int, Any]]) -> Iterator[Event]:
-        if not waiting:
-            self.job = None
-            return
-        self.job, job = waiting.pop()
-        yield Event("started", self.job)
-        self.connection.send(job)
+    def take(self, waiting: _Waiting) -> Iterator[Event]:
+        self.job, job = waiting.next(after=self.job)
+        if self.job is not None:
+            yield Event("started", self.job)
+            self.connection.send(job)
 
     def receive(self) -> Event:
         assert self.job is not None
@@ -141,9 +171,7 @@ def _serve(function: Function, connection: Connection) -> None:
 def _environment(threads: int) -> Iterator[None]:
     """Set thread counts for processes started meanwhile: libraries read them when they are loaded."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    wanted = dict.fromkeys(names, str(threads)) | {
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
-    }
+    wanted = dict.fromkeys(names, str(threads)) | {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

@@ -11,8 +11,11 @@ from typing import Any
 from benchmarks.harness.keys import canonical_json, code_hash, digest
 from benchmarks.harness.plan import RunSpec, merge
 from benchmarks.tasks.base import Regime, Split, Task
-from benchmarks.tasks.registry import get_task
+from benchmarks.tasks.registry import make_task
 from strategies.registry import arm_factory
+
+#: Name of the task that is made of a user's own files; its options say which.
+USER_TASK = "user"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,6 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
     resolved = factory(settings).settings.model_dump(mode="json")
     identity = {
         "task": spec.task,
-        "options": dict(spec.options),
         "data": task.data_hashes(),
         "split": digest(split_of(spec).record),
         "regime": spec.regime.model_dump(mode="json"),
@@ -94,7 +96,11 @@ def split_of(spec: RunSpec) -> Split:
 
 @lru_cache(maxsize=8)
 def _task(name: str, options: str) -> Task:
-    return get_task(name, **json.loads(options))
+    if name == USER_TASK:
+        from benchmarks.tasks.user import UserTask
+
+        return UserTask(**json.loads(options))
+    return make_task(name)
 
 
 @lru_cache(maxsize=8)

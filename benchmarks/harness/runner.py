@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from benchmarks.harness.pool import run_jobs
 from benchmarks.harness.prepare import PlannedRun
 from benchmarks.harness.store import RunStore
 from mfcore.errors import ConfigError
+from strategies.registry import arm_factory
 
 
 class Monitor(Protocol):
@@ -144,7 +145,8 @@ def run_all(
     threads = max(1, (os.cpu_count() or 1) // max(workers, 1))
     with only_writer(store.root):
         store.note_plan({digest(run.spec.cell()): run.key for run in planned})
-        for event in run_jobs(execute, [Job(run, store.root) for run in todo], workers, threads):
+        jobs = [Job(run, store.root) for run in todo]
+        for event in run_jobs(execute, jobs, workers, threads, [_shares(run) for run in todo]):
             run = todo[event.job]
             if event.kind == "started":
                 monitor.started(run)
@@ -161,7 +163,15 @@ def run_all(
             if reason is not None:
                 failed.append((run, reason))
             monitor.ended(run, reason)
+        store.drop_shared()
     return failed
+
+
+def _shares(run: PlannedRun) -> Hashable | None:
+    """Name what a run trains that others need too: computed at the same time, it would be computed twice."""
+    if not getattr(arm_factory(run.spec.arm), "shares_low_stage", False):
+        return None
+    return (run.spec.task, run.spec.seed, run.spec.draw)
 
 
 def _why_died(exit_code: int | None) -> str:

@@ -69,8 +69,19 @@ class RunStore:
         return self._runs / key
 
     def workdir(self, key: str) -> Path:
-        """Where a run that has not ended keeps its checkpoints."""
+        """Where a run that has not finished keeps its checkpoints."""
         return self.root / "work" / key
+
+    @property
+    def shared(self) -> Path:
+        """Where runs keep the training stages that they have in common."""
+        return self.root / "work" / "shared"
+
+    def drop_shared(self) -> None:
+        """Drop the shared stages, unless a run that has not finished may need them."""
+        work = self.shared.parent
+        if work.is_dir() and all(path == self.shared for path in work.iterdir()):
+            shutil.rmtree(work)
 
     def status(self, key: str) -> Status | None:
         """Status of a stored run, None if there is none.
@@ -112,22 +123,14 @@ class RunStore:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"the record of a run cannot be read ({error}).", file=path, hint=REMEDY
-            ) from error
+            raise DataError(f"the record of a run cannot be read ({error}).", file=path, hint=REMEDY) from error
         if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-            raise DataError(
-                f"the record of a run does not have schema {SCHEMA}.", file=path, key="schema", hint=REMEDY
-            )
+            raise DataError(f"the record of a run does not have schema {SCHEMA}.", file=path, key="schema", hint=REMEDY)
         if record.get("key") != key or record.get("status") not in ("finished", "failed"):
-            raise DataError(
-                "not the record of the run that its folder names.", file=path, key="key", hint=REMEDY
-            )
+            raise DataError("not the record of the run that its folder names.", file=path, key="key", hint=REMEDY)
         return record
 
-    def save(
-        self, key: str, status: Status, record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def save(self, key: str, status: Status, record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
         """Store a run that ended, in one step, and drop its checkpoints if it finished.
 
         Parameters

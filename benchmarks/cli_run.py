@@ -1,0 +1,215 @@
+"""`mfbench list`, `run`, `report` and `figures`: presets, the grid of runs, and what is computed from stored rows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from benchmarks.harness.plan import RunSpec
+    from benchmarks.harness.prepare import PlannedRun
+    from benchmarks.harness.runner import Agenda
+    from benchmarks.harness.store import RunStore
+
+RUNS = Path("results/runs")
+
+
+class What(StrEnum):
+    """What `mfbench list` can list."""
+
+    arms = "arms"
+    tasks = "tasks"
+    presets = "presets"
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    text = "text"
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("list", epilog="Example: mfbench list arms")(list_names)
+    app.command("run", epilog="Example: mfbench run quick --task molecular_cc --arm transfer --workers 2")(run)
+    app.command("report", epilog="Example: mfbench report results/runs/quick --format markdown")(report)
+    app.command("figures", epilog="Example: mfbench figures results/runs/standard")(figures)
+
+
+def list_names(
+    what: Annotated[What | None, typer.Argument(help="Leave it out for all three.")] = None,
+) -> None:
+    """List the arms, tasks or presets that there are, each with one line."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for kind in [what] if what else list(What):
+        table = Table("name", "summary", title=kind.value, title_justify="left", box=None, title_style="bold")
+        for name, summary in _summaries(kind):
+            table.add_row(name, summary)
+        console.print(table)
+
+
+def _summaries(kind: What) -> list[tuple[str, str]]:
+    if kind is What.arms:
+        from strategies.registry import arm_names, arm_summary
+
+        return [(name, arm_summary(name)) for name in arm_names()]
+    if kind is What.tasks:
+        from benchmarks.tasks.registry import make_task, task_names
+
+        return [(name, make_task(name).summary) for name in task_names()]
+    from benchmarks.harness.plan import load_preset, preset_names
+
+    return [(name, load_preset(name).summary) for name in preset_names()]
+
+
+def _size(text: str) -> Any:
+    if text == "all" or (text.isdigit() and int(text) > 0):
+        return text if text == "all" else int(text)
+    raise typer.BadParameter(f"'{text}': expected a positive number, or all")
+
+
+def run(
+    preset: Annotated[str, typer.Argument(help="Name of a preset (mfbench list presets), or a YAML file.")],
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated, as the next four.")] = None,
+    arm: Annotated[list[str] | None, typer.Option(help="Only this arm.")] = None,
+    n_high: Annotated[
+        list[str] | None, typer.Option(help="Only this number of HF frames, or all; ceilings always run.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Only this model seed.")] = None,
+    draw: Annotated[list[int] | None, typer.Option(help="Only this HF-subset draw.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="results/runs/PRESET")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be computed.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Compute failed runs again, from their checkpoints.")
+    ] = False,
+) -> None:
+    """Compute the runs of a preset that are not stored yet.
+
+    A finished run is never computed twice; a killed one goes on from its checkpoint. Exit code 1 if a run failed.
+    """
+    from rich.console import Console
+
+    from benchmarks.harness.plan import Selection, expand, load_preset
+    from benchmarks.tasks.registry import task_names
+    from strategies.registry import arm_factory, arm_names
+
+    sizes = tuple(_size(text) for text in n_high or ())
+    chosen = load_preset(preset)
+    specs = expand(
+        chosen,
+        Selection(tuple(task or ()), tuple(arm or ()), sizes, tuple(seed or ()), tuple(draw or ())),
+        tasks=task_names(),
+        arms=arm_names(),
+        needs_all_high=lambda name: bool(getattr(arm_factory(name), "needs_all_high", False)),
+    )
+    root = out or RUNS / chosen.name
+    console = Console()
+    failed = compute(console, specs, root, workers=workers, dry_run=dry_run, retry_failed=retry_failed)
+    if dry_run:
+        return
+    console.print(f"The tables: mfbench report {root}", markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def compute(
+    console: Console,
+    specs: Sequence[RunSpec],
+    root: Path,
+    *,
+    workers: int | None = None,
+    dry_run: bool = False,
+    retry_failed: bool = False,
+) -> int:
+    """Prepare runs, say how long they will take, compute and store those that are not stored.
+
+    Returns
+    -------
+    int
+        Number of runs of the plan that have failed, now or before.
+    """
+    from benchmarks.cli_progress import RunsProgress
+    from benchmarks.harness.prepare import prepare
+    from benchmarks.harness.runner import agenda, default_workers, run_all
+    from benchmarks.harness.store import RunStore
+
+    with console.status("Preparing splits and settings"):
+        planned = prepare(specs)
+    store = RunStore(root)
+    plan = agenda(planned, store, retry_failed=retry_failed)
+    processes = min(workers or default_workers(), max(1, len(plan.todo)))
+    _announce(console, plan, store, processes)
+    if dry_run:
+        _list_runs(console, planned, plan)
+        return len(plan.failed)
+    with RunsProgress(console, plan.todo) as monitor:
+        failed = run_all(plan.todo, planned, store, monitor, processes)
+    return len(plan.failed) + len(failed)
+
+
+def _announce(console: Console, plan: Agenda, store: RunStore, processes: int) -> None:
+    from benchmarks.cli_progress import duration
+    from benchmarks.harness.runner import estimate
+
+    total = len(plan.stored) + len(plan.failed) + len(plan.todo)
+    parts = [f"{total} runs: {len(plan.stored)} stored"]
+    if plan.failed:
+        parts.append(f"{len(plan.failed)} failed before")
+    parts.append(f"{len(plan.todo)} to compute")
+    line = ", ".join(parts)
+    if plan.todo:
+        expected = estimate(plan.todo, store, processes)
+        rest = "from stored runs" if expected.measured == expected.runs else "a first guess"
+        noun = "process" if processes == 1 else "processes"
+        line += f" in about {duration(expected.seconds)} on {processes} {noun} ({rest})"
+    console.print(line + ".", highlight=False, soft_wrap=True)
+    for run, reason in plan.failed:
+        text = f"failed before: {run.spec.title()}: {reason} (--retry-failed computes it again)"
+        console.print(text, style="red", markup=False, soft_wrap=True)
+
+
+def _list_runs(console: Console, planned: Sequence[PlannedRun], plan: Agenda) -> None:
+    stored = {run.key for run in plan.stored}
+    failed = {run.key for run, _ in plan.failed}
+    for run in planned:
+        state = "stored" if run.key in stored else "failed" if run.key in failed else "to do"
+        console.print(f"{run.key[:12]}  {state:<6}  {run.spec.title()}", markup=False, highlight=False, soft_wrap=True)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs.")],
+    format: Annotated[Format, typer.Option(help="How to write the tables.")] = Format.text,
+) -> None:
+    """Print the tables: per task and HF set size, each arm's errors, costs and failures."""
+    from benchmarks.harness.store import RunStore
+    from benchmarks.reports import report as make_report
+
+    typer.echo(make_report(RunStore(folder).rows(), format.value))
+
+
+def figures(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the figures.", show_default="DIR/figures")] = None,
+) -> None:
+    """Draw the learning curves of stored runs."""
+    from benchmarks.harness.store import RunStore
+    from benchmarks.reports.figures import figures as draw
+
+    for path in draw(RunStore(folder).rows(), out or folder / "figures"):
+        typer.echo(str(path))

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import strategies.registry
+from benchmarks.harness import prepare
+from benchmarks.harness.plan import RunSpec
+from benchmarks.tasks.base import Regime
+
+PLUGIN = Path(__file__).parent / "plugin"
+
+
+@pytest.fixture()
+def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Install the fake task and arms as another package would; yields the file in which arms note their steps."""
+    caches = (strategies.registry._points, prepare._task, prepare._split)
+    monkeypatch.syspath_prepend(PLUGIN)
+    log = tmp_path / "steps.log"
+    log.touch()
+    monkeypatch.setenv("MFBENCH_FAKE_LOG", str(log))
+    for cache in caches:
+        cache.cache_clear()
+    yield log
+    for cache in caches:
+        cache.cache_clear()
+
+
+def spec(arm: str = "fake_mean", **changes: object) -> RunSpec:
+    """A run of the fake task."""
+    regime = Regime(n_low=10, n_high=9, coverage="full")
+    values: dict[str, object] = {"task": "fake_task", "regime": regime, "arm": arm, "budget": 1000.0, "seed": 0}
+    return RunSpec(**(values | {"draw": 0} | changes))  # type: ignore[arg-type]

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.harness import keys
+from benchmarks.harness.keys import canonical_json, digest, source_hash
+from benchmarks.harness.plan import RunSpec
+from benchmarks.harness.prepare import PlannedRun, prepare_one
+from benchmarks.tasks.base import Regime
+from tests.harness.conftest import spec
+
+
+def test_equal_values_have_equal_text() -> None:
+    assert canonical_json({"b": (1, 2), "a": np.float64(0.5)}) == canonical_json({"a": 0.5, "b": [1, 2]})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object(), b"x"])
+def test_what_has_no_canonical_text_is_refused(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        canonical_json({"x": [value]})
+
+
+def test_sources_are_hashed_by_name_and_content_wherever_they_lie(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        (tmp_path / place / "pkg" / "sub").mkdir(parents=True)
+        (tmp_path / place / "pkg" / "x.py").write_text("x = 1\n")
+        (tmp_path / place / "pkg" / "sub" / "k.cpp").write_text("int k;\n")
+    first, second = tmp_path / "a" / "pkg", tmp_path / "b" / "pkg"
+    before = source_hash([first])
+    assert source_hash([second]) == before
+    (second / "notes.txt").write_text("no source")
+    assert source_hash([second]) == before
+    (second / "sub" / "k.cpp").write_text("int l;\n")
+    changed = source_hash([second])
+    (second / "sub" / "k.cpp").rename(second / "sub" / "l.cpp")
+    assert len({before, changed, source_hash([second])}) == 3
+
+
+def with_regime(**changes: object) -> Callable[[RunSpec], RunSpec]:
+    return lambda run: replace(run, regime=Regime(**(run.regime.model_dump() | changes)))
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: replace(run, seed=1),
+        lambda run: replace(run, draw=1),
+        lambda run: replace(run, budget=1001.0),
+        lambda run: replace(run, arm="fake_steps"),
+        lambda run: replace(run, settings={"shift": 0.5}),
+        with_regime(n_high=6),
+        with_regime(n_low=9),
+        with_regime(labels="low=E,high=E"),
+        with_regime(pairing="paired"),
+    ],
+)
+def test_the_key_changes_with_each_part(change: Callable[[RunSpec], RunSpec]) -> None:
+    assert prepare_one(change(spec())).key != prepare_one(spec()).key
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: replace(run, preset="another"),
+        lambda run: replace(run, expected_us_per_atom_gradient=1.0),
+        lambda run: replace(run, settings={"shift": 0.0}),
+        lambda run: replace(run, budget=1000),
+    ],
+)
+def test_the_key_does_not_change_with_what_decides_no_number(change: Callable[[RunSpec], RunSpec]) -> None:
+    assert prepare_one(change(spec())).key == prepare_one(spec()).key
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_key_changes_with_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prepare_one(spec()).key
+    monkeypatch.setenv("MFBENCH_FAKE_DATA", "1" * 64)
+    assert prepare_one(spec()).key != before
+
+
+@pytest.mark.usefixtures("fakes")
+def test_each_part_of_the_identity_is_in_the_key() -> None:
+    run = prepare_one(spec())
+    parts = set(run.identity)
+    assert {"data", "split", "regime", "arm", "settings", "seed", "draw", "code"} <= parts
+    for part in parts:
+        other = PlannedRun(run.spec, run.settings, run.identity | {part: "changed"})
+        assert other.key != run.key
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize("edited", ["mfcore/data/graphs.py", "strategies/base.py", "mfbench_fakes.py"])
+def test_the_code_hash_follows_an_edit(
+    edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mfbench_fakes
+
+    originals = {name: keys._package_folder(name) for name in ("mfcore", "strategies")}
+    for name, folder in originals.items():
+        shutil.copytree(folder, tmp_path / name)
+    plugin = shutil.copy(mfbench_fakes.__file__, tmp_path / "mfbench_fakes.py")
+    folder_of = keys._package_folder
+    monkeypatch.setattr(
+        keys, "_package_folder", lambda name: tmp_path / name if name in originals else folder_of(name)
+    )
+    monkeypatch.setattr(keys.inspect, "getfile", lambda _: plugin)
+
+    def now() -> str:
+        keys.code_hash.cache_clear()
+        return keys.code_hash(mfbench_fakes.FakeTask, mfbench_fakes.fake_mean)
+
+    before = now()
+    assert now() == before
+    with (tmp_path / edited).open("a") as file:
+        file.write("# edited\n")
+    assert now() != before
+    keys.code_hash.cache_clear()
+
+
+def test_a_digest_is_a_sha256() -> None:
+    assert digest({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"

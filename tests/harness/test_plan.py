@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness.plan import Selection, expand, load_preset, merge, parse_preset, preset_names
+from mfcore.errors import ConfigError
+
+TASKS = ["water", "salt"]
+ARMS = ["plain", "joint", "ceiling"]
+
+
+def content(**plan: object) -> dict[str, object]:
+    return {"name": "mine", "tasks": [{"task": "water", "budget": {"atom_gradients": 1e4}} | plan]}
+
+
+def runs(selection: Selection = Selection(), **plan: object) -> list:
+    preset = parse_preset(content(**plan), "mine.yml")
+    return expand(preset, selection, tasks=TASKS, arms=ARMS, needs_all_high=lambda arm: arm == "ceiling")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"sedes": [1]}, "tasks.0.sedes: unknown key"),
+        ({"regimes": {"n_hihg": [4]}}, "tasks.0.regimes.n_hihg: unknown key"),
+        ({"regimes": {"n_high": [0]}}, "tasks.0.regimes.n_high"),
+        ({"regimes": {"n_high": ["some"]}}, "tasks.0.regimes.n_high"),
+        ({"regimes": {"labels": ["low=EF,high=X"]}}, "labels"),
+        ({"regimes": {"pairing": ["twins"]}}, "tasks.0.regimes.pairing"),
+        ({"budget": {"atom_gradients": -1}}, "tasks.0.budget.atom_gradients"),
+        ({"budget": {}}, "tasks.0.budget.atom_gradients: this key is missing"),
+        ({"seeds": []}, "tasks.0.seeds"),
+    ],
+)
+def test_a_fault_in_a_preset_names_file_and_key(change: dict[str, object], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_preset(content(**change), "mine.yml")
+    assert "mine.yml" in str(caught.value)
+    assert key in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["tasks: [", "- 1\n- 2\n", "just words"])
+def test_a_file_that_is_no_preset_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"mine\.yml"):
+        load_preset(str(path))
+
+
+def test_an_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="quick"):
+        load_preset("qick")
+
+
+def test_the_grid_is_the_product_of_the_axes() -> None:
+    grid = runs(
+        regimes={"n_high": [5, 10], "labels": ["low=EF,high=E", "low=EF,high=EF"]},
+        seeds=[0, 1, 2],
+        draws=[0, 1],
+        arms=["plain", "joint"],
+    )
+    assert len(grid) == 2 * 2 * 3 * 2 * 2
+    assert len({(r.arm, r.n_high, r.regime.labels, r.seed, r.draw) for r in grid}) == len(grid)
+
+
+def test_a_ceiling_runs_once_for_all_set_sizes_with_all_labels() -> None:
+    grid = runs(regimes={"n_high": [5, 10, 20]}, seeds=[0, 1], arms="all")
+    ceilings = [r for r in grid if r.arm == "ceiling"]
+    assert [(r.n_high, r.seed) for r in ceilings] == [("all", 0), ("all", 1)]
+    assert len(grid) == 2 * 3 * 2 + 2
+
+
+def test_a_ceiling_is_the_same_run_whatever_else_is_selected() -> None:
+    plan = {"regimes": {"n_high": [5, 10]}, "arms": "all"}
+    everything = [r for r in runs(**plan) if r.arm == "ceiling"]
+    assert [r for r in runs(Selection(n_high=(10,)), **plan) if r.arm == "ceiling"] == everything
+
+
+def test_a_selection_narrows_the_grid() -> None:
+    plan = {"regimes": {"n_high": [5, 10]}, "seeds": [0, 1], "draws": [0, 1], "arms": ["plain", "joint"]}
+    (one,) = runs(Selection(arms=("joint",), n_high=(10,), seeds=(1,), draws=(0,)), **plan)
+    assert (one.arm, one.n_high, one.seed, one.draw) == ("joint", 10, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("selection", "name"),
+    [(Selection(arms=("jiont",)), "jiont"), (Selection(tasks=("wine",)), "wine"), (Selection(seeds=(7,)), "mine")],
+)
+def test_a_selection_of_nothing_is_an_error(selection: Selection, name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        runs(selection, arms=["plain", "joint"])
+
+
+@pytest.mark.parametrize("plan", [{"arms": ["jiont"]}, {"arm_settings": {"jiont": {}}}, {"task": "jiont"}])
+def test_an_unknown_name_in_a_preset_is_an_error_before_anything_runs(plan: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="jiont"):
+        runs(**plan)
+
+
+def test_settings_of_an_arm_go_over_those_of_all() -> None:
+    grid = runs(
+        settings={"core": {"lmax": 2, "cutoff": 5.0}, "e0": "isolated"},
+        arm_settings={"joint": {"core": {"lmax": 1}}},
+        arms=["plain", "joint"],
+    )
+    settings = {r.arm: r.settings for r in grid}
+    assert settings["plain"] == {"core": {"lmax": 2, "cutoff": 5.0}, "e0": "isolated"}
+    assert settings["joint"] == {"core": {"lmax": 1, "cutoff": 5.0}, "e0": "isolated"}
+
+
+def test_a_budget_may_depend_on_the_set_size() -> None:
+    budget = {"atom_gradients": 100.0, "n_high": {5: 10.0, "all": 1000.0}}
+    grid = runs(regimes={"n_high": [5, 10]}, budget=budget, arms=["plain", "ceiling"])
+    assert {r.n_high: r.budget for r in grid} == {5: 10.0, 10: 100.0, "all": 1000.0}
+
+
+def test_merging_leaves_its_arguments_alone() -> None:
+    base, over = {"a": {"b": 1}}, {"a": {"c": 2}}
+    assert merge(base, over) == {"a": {"b": 1, "c": 2}}
+    assert (base, over) == ({"a": {"b": 1}}, {"a": {"c": 2}})
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_the_presets_that_come_along_are_valid(name: str) -> None:
+    assert load_preset(name).name == name
+
+
+def test_quick_and_standard_come_along() -> None:
+    assert {"quick", "standard"} <= set(preset_names())

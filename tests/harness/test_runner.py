@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness.plan import RunSpec
+from benchmarks.harness.prepare import PlannedRun, prepare
+from benchmarks.harness.runner import agenda, estimate, only_writer, run_all
+from benchmarks.harness.store import COLUMNS, RunStore
+from mfcore.errors import ConfigError, DataError
+from tests.harness.conftest import PLUGIN, spec
+
+ROOT = Path(__file__).parents[2]
+
+
+class Notes:
+    """A monitor that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def started(self, run: PlannedRun) -> None:
+        self.events.append(("started", run.spec.arm))
+
+    def spent(self, run: PlannedRun, atom_gradients: float) -> None:
+        self.events.append(("spent", f"{atom_gradients:g}"))
+
+    def ended(self, run: PlannedRun, reason: str | None) -> None:
+        self.events.append(("ended", reason or "finished"))
+
+
+def compute(store: RunStore, specs: list[RunSpec], workers: int = 0, **options: bool) -> Notes:
+    planned = prepare(specs)
+    notes = Notes()
+    run_all(agenda(planned, store, **options).todo, planned, store, notes, workers)
+    return notes
+
+
+def test_a_run_is_computed_and_stored(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "out")
+    shifted = spec(settings={"shift": -0.25})
+    notes = compute(store, [shifted])
+    assert notes.events == [("started", "fake_mean"), ("ended", "finished")]
+    rows = store.rows()
+    assert list(rows.columns) == list(COLUMNS)
+    (row,) = rows.to_dict("records")
+    assert row["value"] == pytest.approx(250.0, abs=1e-6)  # the shift of 0.25 eV/atom, in meV/atom
+    assert (row["n"], row["n_low"], row["n_high"], row["status"], row["n_failed"]) == (12, "10", "9", "finished", 0)
+    assert row["train_atom_gradients"] == 1000.0
+    assert row["label_cost_cpu_s"] == 100.0 * (9 + 6)  # HF training and validation; this arm uses no LF label
+    assert row["inference_us_per_atom"] > 0
+    assert not (store.root / "work").exists()
+
+
+def test_the_ceiling_gets_all_high_labels(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    compute(store, [spec("fake_all", all_high=True)])
+    (row,) = store.rows().to_dict("records")
+    assert row["n_high"] == "all"
+    assert store.load(row["run_key"]).record["potential"]["n_high"] == 30  # 10 groups of 3
+
+
+def test_low_labels_cost_what_they_cost_unless_an_arm_uses_none(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    compute(store, [spec("fake_steps", settings={"pause_s": 0.0})])
+    assert store.rows()["label_cost_cpu_s"].tolist() == [100.0 * 15 + 10 * 1.0]
+
+
+def test_a_finished_run_is_never_computed_again(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "out")
+    specs = [spec("fake_steps", settings={"pause_s": 0.0}, seed=seed) for seed in (0, 1)]
+    compute(store, specs)
+    assert len(fakes.read_text().split()) == 20
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").rglob("*")}
+    notes = compute(store, [*specs, spec("fake_steps", settings={"pause_s": 0.0}, seed=2)])
+    assert [kind for kind, _ in notes.events].count("started") == 1
+    assert len(fakes.read_text().split()) == 30
+    assert all(p.stat().st_mtime_ns == t for p, t in before.items() if p.is_file())
+
+
+def test_a_failed_run_is_recorded_counted_and_not_retried_unasked(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    notes = compute(store, [spec("fake_failing"), spec("fake_mean")])
+    assert ("ended", "RuntimeError: the moon was in the wrong place") in notes.events
+    rows = store.rows().set_index("arm")
+    assert rows.loc["fake_failing", ["status", "n_failed", "metric"]].tolist() == ["failed", 1, ""]
+    assert rows.loc["fake_mean", "n_failed"] == 0
+    record = store.load(rows.loc["fake_failing", "run_key"]).record
+    assert "the moon" in record["reason"]
+    assert "Traceback" in record["traceback"]
+    assert compute(store, [spec("fake_failing")]).events == []
+    assert compute(store, [spec("fake_failing")], retry_failed=True).events[0] == ("started", "fake_failing")
+
+
+def test_a_run_that_overspends_fails(fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mfbench_fakes
+
+    class Greedy(mfbench_fakes.FakeMean):
+        def fit(self, *args, **kwargs):
+            potential = super().fit(*args, **kwargs)
+            potential.ledger.stages[0].atom_gradients *= 2
+            return potential
+
+    monkeypatch.setattr(mfbench_fakes, "FakeMean", Greedy)
+    notes = compute(RunStore(tmp_path), [spec()])
+    assert "spent 2000 atom gradients of 1000" in notes.events[-1][1]
+
+
+def test_a_killed_process_is_recorded_and_the_others_go_on(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    notes = compute(store, [spec("fake_dying"), spec("fake_mean"), spec("fake_mean", seed=1)], workers=2)
+    assert [what for kind, what in notes.events if kind == "ended"].count("finished") == 2
+    rows = store.rows()
+    (key,) = rows.loc[rows["status"] == "failed", "run_key"]
+    assert "killed by signal 9" in store.load(key).record["reason"]
+
+
+def test_progress_is_the_spent_budget(fakes: Path, tmp_path: Path) -> None:
+    notes = compute(RunStore(tmp_path), [spec("fake_steps", settings={"pause_s": 0.0, "steps": 4})])
+    assert [what for kind, what in notes.events if kind == "spent"] == ["250", "500", "750", "1000"]
+
+
+def test_a_killed_command_goes_on_where_it_was(fakes: Path, tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yml"
+    plan = {"task": "fake_task", "arms": ["fake_steps"], "budget": {"atom_gradients": 1000}}
+    plan["regimes"] = {"n_low": [10], "n_high": [9], "coverage": ["full"]}
+    preset.write_text(json.dumps({"name": "mine", "tasks": [plan]}))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "benchmarks.cli", "run", str(preset), "--out", str(out), "--workers", "1"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PLUGIN), str(ROOT)]), "OMP_NUM_THREADS": "1"}
+
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(fakes.read_text().split()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while True:  # the worker notices at its next step that it is alone
+        noted = fakes.read_text()
+        time.sleep(0.6)
+        if fakes.read_text() == noted:
+            break
+    done = len(noted.split())
+    assert 3 <= done < 10
+    store = RunStore(out)
+    assert store.current_keys() == []
+
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    assert [int(step) for step in fakes.read_text().split()] == list(range(10))
+    (key,) = store.current_keys()
+    assert store.load(key).record["potential"]["first"] == done
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0
+    assert "1 runs: 1 stored, 0 to compute" in again.stdout
+    assert len(fakes.read_text().split()) == 10
+
+
+def test_a_damaged_record_is_refused_before_anything_runs(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    compute(store, [spec()])
+    (key,) = store.current_keys()
+    (store.folder(key) / "record.json").write_text("{")
+    with pytest.raises(DataError, match="Remove its folder"):
+        compute(store, [spec(), spec(seed=1)])
+
+
+def test_an_impossible_regime_is_refused_before_anything_is_written(fakes: Path, tmp_path: Path) -> None:
+    from benchmarks.tasks.base import Regime
+
+    with pytest.raises(ConfigError, match="n_high"):
+        compute(RunStore(tmp_path / "out"), [spec(), spec(regime=Regime(n_high=1000, coverage="full"))])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_has_one_writer(tmp_path: Path) -> None:
+    with only_writer(tmp_path), pytest.raises(ConfigError, match="another mfbench"), only_writer(tmp_path):
+        pytest.fail("two writers")
+    with only_writer(tmp_path):
+        assert (tmp_path / ".lock").exists()
+
+
+def test_the_estimate_rests_on_stored_runs_where_there_are_some(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    planned = prepare([spec(expected_us_per_atom_gradient=2e6), spec(seed=1, expected_us_per_atom_gradient=2e6)])
+    guess = estimate(planned, store, workers=2)
+    assert (guess.seconds, guess.measured, guess.runs) == (2000.0, 0, 2)
+    assert estimate(planned, store, workers=8).seconds == 2000.0
+    compute(store, [spec()])
+    measured = estimate(planned, store, workers=1)
+    wall = store.load(planned[0].key).record["wall_s"]
+    assert measured.measured == 2
+    assert measured.seconds == pytest.approx(2 * wall)
