@@ -72,7 +72,7 @@ def test_everything_that_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
     declared = {re.split(r"[^A-Za-z0-9_.-]", item)[0].lower() for items in lists for item in items}
-    distribution = {"yaml": "pyyaml", "sklearn": "scikit-learn", "mace": "mace-torch"}
+    distribution = {"yaml": "pyyaml", "sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
     elsewhere = {"mace"}  # cannot be an extra, see pyproject.toml
     used = {name for path in FILES for name in imported(path)} - set(sys.stdlib_module_names) - set(PACKAGES)
     missing = {name for name in used - elsewhere if distribution.get(name, name).lower() not in declared}
