@@ -1,4 +1,102 @@
-"""To come."""
+"""`mfbench data ...`: look into a file, and get, check or compute again the data of the tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+data = typer.Typer(no_args_is_help=True, help="Inspect a file; fetch, verify or generate the data of the tasks.")
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
+    app.add_typer(data, name="data", epilog="Example: mfbench data inspect my_frames.xyz")
+
+
+@data.command("inspect", epilog="Example: mfbench data inspect high.xyz --fidelity ccsdt")
+def inspect_file(
+    file: Annotated[Path, typer.Argument(help="Frames, as ase reads them (extended XYZ).")],
+    fidelity: Annotated[
+        str | None, typer.Option(help="Level that plain keys (energy, forces, REF_energy, ...) belong to.")
+    ] = None,
+) -> None:
+    """Say what a file has: labels, fidelities, units, duplicates, outliers."""
+    from mfcore.data.inspect import inspect
+
+    typer.echo(str(inspect(file, fidelity)))
+
+
+@data.command("fetch", epilog="Example: mfbench data fetch h2co")
+def fetch(task: Annotated[str, typer.Argument(help="Name of a task (mfbench list tasks).")]) -> None:
+    """Download the data of a task, unless they are here; MFBENCH_DATA names a folder that is looked in first."""
+    from benchmarks.tasks.registry import make_task
+
+    for name, sha256 in make_task(task).data_hashes().items():
+        typer.echo(f"{sha256}  {name}")
+
+
+@data.command("verify", epilog="Example: mfbench data verify molecular_cc")
+def verify(
+    tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks; default: all embedded ones.")] = None,
+) -> None:
+    """Read the data of tasks in full: hashes, keys, shapes, finite labels."""
+    from rich.console import Console
+
+    from benchmarks.tasks.registry import make_task, task_names
+    from mfcore.data.frames import has_label
+    from mfcore.fidelity import Label
+
+    console = Console()
+    for name in tasks or [name for name in task_names() if make_task(name).embedded]:
+        task = make_task(name)
+        frames = task.frames
+        counts = []
+        for fidelity in task.fidelities:
+            having = {label: sum(has_label(a, fidelity, label) for a in frames) for label in Label}
+            shown = ", ".join(f"{n} {label.name.lower()}" for label, n in having.items() if n)
+            counts.append(f"{fidelity}: {shown}")
+        console.print(f"{name}: {len(frames)} frames ({'; '.join(counts)}); right.", highlight=False, soft_wrap=True)
+
+
+@data.command("generate", epilog="Example: mfbench data generate molecular_cc --out labels --workers 2 --limit 10")
+def generate(
+    task: Annotated[str, typer.Argument(help="Name of a task that can be generated.")],
+    out: Annotated[Path, typer.Option(help="Folder of the labels; the same folder goes on where it was.")],
+    level: Annotated[list[str] | None, typer.Option(help="Only this kind of label; may be repeated.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Labels computed at once, one thread each.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Compute at most so many labels.")] = None,
+) -> None:
+    """Compute the labels of a task again (needs the extra 'data': PySCF, tblite)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    module = _generator_of(task)
+    levels = level or module.LEVELS
+    unknown = [name for name in levels if name not in module.LEVELS]
+    if unknown:
+        raise typer.BadParameter(f"level '{unknown[0]}': expected one of {', '.join(module.LEVELS)}")
+    with Progress(console=Console(stderr=True)) as bar:
+        shown = bar.add_task("starting", total=None)
+        made = module.generate(
+            out,
+            levels,
+            workers,
+            limit,
+            lambda done, total, what: bar.update(shown, completed=done, total=total, description=what),
+        )
+    typer.echo(str(made))
+
+
+def _generator_of(task: str) -> Any:
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    from benchmarks.tasks.registry import make_task
+    from mfcore.errors import ConfigError
+
+    name = type(make_task(task)).__module__.rpartition(".")[0] + ".generate"
+    if find_spec(name) is None:
+        raise ConfigError(f"task '{task}' has no generator: its data are downloaded (mfbench data fetch {task}).")
+    return import_module(name)
