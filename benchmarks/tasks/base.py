@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -89,7 +89,7 @@ class Regime(BaseModel):
             role = "high" if name == fidelities[-1] else "low"
             if name not in given and role not in given:
                 raise ConfigError(f"labels '{self.labels}': nothing for '{name}'; add '{role}=...'.")
-            sets[name] = given.get(name, given.get(role))  # type: ignore[arg-type]
+            sets[name] = given[name] if name in given else given[role]
         return sets
 
 
@@ -102,9 +102,11 @@ class Pools:
     training
         Frames to train on, whatever labels they have, in the order of the data file.
     gap_ids
-        structure_ids of the training frames that HF may use when the coverage is "gap"; None if the task has no gap.
+        structure_ids of the frames whose HF labels may be used when the coverage is "gap"; None: there is no gap.
     validation
-        HF-labelled frames for model selection.
+        HF-labelled frames for model selection, best first.
+    n_validation
+        How many of them are used: those are the first that the coverage allows.
     tests
         HF-labelled test frames by split name; the same for every draw.
     """
@@ -112,6 +114,7 @@ class Pools:
     training: Sequence[Atoms]
     gap_ids: frozenset[str] | None
     validation: Sequence[Atoms]
+    n_validation: int
     tests: Mapping[str, Sequence[Atoms]]
 
 
@@ -213,18 +216,20 @@ class Task(ABC):
         """
         pools = self.pools(draw)
         sets = regime.label_sets(self.fidelities)
+        allowed = self._allowed(regime, pools)
+        validation = [a for a in pools.validation if allowed(a)][: pools.n_validation]
         full = nested_order(self._labelled(pools.training, sets, self.high), seed=SPLIT_SEED, draw=draw)
-        high = self._choose_high(regime, pools, full)
+        high = self._choose_high(regime, [a for a in full if allowed(a)])
         train = {
             name: self._choose_low(regime, self._labelled(pools.training, sets, name), full, high, name, draw)
             for name in self.fidelities[:-1]
         }
-        training = TrainingSet(self.fidelities, {**train, self.high: high}, sets, list(pools.validation))
-        ceiling = TrainingSet(self.fidelities, {**train, self.high: full}, sets, list(pools.validation))
+        training = TrainingSet(self.fidelities, {**train, self.high: high}, sets, validation)
+        ceiling = TrainingSet(self.fidelities, {**train, self.high: full}, sets, validation)
         tests = {name: list(frames) for name, frames in pools.tests.items()}
         everything = {id_of(a): a for frames in (*ceiling.train.values(), high) for a in frames}
         tolerance = self.duplicate_tolerance
-        learned, validation = list(everything.values()), ceiling.validation
+        learned = list(everything.values())
         check_leakage(learned, validation, tolerance=tolerance, test_name="validation")
         for name, frames in tests.items():
             check_leakage(learned, frames, tolerance=tolerance, test_name=f"{name} test")
@@ -234,13 +239,17 @@ class Task(ABC):
     def _labelled(self, frames: Sequence[Atoms], sets: Mapping[str, LabelSet], fidelity: str) -> list[Atoms]:
         return [a for a in frames if all(has_label(a, fidelity, label) for label in sets[fidelity].labels)]
 
-    def _choose_high(self, regime: Regime, pools: Pools, full: Sequence[Atoms]) -> list[Atoms]:
-        order = list(full)
-        if regime.coverage == "gap":
-            if pools.gap_ids is None:
-                raise ConfigError(f"coverage 'gap': task '{self.name}' has none; use coverage 'full'.")
-            order = [a for a in order if id_of(a) in pools.gap_ids]
-        order = elements_first(order)
+    def _allowed(self, regime: Regime, pools: Pools) -> Callable[[Atoms], bool]:
+        """Return whether the coverage lets HF labels of a frame be used."""
+        if regime.coverage == "full":
+            return lambda atoms: True
+        if pools.gap_ids is None:
+            raise ConfigError(f"coverage 'gap': task '{self.name}' has none; use coverage 'full'.")
+        gap_ids = pools.gap_ids
+        return lambda atoms: id_of(atoms) in gap_ids
+
+    def _choose_high(self, regime: Regime, pool: Sequence[Atoms]) -> list[Atoms]:
+        order = elements_first(pool)
         n = len(order) if regime.n_high == "all" else regime.n_high
         if n > len(order) or not order:
             raise ConfigError(
@@ -277,6 +286,11 @@ class Task(ABC):
                 f"n_low {regime.n_low}: task '{self.name}' has {len(free)} frames with '{name}' labels beside the "
                 f"{len(high)} HF training frames (pairing '{regime.pairing}'); ask for "
                 f"{len(chosen)} to {len(chosen) + len(free)}."
+            )
+        if n == 0:
+            raise ConfigError(
+                f"n_low {regime.n_low}: every frame with '{name}' labels is an HF training frame; use pairing "
+                "'paired', or give n_high a number."
             )
         picked = {id_of(a) for a in chosen + free[: n - len(chosen)]}
         return [a for a in order if id_of(a) in picked]

@@ -1,0 +1,92 @@
+"""Data files that are not in the package: found in a folder of the user's, or downloaded once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfcore.errors import DataError
+
+#: Environment variable naming a folder that is looked in before anything is downloaded.
+DATA_VARIABLE = "MFBENCH_DATA"
+
+logger = logging.getLogger("mfbench")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A public file that never changes.
+
+    Attributes
+    ----------
+    name
+        File name in the user's folder and in the cache.
+    sha256
+        Of the content, hexadecimal.
+    urls
+        Where to get it, tried in this order.
+    """
+
+    name: str
+    sha256: str
+    urls: tuple[str, ...]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return the folder that downloads are kept in (per user, as the platform has it)."""
+    import pooch
+
+    return Path(pooch.os_cache("mfbench"))
+
+
+def fetch(file: RemoteFile, subfolder: str) -> Path:
+    """Return the path of a file whose content is what it should be.
+
+    Looked for in `$MFBENCH_DATA` and `$MFBENCH_DATA/<subfolder>`, then in the cache, then downloaded.
+
+    Raises
+    ------
+    DataError
+        If a file of that name has another content, or no address gives the file.
+    """
+    own = os.environ.get(DATA_VARIABLE)
+    if own:
+        for folder in (Path(own), Path(own) / subfolder):
+            path = folder / file.name
+            if path.is_file():
+                found = sha256_of(path)
+                if found != file.sha256:
+                    raise DataError(
+                        f"sha256 is {found}, expected {file.sha256}.",
+                        file=path,
+                        hint=f"Remove it from {DATA_VARIABLE}, or put the right file there.",
+                    )
+                return path
+    return _download(file, cache_folder() / subfolder)
+
+
+def _download(file: RemoteFile, folder: Path) -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    reasons = []
+    for url in file.urls:
+        logger.info("%s: taken from %s, or from %s if it is there", file.name, url, folder)
+        try:
+            return Path(pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder))
+        except Exception as error:  # pooch passes on whatever its transports raise
+            reasons.append(f"{url}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+    raise DataError(
+        f"the file could not be downloaded ({'; '.join(reasons)}).",
+        file=file.name,
+        hint=f"Get it by other means (sha256 {file.sha256}) and name its folder in {DATA_VARIABLE}.",
+    )
