@@ -103,7 +103,8 @@ def difference_set(data: TrainingSet, train: Predictions, validation: Prediction
     high, allowed = data.high, data.labels[data.high]
 
     def subtract(frames: Sequence[Atoms], base: Predictions) -> list[Atoms]:
-        assert base.forces is not None and base.stress is not None
+        assert base.forces is not None
+        assert base.stress is not None
         made = []
         for number, atoms in enumerate(frames):
             bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
@@ -138,3 +139,4 @@ def delta_model(settings: Mapping[str, Any] | None = None) -> Strategy:
 
 
 delta_labels.needs_paired = True  # type: ignore[attr-defined]
+delta_model.shares_low_stage = True  # type: ignore[attr-defined]

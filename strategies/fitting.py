@@ -85,7 +85,7 @@ class Fitting:
         return tuple(int(n) for n in np.unique(np.concatenate(numbers)))
 
     def reference(self, fidelity: str, species: tuple[int, ...]) -> ReferenceEnergies:
-        """Reference energies of a fidelity by the policy in force ("residual" and "trainable" begin as least squares)."""
+        """Reference energies of a fidelity by the policy in force; "residual" and "trainable" start so."""
         if self.policy == "isolated":
             given = self.settings.isolated_energies.get(fidelity)
             if given is None:

@@ -68,3 +68,6 @@ def low_fidelity(settings: Mapping[str, Any] | None = None) -> Strategy:
 
 
 single_fidelity_all.needs_all_high = True  # type: ignore[attr-defined]
+low_fidelity.shares_low_stage = True  # type: ignore[attr-defined]
+single_fidelity.uses_low = False  # type: ignore[attr-defined]
+single_fidelity_all.uses_low = False  # type: ignore[attr-defined]

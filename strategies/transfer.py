@@ -119,3 +119,7 @@ def transfer_frozen(settings: Mapping[str, Any] | None = None) -> Strategy:
 def transfer_replay(settings: Mapping[str, Any] | None = None) -> Strategy:
     """Entry point."""
     return TransferReplay(settings)
+
+
+for _factory in (transfer, transfer_frozen, transfer_replay):
+    _factory.shares_low_stage = True  # type: ignore[attr-defined]

@@ -177,9 +177,9 @@ class EquivariantCore(nn.Module):
         vectors.requires_grad_(differentiate)
         with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
             energy = self._energy(batch, vectors)
-        if not differentiate:
-            return CoreOutput(energy, None, None)
-        (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=create_graph)
+            if not differentiate:
+                return CoreOutput(energy, None, None)
+            (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=create_graph)
         if not create_graph:
             energy = energy.detach()
         force = stresses = None

@@ -118,7 +118,7 @@ class StageTrainer:
             raise DataError(f"stage '{task.name}' has no training frames.")
         if float(self.store.n_atoms.min()) > budget.atom_gradients:
             raise BudgetError(
-                f"stage '{task.name}': a budget of {budget.atom_gradients:.6g} atom gradients does not pay for one frame."
+                f"stage '{task.name}': {budget.atom_gradients:.6g} atom gradients do not pay for one frame."
             )
         self.parameters = self._choose_parameters()
         groups = self._parameter_groups()

@@ -1,0 +1,112 @@
+"""Every built-in arm keeps the contract, and each does what its definition says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from mfcore.data.training_set import TrainingSet
+from mfcore.errors import ConfigError
+from mfcore.training.budget import Budget
+from mfcore.training.checkpoint import load_tensors
+from strategies.registry import arm_factory, arm_names, make_arm
+from tests.conftest import HIGH, LOW, tiny_settings
+from tests.contracts.strategy import StrategyContract
+
+
+class TestSingleFidelity(StrategyContract):
+    arm = "single_fidelity"
+
+
+class TestSingleFidelityAll(StrategyContract):
+    arm = "single_fidelity_all"
+
+
+class TestLowFidelity(StrategyContract):
+    arm = "low_fidelity"
+
+
+class TestMultiFidelity(StrategyContract):
+    arm = "multi_fidelity"
+
+
+class TestMultiHead(StrategyContract):
+    arm = "multi_head"
+
+
+class TestTransfer(StrategyContract):
+    arm = "transfer"
+
+
+class TestTransferFrozen(StrategyContract):
+    arm = "transfer_frozen"
+
+
+class TestTransferReplay(StrategyContract):
+    arm = "transfer_replay"
+
+
+class TestDeltaLabels(StrategyContract):
+    arm = "delta_labels"
+
+
+class TestDeltaModel(StrategyContract):
+    arm = "delta_model"
+
+
+def test_every_registered_arm_has_a_contract_test() -> None:
+    tested = {c.arm for c in StrategyContract.__subclasses__()}
+    assert set(arm_names()) <= tested
+
+
+def test_unknown_arm_and_unknown_setting_are_named() -> None:
+    with pytest.raises(ConfigError, match="arm 'magic'"):
+        make_arm("magic")
+    with pytest.raises(ConfigError, match="learning_rat"):
+        make_arm("transfer", {"training": {"learning_rat": 1}})
+
+
+def test_frozen_trunk_changes_nothing_but_the_readout(training_set: TrainingSet, tmp_path: Path) -> None:
+    """Both arms start from the same stored low-fidelity stage."""
+    settings, budget = tiny_settings(), Budget(800)
+    free = make_arm("transfer", settings).fit(training_set, budget, 1, shared=tmp_path)
+    frozen = make_arm("transfer_frozen", settings).fit(training_set, budget, 1, shared=tmp_path)
+    assert [p.ledger.stages[0].reused for p in (free, frozen)] == [False, True]
+    (stored,) = tmp_path.glob("stage-*.safetensors")
+    before, _ = load_tensors(stored)
+    after_free, after_frozen = (p.cores[0].state_dict() for p in (free, frozen))
+    learned = [k for k in before if k not in ("reference", "scale", "reference_shift")]
+    for name in learned:
+        kept = torch.equal(before[name], after_frozen[name])
+        assert kept != name.startswith("readout."), name
+    assert not torch.equal(before["layers.0.linear_in.0"], after_free["layers.0.linear_in.0"])
+
+
+def test_a_shared_stage_costs_as_much_as_one_trained_here(training_set: TrainingSet, tmp_path: Path) -> None:
+    settings, budget = tiny_settings(), Budget(800)
+    alone = make_arm("delta_model", settings).fit(training_set, budget, 1)
+    make_arm("transfer", settings).fit(training_set, budget, 1, shared=tmp_path)
+    sharing = make_arm("delta_model", settings).fit(training_set, budget, 1, shared=tmp_path)
+    assert sharing.ledger.stages[0].reused
+    assert sharing.ledger.atom_gradients == alone.ledger.atom_gradients
+
+
+def test_joint_arms_see_the_difference_between_fidelities(training_set: TrainingSet, test_frames: list[Atoms]) -> None:
+    for arm in ("multi_fidelity", "multi_head", "transfer_replay", "delta_model"):
+        potential = make_arm(arm, tiny_settings()).fit(training_set, Budget(2000), 1)
+        low, high = (np.concatenate(potential.predict(test_frames, f).forces) for f in (LOW, HIGH))
+        assert np.abs(low - high).mean() > 0.01, arm
+
+
+def test_delta_on_labels_asks_for_what_it_needs(training_set: TrainingSet, test_frames: list[Atoms]) -> None:
+    factory = arm_factory("delta_labels")
+    assert factory.needs_paired
+    potential = make_arm("delta_labels", tiny_settings()).fit(training_set, Budget(500), 1)
+    assert potential.requires_low_labels == (LOW,)
+    bare = Atoms(test_frames[0].numbers, positions=test_frames[0].positions)
+    with pytest.raises(Exception, match=f"frame 0, key '{LOW}_energy'"):
+        potential.predict([bare])
