@@ -17,6 +17,8 @@ from scipy.sparse.csgraph import connected_components
 
 from mfcore.errors import ConfigError
 
+_MOST_OVER = 1.5  # times the size asked for
+
 
 def id_of(atoms: Atoms) -> str:
     """Return the structure_id of a frame."""
@@ -77,14 +79,20 @@ def split_groups(
     for part, size in sizes.items():
         taken: list[str] = []
         n_frames = 0
-        while n_frames < size:
-            if len(order) <= 1:
-                raise ConfigError(
-                    f"{len(frames)} frames in {len(names)} groups: too few groups to hold out {dict(sizes)} "
-                    "frames and to leave one group to train on. Give more groups, or hold out fewer frames."
-                )
-            taken.append(order.pop())
+        for name in order:  # a large group goes here only if small ones do not do
+            if n_frames < size and n_frames + counts[name] <= _MOST_OVER * size:
+                taken.append(name)
+                n_frames += counts[name]
+        order = [name for name in order if name not in taken]
+        while n_frames < size and order:
+            taken.append(min(order, key=lambda name: counts[name]))
+            order.remove(taken[-1])
             n_frames += counts[taken[-1]]
+        if n_frames < size or not order:
+            raise ConfigError(
+                f"{len(frames)} frames in {len(names)} groups: too few groups to hold out {dict(sizes)} frames and "
+                "to leave one group to train on. Give more groups, or hold out fewer frames."
+            )
         parts[part] = in_groups(frames, taken)
     return parts, in_groups(frames, order)
 
