@@ -1,0 +1,1 @@
+"""Pure functions from errors to answers: scores, intervals, comparisons, learning curves, economics."""

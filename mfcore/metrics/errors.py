@@ -49,9 +49,7 @@ def energy_rmse_mev_per_atom(predicted: ArrayLike, reference: ArrayLike, n_atoms
     return _root_mean_square(MEV_PER_EV * _energy_errors_per_atom(predicted, reference, n_atoms))
 
 
-def energy_detrended_mae_mev_per_atom(
-    predicted: ArrayLike, reference: ArrayLike, compositions: ArrayLike
-) -> float:
+def energy_detrended_mae_mev_per_atom(predicted: ArrayLike, reference: ArrayLike, compositions: ArrayLike) -> float:
     """Mean absolute energy error per atom that no shift of the E0 could remove, in meV/atom.
 
     The error per atom is fitted by least squares as a linear function of the composition fractions
@@ -195,13 +193,9 @@ def _force_errors(predicted: Sequence[ArrayLike], reference: Sequence[ArrayLike]
     second = [np.asarray(f, dtype=np.float64) for f in reference]
     for index, (a, b) in enumerate(zip(first, second, strict=True)):
         if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 3:
-            raise ValueError(
-                f"forces of frame {index}: expected two (atoms, 3) arrays, got {a.shape}, {b.shape}."
-            )
+            raise ValueError(f"forces of frame {index}: expected two (atoms, 3) arrays, got {a.shape}, {b.shape}.")
     empty = [np.zeros((0, 3))]
-    return _labelled_errors(
-        np.concatenate(first or empty), np.concatenate(second or empty), "forces", strict=True
-    )
+    return _labelled_errors(np.concatenate(first or empty), np.concatenate(second or empty), "forces", strict=True)
 
 
 def _labelled_errors(predicted: Array, reference: Array, label: str, strict: bool = False) -> Array:

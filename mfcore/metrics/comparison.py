@@ -1,0 +1,249 @@
+"""Which arm is better, by how much and how surely, from runs paired by (draw, seed).
+
+Errors are compared as ratios (differences of logarithms), whose spread is alike for good and for poor arms.
+The independent units are draws (see `intervals`). Two views:
+
+- `paired_difference`: two arms on their own; exact for any mixture of draw and seed variance.
+- `compare_arms`: all arms at once. With few draws the spread of a single difference is hardly known, so it is
+  moderated: averaged with the spread that all arms have in common, which counts as up to `PRIOR_UNITS`
+  further degrees of freedom. `best_arms`, `probability_best` and `recommend` are read from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from mfcore.metrics.intervals import Array, Interval, Runs, Unit, t_interval, unit_means
+from mfcore.metrics.significance import sign_flip_test, t_test, wilcoxon_test
+
+PRIOR_UNITS = 4.0
+"""Most degrees of freedom that the arms' common spread may add to a pair's own."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A paired comparison of two arms.
+
+    Attributes
+    ----------
+    interval
+        Of `first - second` (scale "difference") or `first / second` (scale "ratio"), over the pairs in common.
+    scale
+        "ratio" or "difference".
+    p_t, p_sign_flip, p_wilcoxon
+        Two-sided p of "no difference", each on the independent units (draws); the last two cannot be small
+        with few units (2^(1-n) at best). NaN where there are no repeats.
+    n_only_first, n_only_second
+        Runs that only one of the two has (the other failed): left out of the pairs, never silently.
+    """
+
+    interval: Interval
+    scale: Literal["ratio", "difference"]
+    p_t: float
+    p_sign_flip: float
+    p_wilcoxon: float
+    n_only_first: int
+    n_only_second: int
+
+
+def paired_difference(
+    first: Runs, second: Runs, *, scale: Literal["ratio", "difference"] = "ratio", level: float = 0.95
+) -> PairedDifference:
+    """Compare two arms over the (draw, seed) that both ran.
+
+    Parameters
+    ----------
+    first, second
+        Error of each finished run by (draw, seed).
+    scale
+        "ratio" of geometric means (errors must be positive) or "difference" of means.
+    level
+        Confidence level.
+
+    Raises
+    ------
+    ValueError
+        If no (draw, seed) is common, a value is not finite, or not positive on the ratio scale.
+    """
+    common = sorted(set(first) & set(second))
+    if not common:
+        raise ValueError("paired difference: the two arms have no (draw, seed) in common.")
+    if scale == "ratio":
+        pairs = {key: _log(first[key]) - _log(second[key]) for key in common}
+    else:
+        pairs = {key: first[key] - second[key] for key in common}
+    means, over = unit_means(pairs)
+    low, high = t_interval(means, level)
+    estimate = float(means.mean())
+    if scale == "ratio":
+        estimate, low, high = _exp(estimate), _exp(low), _exp(high)
+    repeated = len(means) > 1
+    return PairedDifference(
+        Interval(estimate, low, high, level, len(pairs), len(means), over),
+        scale,
+        p_t=t_test(means),
+        p_sign_flip=sign_flip_test(means) if repeated else float("nan"),
+        p_wilcoxon=wilcoxon_test(means) if repeated else float("nan"),
+        n_only_first=len(first) - len(common),
+        n_only_second=len(second) - len(common),
+    )
+
+
+@dataclass(frozen=True)
+class ArmComparison:
+    """Mean log errors of several arms, with the covariance of their differences.
+
+    Attributes
+    ----------
+    arms
+        Names, length A.
+    centre
+        Mean log error of each arm, shape (A,).
+    covariance
+        Of `centre`, shape (A, A), up to what is common to all arms and cancels in every difference.
+    degrees_of_freedom
+        Of the t distribution that a difference follows; 0 where there are no repeats.
+    n_runs, n_units, over
+        Runs of each arm that enter, the independent units that they make, and what those units are.
+    """
+
+    arms: tuple[str, ...]
+    centre: Array
+    covariance: Array
+    degrees_of_freedom: float
+    n_runs: int
+    n_units: int
+    over: Unit
+
+    def difference(self, first: str, second: str) -> tuple[float, float]:
+        """Log ratio of two arms' errors and its standard error."""
+        a, b = self.arms.index(first), self.arms.index(second)
+        variance = self.covariance[a, a] + self.covariance[b, b] - 2.0 * self.covariance[a, b]
+        return float(self.centre[a] - self.centre[b]), float(np.sqrt(max(variance, 0.0)))
+
+    def ratio(self, first: str, second: str, level: float = 0.95) -> Interval:
+        """Ratio of two arms' errors with its moderated interval."""
+        estimate, error = self.difference(first, second)
+        reach = float("nan")
+        if self.degrees_of_freedom > 0:
+            reach = float(stats.t.ppf(0.5 + level / 2, self.degrees_of_freedom)) * error
+        low, high = _exp(estimate - reach), _exp(estimate + reach)
+        return Interval(_exp(estimate), low, high, level, self.n_runs, self.n_units, self.over)
+
+    def p_worse(self, first: str, second: str) -> float:
+        """One-sided p of "`first` is no worse than `second`"; NaN where there are no repeats."""
+        if self.degrees_of_freedom <= 0:
+            return float("nan")
+        estimate, error = self.difference(first, second)
+        if error == 0.0:
+            return 0.5 if estimate == 0.0 else float(estimate < 0.0)
+        return float(stats.t.sf(estimate / error, self.degrees_of_freedom))
+
+    def p_different(self, first: str, second: str) -> float:
+        """Two-sided p of "the arms are equal"; correct a family of these with `significance.holm`."""
+        worse = self.p_worse(first, second)
+        return min(1.0, 2.0 * min(worse, 1.0 - worse)) if worse == worse else worse
+
+
+def compare_arms(errors: Mapping[str, Runs], *, prior_units: float = PRIOR_UNITS) -> ArmComparison:
+    """Compare arms over the (draw, seed) that all of them finished.
+
+    The variance of a difference is (d0 s0² + d s²) / (d0 + d) with d + d0 degrees of freedom: s² is the pair's
+    own, from d = units - 1, and s0² the mean over all arms, with d0 = min(prior_units, (A - 2) d), which is
+    what the other arms can tell (G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004), with a fixed d0). It
+    is 0 for two arms: they get Student's paired t test. Intervals have their level on average over the pairs;
+    a pair that scatters much more than the rest gets too short a one: `paired_difference` does not.
+
+    Parameters
+    ----------
+    errors
+        By arm: the error (positive) of each finished run by (draw, seed).
+    prior_units
+        Cap on d0; 0 uses each pair's own spread alone.
+
+    Raises
+    ------
+    ValueError
+        If there is no arm, no (draw, seed) that all have, or an error that is not finite and positive.
+    """
+    if not errors:
+        raise ValueError("arms: expected at least one.")
+    common = set.intersection(*(set(runs) for runs in errors.values()))
+    if not common:
+        raise ValueError("arms: there is no (draw, seed) that all of them finished.")
+    rows: list[Array] = []
+    over: Unit = "none"
+    for runs in errors.values():
+        means, over = unit_means({key: _log(runs[key]) for key in common})
+        rows.append(means)
+    table = np.stack(rows)
+    n_arms, n_units = table.shape
+    # Effects common to all arms (an easy draw) cancel in every difference: only the interaction is kept.
+    interaction = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    own = float(n_units - 1)
+    covariance = np.zeros((n_arms, n_arms))
+    borrowed = 0.0
+    if n_units > 1 and n_arms > 1:
+        borrowed = min(prior_units, (n_arms - 2) * own)
+        pooled = float(np.square(interaction).sum()) / ((n_arms - 1) * own)
+        # Σ d s² = interaction · interactionᵀ; a difference of two arms of the pooled part has variance 2 s0².
+        covariance = (borrowed * pooled * np.eye(n_arms) + interaction @ interaction.T) / (borrowed + own)
+        covariance /= n_units
+    return ArmComparison(tuple(errors), table.mean(axis=1), covariance, own + borrowed, len(common), n_units, over)
+
+
+def best_arms(comparison: ArmComparison, level: float = 0.95) -> tuple[str, ...]:
+    """Give the arms that may be the best: the one with the smallest error, and its ties.
+
+    An arm is left out if some other arm is better by a one-sided test, Bonferroni-corrected for the number of
+    others. The set contains the truly best arm with probability at least `level` (multiple comparisons with
+    the best), however many arms there are. Without repeats nothing can be left out.
+    """
+    threshold = (1.0 - level) / max(len(comparison.arms) - 1, 1)
+    return tuple(
+        arm
+        for arm in comparison.arms
+        if not any(comparison.p_worse(arm, other) < threshold for other in comparison.arms if other != arm)
+    )
+
+
+def probability_best(comparison: ArmComparison, *, n_samples: int = 20_000, seed: int = 0) -> dict[str, float]:
+    """Give each arm's probability of having the smallest expected error.
+
+    Sampled from the joint t distribution of the arms' mean log errors, so that each pair of arms gets the
+    probability that its one-sided test gives. Equal arms share. NaN where there are no repeats.
+
+    Parameters
+    ----------
+    comparison
+        From `compare_arms`.
+    n_samples, seed
+        Number of samples, and the seed of their generator.
+    """
+    if comparison.degrees_of_freedom <= 0:
+        return dict.fromkeys(comparison.arms, 1.0 if len(comparison.arms) == 1 else float("nan"))
+    generator = np.random.default_rng(seed)
+    variances, axes = np.linalg.eigh(comparison.covariance)
+    normal = generator.standard_normal((n_samples, len(variances))) * np.sqrt(np.maximum(variances, 0.0))
+    df = comparison.degrees_of_freedom
+    scale = np.sqrt(generator.chisquare(df, n_samples) / df)
+    samples = comparison.centre + (normal @ axes.T) / scale[:, None]
+    is_best = samples <= samples.min(axis=1, keepdims=True) + 1e-12
+    shares = is_best / is_best.sum(axis=1, keepdims=True)
+    return dict(zip(comparison.arms, (float(x) for x in shares.mean(axis=0)), strict=True))
+
+
+def _exp(value: float) -> float:
+    with np.errstate(over="ignore"):  # two scattered draws can give an interval that reaches to infinity
+        return float(np.exp(value))
+
+
+def _log(error: float) -> float:
+    if not (np.isfinite(error) and error > 0.0):
+        raise ValueError(f"error {error}: a ratio needs finite positive errors; count others as failed.")
+    return float(np.log(error))
