@@ -13,8 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from benchmarks.harness.keys import digest
 from benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from benchmarks.harness.store import RunStore
@@ -172,7 +170,6 @@ def _row(
         "inference_evaluations": 0,
         "n_parameters": 0,
     }
-    value = result["value"]
     return {
         "run_key": run.key,
         "task": spec.task,
@@ -188,7 +185,7 @@ def _row(
         "split": result["split"],
         "metric": result["metric"],
         "unit": result["unit"],
-        "value": float(value) if np.isscalar(value) else math.nan,
+        "value": float(result["value"]),
         "n": int(result["n"]),
         "n_failed": int(status == "failed"),
         "status": status,

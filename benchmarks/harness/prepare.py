@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ase.data import chemical_symbols
+
 from benchmarks.harness.keys import canonical_json, code_hash, digest
 from benchmarks.harness.plan import RunSpec, merge
 from benchmarks.tasks.base import Regime, Split, Task
 from benchmarks.tasks.registry import make_task
+from mfcore.data.splits import id_of
+from mfcore.errors import DataError
 from strategies.registry import arm_factory
 
 #: Name of the task that is made of a user's own files; its options say which.
@@ -105,4 +109,20 @@ def _task(name: str, options: str) -> Task:
 
 @lru_cache(maxsize=8)
 def _split(task: str, options: str, regime: str, draw: int) -> Split:
-    return _task(task, options).split(Regime.model_validate_json(regime), draw)
+    split = _task(task, options).split(Regime.model_validate_json(regime), draw)
+    _check_elements(split)
+    return split
+
+
+def _check_elements(split: Split) -> None:
+    """Refuse a split in which no arm can answer for a frame: it has an element that no training frame has."""
+    known = {int(z) for frames in split.training.train.values() for atoms in frames for z in atoms.numbers}
+    held_out = [*split.training.validation, *(atoms for frames in split.tests.values() for atoms in frames)]
+    for atoms in held_out:
+        unseen = sorted({int(z) for z in atoms.numbers} - known)
+        if unseen:
+            names = ", ".join(chemical_symbols[z] for z in unseen)
+            raise DataError(
+                f"frame '{id_of(atoms)}' is held out and has {names}, which no training frame has.",
+                hint="Give training frames with every element, in a group of their own.",
+            )

@@ -167,7 +167,7 @@ class RunStore:
 
     def note_plan(self, cells: Mapping[str, str]) -> None:
         """Record which run (value: key) stands for which cell of the grid (key: digest of the cell)."""
-        known = self._cells() | cells
+        known = {**self._cells(), **cells}
         self.root.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".plan-", dir=self.root)
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -13,7 +13,7 @@ from benchmarks.tasks.base import Regime
 PLUGIN = Path(__file__).parent / "plugin"
 
 
-@pytest.fixture()
+@pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Install the fake task and arms as another package would; yields the file in which arms note their steps."""
     caches = (strategies.registry._points, prepare._task, prepare._split)

@@ -98,9 +98,7 @@ def test_each_part_of_the_identity_is_in_the_key() -> None:
 
 @pytest.mark.usefixtures("fakes")
 @pytest.mark.parametrize("edited", ["mfcore/data/graphs.py", "strategies/base.py", "mfbench_fakes.py"])
-def test_the_code_hash_follows_an_edit(
-    edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_code_hash_follows_an_edit(edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mfbench_fakes
 
     originals = {name: keys._package_folder(name) for name in ("mfcore", "strategies")}
@@ -108,9 +106,7 @@ def test_the_code_hash_follows_an_edit(
         shutil.copytree(folder, tmp_path / name)
     plugin = shutil.copy(mfbench_fakes.__file__, tmp_path / "mfbench_fakes.py")
     folder_of = keys._package_folder
-    monkeypatch.setattr(
-        keys, "_package_folder", lambda name: tmp_path / name if name in originals else folder_of(name)
-    )
+    monkeypatch.setattr(keys, "_package_folder", lambda name: tmp_path / name if name in originals else folder_of(name))
     monkeypatch.setattr(keys.inspect, "getfile", lambda _: plugin)
 
     def now() -> str:

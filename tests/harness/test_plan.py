@@ -15,7 +15,10 @@ def content(**plan: object) -> dict[str, object]:
     return {"name": "mine", "tasks": [{"task": "water", "budget": {"atom_gradients": 1e4}} | plan]}
 
 
-def runs(selection: Selection = Selection(), **plan: object) -> list:
+EVERYTHING = Selection()
+
+
+def runs(selection: Selection = EVERYTHING, **plan: object) -> list:
     preset = parse_preset(content(**plan), "mine.yml")
     return expand(preset, selection, tasks=TASKS, arms=ARMS, needs_all_high=lambda arm: arm == "ceiling")
 

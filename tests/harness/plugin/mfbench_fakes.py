@@ -40,7 +40,7 @@ class FakeTask(Task):
         frames = []
         for group in range(N_GROUPS):
             for member in range(PER_GROUP):
-                numbers = [1, 2] + list(rng.choice(SPECIES, size=3))
+                numbers = [1, 2, *list(rng.choice(SPECIES, size=3))]
                 frame = Atoms(numbers, positions=rng.uniform(0, 6, size=(5, 3)))
                 frame.info |= {"structure_id": f"s{group}-{member}", "group": f"g{group}"}
                 for fidelity, energies in ENERGIES.items():
@@ -83,6 +83,27 @@ class FakeTask(Task):
                 }
             )
         return rows
+
+
+class LeakyTask(FakeTask):
+    """One of its test frames is a rotated copy of a training frame."""
+
+    name = "leaky_task"
+
+    def load(self):
+        frames = super().load()
+        copy = frames[0].copy()
+        copy.info |= {"structure_id": "copy", "group": "g12"}
+        copy.rotate(40, "z")
+        return [*frames, copy]
+
+    def pools(self, draw):
+        pools = super().pools(draw)
+        first = self.frames[0]
+        training = [first, *(f for f in pools.training if f is not first)]
+        return Pools(
+            training, None, [f for f in pools.validation if f is not first], pools.n_validation - 3, pools.tests
+        )
 
 
 class Settings(BaseModel):
