@@ -1,0 +1,9 @@
+"""Networks to measure side by side, each behind the same small interface and each in its own module.
+
+A contender's module imports its package only when the contender is made, so that this package can be read in an
+environment that has none of them.
+"""
+
+from benchmarks.performance.contenders.base import Contender, Labelled, Network, contender_names, contender_type
+
+__all__ = ["Contender", "Labelled", "Network", "contender_names", "contender_type"]

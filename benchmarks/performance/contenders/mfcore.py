@@ -1,0 +1,60 @@
+"""The core of mfbench, single fidelity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from ase import Atoms
+
+from benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
+
+_FIDELITY = "high"
+
+
+class MfCore(Contender):
+    """Reference energies: least squares; scale: RMS force; messages over the root of the mean neighbour count."""
+
+    packages = ("mfbench", "e3nn")
+    n_layers = 3
+    channels = 16
+
+    def __init__(self, network: Network, training: Labelled) -> None:
+        from mfcore.data.reference_energies import least_squares_energies
+        from mfcore.nn.config import CoreConfig
+        from mfcore.nn.core import EquivariantCore
+
+        n_layers, channels = self.shape(network)
+        config = CoreConfig(
+            cutoff=network.cutoff,
+            n_layers=n_layers,
+            lmax=network.lmax,
+            channels=channels,
+            n_bessel=network.n_bessel,
+            radial_hidden=network.radial_hidden,
+        )
+        self._species, self._cutoff = training.species, network.cutoff
+        mean_neighbours = self._store(training.frames).mean_neighbours()
+        self.module: EquivariantCore = EquivariantCore(
+            config, self._species, [_FIDELITY], mean_neighbours=mean_neighbours
+        )
+        reference = least_squares_energies(training.frames, training.energies, self._species)
+        self.module.reference[0] = torch.tensor(reference.values, dtype=torch.float64)
+        self.module.scale[0] = training.force_rms
+
+    def _store(self, frames: Sequence[Atoms]) -> Any:
+        from mfcore.data.graphs import GraphStore
+
+        return GraphStore(frames, [_FIDELITY] * len(frames), [_FIDELITY], None, self._species, self._cutoff)
+
+    def prepare(self, frames: Sequence[Atoms]) -> Batcher:
+        """See :class:`Contender`."""
+        store = self._store(frames)
+        return lambda numbers: store.batch(numbers).to("cpu", torch.get_default_dtype())
+
+    def energy_forces(self, batch: Any, training: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """See :class:`Contender`."""
+        out = self.module(batch, create_graph=training)
+        assert out.forces is not None
+        return out.energy.double() + self.module.reference_energy(batch), out.forces

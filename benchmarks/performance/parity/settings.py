@@ -1,0 +1,71 @@
+"""What a parity run is: plain values that travel as JSON to the interpreter in which a contender lives."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.performance.contenders.base import Network
+
+
+@dataclass(frozen=True)
+class Training:
+    """One recipe for every contender.
+
+    Attributes
+    ----------
+    epochs
+        Passes through the training frames.
+    batch_frames
+        Frames per optimiser step.
+    energy_weight, force_weight
+        Of the mean squared errors of the energy per atom, (eV/atom)², and of the force components, (eV/Å)².
+    warmup
+        Share of the steps with a linearly rising learning rate; a cosine follows.
+    final_rate
+        Learning rate at the end, as a share of the largest.
+    clip_norm
+        Gradient norm above which it is scaled down.
+    ema
+        Decay of the averaged weights, which are the ones that are validated and tested.
+    checks
+        Validations, evenly spaced; the weights with the lowest force MAE are tested.
+    """
+
+    epochs: int = 80
+    batch_frames: int = 8
+    energy_weight: float = 1.0
+    force_weight: float = 1.0
+    warmup: float = 0.02
+    final_rate: float = 0.01
+    clip_norm: float = 10.0
+    ema: float = 0.99
+    checks: int = 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a contender, a learning rate, a seed."""
+
+    contender: str
+    learning_rate: float
+    seed: int
+    network: Network
+    training: Training
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Job:
+        """Make the job that :meth:`as_dict` described."""
+        network = dict(values["network"])
+        network["radial_hidden"] = tuple(network["radial_hidden"])
+        return cls(
+            **{
+                **values,
+                "network": Network(**network),
+                "training": Training(**values["training"]),
+            }
+        )
