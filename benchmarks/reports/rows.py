@@ -1,0 +1,109 @@
+"""Reading the long rows: which regime, which arms, and the value of each run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+REGIME = ("task", "n_low", "labels", "pairing", "coverage", "e0")
+"""What two runs must share, beside the HF set size, to stand in one table."""
+
+NEEDED = (*REGIME, "n_high", "arm", "seed", "draw", "split", "metric", "value", "status", "run_key")
+
+CEILING = "single_fidelity_all"
+"""The arm that is given every HF label: shown in each table, never a candidate."""
+
+FLOOR = "low_fidelity"
+"""The arm that learns from no HF label but the reference energies."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table: a regime and an HF set size, with its rows and those of the ceiling of the same regime."""
+
+    regime: dict[str, str]
+    n_high: str
+    rows: DataFrame
+
+    @property
+    def title(self) -> str:
+        """Regime in one line."""
+        r = self.regime
+        parts = [r["task"], f"n_high = {self.n_high}", f"n_low = {r['n_low']}", r["labels"], r["pairing"]]
+        parts.append(f"coverage {r['coverage']}")
+        if r["e0"] != "default":
+            parts.append(f"E0 {r['e0']}")
+        return ", ".join(parts)
+
+
+def check(rows: DataFrame) -> None:
+    """Raise a `ConfigError` that names the columns which a report needs and `rows` lacks."""
+    missing = [name for name in NEEDED if name not in rows.columns]
+    if missing:
+        raise ConfigError(f"rows: no column {', '.join(missing)}; expected the rows that `mfbench run` stores.")
+
+
+def regimes(rows: DataFrame) -> Iterator[tuple[dict[str, str], DataFrame]]:
+    """Go through the regimes (all but the HF set size) in the order of their names, each with its rows."""
+    check(rows)
+    for values, part in rows.groupby(list(REGIME), sort=True, dropna=False):
+        yield dict(zip(REGIME, (str(value) for value in values), strict=True)), part
+
+
+def cells(rows: DataFrame) -> Iterator[Cell]:
+    """Go through the tables: each regime, its HF set sizes ascending; the ceiling stands in each of them."""
+    for regime, part in regimes(rows):
+        ceiling = part["arm"] == CEILING
+        sizes = sorted({str(n) for n in part.loc[~ceiling, "n_high"]}, key=size_key)
+        for size in sizes or sorted({str(n) for n in part["n_high"]}, key=size_key):
+            yield Cell(regime, size, part[(part["n_high"].astype(str) == size) | ceiling])
+
+
+def size_key(n: str) -> float:
+    """Sort key of a set size; "all" comes last."""
+    try:
+        return float(n)
+    except ValueError:
+        return math.inf
+
+
+def arms_of(rows: DataFrame) -> list[str]:
+    """Arms in their natural order: floor, single fidelity, the strategies by name, ceiling."""
+    rank = {FLOOR: 0, "single_fidelity": 1, CEILING: 3}
+    return sorted({str(arm) for arm in rows["arm"]}, key=lambda arm: (rank.get(arm, 2), arm))
+
+
+def runs_of(rows: DataFrame, arm: str, split: str, metric: str) -> dict[tuple[int, int], float]:
+    """Value of each finished run of an arm by (draw, seed); one that is not finite is left to `failures_of`."""
+    chosen = rows[(rows["arm"] == arm) & (rows["split"] == split) & (rows["metric"] == metric)]
+    return {
+        (int(draw), int(seed)): float(value)
+        for draw, seed, value, status in zip(
+            chosen["draw"], chosen["seed"], chosen["value"], chosen["status"], strict=True
+        )
+        if status == "finished" and math.isfinite(value)
+    }
+
+
+def cost_runs(rows: DataFrame, arm: str, column: str) -> dict[tuple[int, int], float]:
+    """Value of a cost column of each finished run of an arm by (draw, seed), where it is known."""
+    chosen = rows[(rows["arm"] == arm) & (rows["status"] == "finished")].drop_duplicates("run_key")
+    return {
+        (int(draw), int(seed)): float(value)
+        for draw, seed, value in zip(chosen["draw"], chosen["seed"], chosen[column], strict=True)
+        if math.isfinite(value)
+    }
+
+
+def counts_of(rows: DataFrame, arm: str) -> tuple[int, int]:
+    """Count an arm's runs: (all, failed). A run that scored NaN or infinity has failed as well."""
+    chosen = rows[rows["arm"] == arm]
+    broken = (chosen["status"] != "finished") | ~chosen["value"].map(math.isfinite)
+    return int(chosen["run_key"].nunique()), int(chosen.loc[broken, "run_key"].nunique())
