@@ -137,9 +137,9 @@ def low_order(
 ) -> list[Atoms]:
     """Put LF frames in an order whose first n are "the n LF frames of this draw", whatever n_high is.
 
-    Within each group, frames that could become HF frames come last, the first HF choice at the very end
-    (`paired` False: the two sets meet as late as possible), or first, in the order in which HF takes them
-    (`paired` True). So the LF subset depends on the draw alone until the frames run out.
+    Frames that could become HF frames come last, the first HF choice at the very end (`paired` False: the two sets
+    meet as late as possible), or first, in the order in which HF takes them (`paired` True). So the LF subset
+    depends on the draw alone until the frames run out. The groups take turns all the same.
 
     Parameters
     ----------
@@ -151,14 +151,19 @@ def low_order(
         Whether HF geometries shall be LF frames too.
     """
     rank = {id_of(a): i for i, a in enumerate(high_order)}
-    queues: dict[str, list[Atoms]] = defaultdict(list)
-    for atoms in nested_order(frames, seed=seed, draw=draw):
-        queues[group_of(atoms)].append(atoms)  # the groups keep their turns of the nested order
-    for queue in queues.values():
-        also_high = sorted((a for a in queue if id_of(a) in rank), key=lambda a: rank[id_of(a)])
-        only_low = [a for a in queue if id_of(a) not in rank]
-        queue[:] = also_high + only_low if paired else only_low + also_high[::-1]
-    return take_turns(list(queues.values()))
+    last = len(rank)
+
+    def priority(atoms: Atoms) -> int:
+        if paired:
+            return rank.get(id_of(atoms), last)
+        return last - rank.get(id_of(atoms), last)
+
+    taken: dict[str, int] = defaultdict(int)
+    ranked = []
+    for position, atoms in enumerate(sorted(nested_order(frames, seed=seed, draw=draw), key=priority)):
+        ranked.append((taken[group_of(atoms)], priority(atoms), position, atoms))
+        taken[group_of(atoms)] += 1
+    return [item[3] for item in sorted(ranked, key=lambda item: item[:3])]
 
 
 def unite_groups(frames: Sequence[Atoms], pairs: Iterable[tuple[int, int]]) -> list[str]:

@@ -93,5 +93,5 @@ class MolecularCC(Task):
         forces = fidelity == HIGH and Label.FORCES in labels
         means = self.card["levels"][fidelity][f"mean_{'forces_' if forces else ''}cpu_s_by_n_heavy"]
         key = f"{fidelity}_{'forces_' if forces else ''}cpu_s"
-        default = sum(means.values()) / len(means)
-        return float(sum(a.info.get(key, means.get(int((a.numbers > 1).sum()), default)) for a in frames))
+        largest = means[max(means)]
+        return float(sum(a.info.get(key, means.get(int((a.numbers > 1).sum()), largest)) for a in frames))
