@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from mfcore.errors import ConfigError
+from mfcore.nn.convolution.backends import Backend, backend_report, check_backend, convolution_kernels
+from mfcore.nn.convolution.fused import convolve_fused
 from mfcore.nn.convolution.geometry import EdgeGeometry
 from mfcore.nn.convolution.paths import TensorProductPaths
 from mfcore.nn.convolution.radial import RadialTable, RadialWeights
 from mfcore.nn.convolution.reference import convolve_reference
 
-Backend = Literal["auto", "reference", "fused"]
+__all__ = ["Backend", "backend_report", "convolve"]
 
 
 def convolve(
@@ -25,7 +27,10 @@ def convolve(
 ) -> list[Tensor]:
     """Sum over the edges into each atom of weight ⊙ (features[sender] ⊗ harmonics[edge]).
 
-    Not divided by the number of neighbours.
+    Not divided by the number of neighbours. All first and second derivatives are right in every backend. In a fused
+    convolution, second derivatives that reach the geometry (Hessians) are taken from the reference, which is slow:
+    a training step on forces should end in ``loss.backward(inputs=parameters)``, so that they are not asked for.
+    Third derivatives need the reference backend (here and in ``edge_geometry``).
 
     Parameters
     ----------
@@ -38,7 +43,8 @@ def convolve(
     weights
         From :class:`~mfcore.nn.convolution.radial.RadialNetwork`.
     backend
-        "reference", "fused", or "auto": fused where it can be used.
+        "reference" (plain torch), "fused" (generated kernels: CPU, radial table), or "auto": fused where it can be
+        used. For a fixed number of threads the fused results repeat bit for bit.
 
     Returns
     -------
@@ -48,14 +54,43 @@ def convolve(
     Raises
     ------
     ConfigError
-        If the backend is unknown, or is "fused" where it cannot be used (the message says why).
+        If shapes or dtypes do not fit the paths, or the backend is unknown or cannot be used.
     """
-    if backend not in get_args(Backend):
-        raise ConfigError(f"convolution backend: expected one of {', '.join(get_args(Backend))}; got '{backend}'.")
-    dense = weights.dense(geometry) if isinstance(weights, RadialTable) else weights
-    return convolve_reference(paths, features, geometry, dense)
+    check_backend(backend)
+    table = weights if isinstance(weights, RadialTable) else None
+    values = weights.values if isinstance(weights, RadialTable) else weights
+    _check(paths, features, geometry, values, table is not None)
+    kernels = convolution_kernels(paths, values.device, values.dtype, table is not None, backend)
+    if kernels is not None and table is not None:
+        return convolve_fused(paths, kernels, features, geometry, table)
+    dense = values if table is None else table.dense(geometry)
+    return convolve_reference(paths, features, geometry.sender, geometry.receiver, geometry.harmonics, dense)
 
 
-def backend_report() -> dict[str, str]:
-    """Which convolution backend is in use, and why: one entry per fact, for people."""
-    return {"backend": "reference (plain torch)"}
+def _check(
+    paths: TensorProductPaths, features: Sequence[Tensor], geometry: EdgeGeometry, values: Tensor, table: bool
+) -> None:
+    """Raise ConfigError where the kernels would read beyond a tensor."""
+    n, dtype = geometry.n_atoms, values.dtype
+    if len(features) != len(paths.input):
+        raise ConfigError(f"convolution: expected {len(paths.input)} features, got {len(features)}.")
+    for feature, (degree, _, channels) in zip(features, paths.input, strict=True):
+        if feature.shape != (n, 2 * degree + 1, channels) or feature.dtype != dtype:
+            raise ConfigError(
+                f"convolution: expected a feature of shape {(n, 2 * degree + 1, channels)} and {dtype}, "
+                f"got {tuple(feature.shape)} and {feature.dtype}."
+            )
+    n_edges = geometry.sender.shape[0]
+    rows = geometry.settings.n_knots + 3 if table else n_edges
+    if values.shape != (rows, paths.n_weights) or geometry.harmonics.shape != (n_edges, paths.n_harmonics):
+        raise ConfigError(
+            f"convolution: expected weights {(rows, paths.n_weights)} and harmonics {(n_edges, paths.n_harmonics)}, "
+            f"got {tuple(values.shape)} and {tuple(geometry.harmonics.shape)}."
+        )
+    if geometry.harmonics.dtype != dtype or geometry.row_pointer.shape[0] != n + 1:
+        raise ConfigError(
+            f"convolution: expected harmonics of {dtype} and {n + 1} row pointers, "
+            f"got {geometry.harmonics.dtype} and {geometry.row_pointer.shape[0]}."
+        )
+    if geometry.sender.dtype != torch.int64 or geometry.row_pointer.dtype != torch.int64:
+        raise ConfigError("convolution: expected senders and row pointers of int64.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mfcore.nn.convolution.backends import Backend, check_backend, kernels_of_geometry
+from mfcore.nn.convolution.fused_geometry import fused_geometry
 from mfcore.nn.convolution.radial import RadialSettings, bessel, envelope
 
 
@@ -64,6 +66,7 @@ def edge_geometry(
     n_atoms: int,
     lmax: int,
     settings: RadialSettings,
+    backend: Backend = "auto",
 ) -> EdgeGeometry:
     """Harmonics and radial inputs of edges, differentiable with respect to the vectors.
 
@@ -79,12 +82,26 @@ def edge_geometry(
         Highest degree of the harmonics.
     settings
         :attr:`RadialNetwork.settings` of the networks that will use it.
+    backend
+        As of :func:`~mfcore.nn.convolution.convolve.convolve`.
+
+    Raises
+    ------
+    ConfigError
+        If the backend is unknown or cannot be used.
     """
+    check_backend(backend)
+    table = settings.mode == "table"
+    kernels = kernels_of_geometry(lmax, settings.envelope_power, vectors.device, vectors.dtype, table, backend)
+    if kernels is not None:
+        harmonics, knot, spline = fused_geometry(kernels, vectors, settings.cutoff, settings.n_knots)
+        shared = (sender, receiver, row_pointer, n_atoms, lmax, settings, vectors, harmonics)
+        return EdgeGeometry(*shared, knot=knot, spline=spline)
     harmonics = reference_harmonics(vectors, lmax)
     x = torch.linalg.vector_norm(vectors, dim=1) / settings.cutoff
     shared = (sender, receiver, row_pointer, n_atoms, lmax, settings, vectors, harmonics)
     smooth = envelope(x, settings.envelope_power)
-    if settings.mode == "exact":
+    if not table:
         return EdgeGeometry(*shared, basis=bessel(x, settings.n_bessel), envelope=smooth)
     knot, spline = reference_spline(x, settings.n_knots)
     return EdgeGeometry(*shared, knot=knot, spline=spline * smooth[:, None])

@@ -63,11 +63,14 @@ class RadialTable(NamedTuple):
         """Weights of every edge, (E, n_weights)."""
         if geometry.knot is None or geometry.spline is None:
             raise ConfigError("a radial table needs the geometry of table mode, but this one is of exact mode.")
-        # a GEMM with the sparse matrix of spline weights: its derivatives are GEMMs too, deterministic on any device
-        columns = geometry.knot.to(torch.int64)[:, None] + torch.arange(4, device=geometry.knot.device)
-        spline = geometry.spline
-        matrix = spline.new_zeros(spline.shape[0], self.values.shape[0]).scatter(1, columns, spline)
-        return matrix @ self.values
+        return evaluate_spline(geometry.knot, geometry.spline, self.values)
+
+
+def evaluate_spline(knot: Tensor, spline: Tensor, values: Tensor) -> Tensor:
+    """Σ_k spline[e, k] · values[knot[e] + k] for intervals (E,), B-spline weights (E, 4) and control points (K, W)."""
+    # a GEMM with the sparse matrix of spline weights: its derivatives are GEMMs too, deterministic on any device
+    columns = knot.to(torch.int64)[:, None] + torch.arange(4, device=knot.device)
+    return spline.new_zeros(spline.shape[0], values.shape[0]).scatter(1, columns, spline) @ values
 
 
 RadialWeights = Tensor | RadialTable

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcore.nn.convolution.geometry import EdgeGeometry
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
 
 
@@ -55,9 +54,16 @@ def _blocks(
 
 
 def convolve_reference(
-    paths: TensorProductPaths, features: Sequence[Tensor], geometry: EdgeGeometry, weights: Tensor
+    paths: TensorProductPaths,
+    features: Sequence[Tensor],
+    sender: Tensor,
+    receiver: Tensor,
+    harmonics: Tensor,
+    weights: Tensor,
 ) -> list[Tensor]:
     """Convolution with dense weights (E, n_weights): one batched matrix product per input irrep.
+
+    The other arguments are those of ``convolve`` and of its ``EdgeGeometry``.
 
     Irreps of equal channel count are not merged, so that nothing of size (E, …) is sliced: the backward of
     a slice would allocate and clear all of it.
@@ -71,11 +77,11 @@ def convolve_reference(
         if not block.rows:
             continue
         components, channels = feature.shape[1:]
-        matrix = (geometry.harmonics @ block.coefficients).view(n_edges, sum(block.rows), components)
-        message = torch.bmm(matrix, feature.index_select(0, geometry.sender))
+        matrix = (harmonics @ block.coefficients).view(n_edges, sum(block.rows), components)
+        message = torch.bmm(matrix, feature.index_select(0, sender))
         message = message * weight.reshape(n_edges, len(block.rows), channels).index_select(1, block.path_of_row)
-        total = message.new_zeros(geometry.n_atoms, *message.shape[1:]).index_add(0, geometry.receiver, message)
-        sums.extend(torch.split(total, block.rows, 1))
+        total = message.new_zeros(feature.shape[0], *message.shape[1:]).index_add(0, receiver, message)
+        sums.extend(torch.split(total, list(block.rows), 1))
     results = []
     for k in range(len(paths.output_layout)):
         into = [sums[q] for q in paths.paths_into(k)]

@@ -1,0 +1,258 @@
+"""C++ source of the geometry operator: edge vectors → harmonics, spline interval, spline weights × envelope.
+
+With its vector–Jacobian product (backward), Jacobian–vector product (for the double backward's cotangents) and the
+Hessian–vector product (the backward of the backward with respect to the vectors), which is the first evaluated on
+dual numbers. Edges go in groups of lanes that a compiler can put into vector registers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+from mfcore.nn.convolution.paths import clebsch_gordan
+
+Monomial = tuple[int, int, int]
+Polynomial = dict[Monomial, float]
+
+
+def harmonic_polynomials(lmax: int) -> list[Polynomial]:
+    """Component-normalised real spherical harmonics as homogeneous polynomials of a unit vector, e3nn's order.
+
+    Each degree is the product of the one before with the vector, projected by Clebsch–Gordan coefficients.
+    """
+    units: list[Monomial] = [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    degrees: list[list[Polynomial]] = [[{(0, 0, 0): 1.0}], [{unit: math.sqrt(3.0)} for unit in units]]
+    for degree in range(2, lmax + 1):
+        cg = clebsch_gordan(degree - 1, 1, degree)
+        made: list[Polynomial] = []
+        for m3 in range(2 * degree + 1):
+            sums: defaultdict[Monomial, float] = defaultdict(float)
+            for m1, factor in enumerate(degrees[-1]):
+                for m2, unit in enumerate(units):
+                    for powers, value in factor.items():
+                        key = (powers[0] + unit[0], powers[1] + unit[1], powers[2] + unit[2])
+                        sums[key] += float(cg[m1, m2, m3]) * value
+            made.append(dict(sums))
+        point = (0.6, 0.48, 0.64)  # of unit length
+        norm = math.sqrt(sum(_evaluate(polynomial, point) ** 2 for polynomial in made) / (2 * degree + 1))
+        made = [{k: c / norm for k, c in p.items() if abs(c / norm) > 1e-12} for p in made]
+        degrees.append(made)
+    return [polynomial for degree_ in degrees[: lmax + 1] for polynomial in degree_]
+
+
+def _evaluate(polynomial: Polynomial, point: tuple[float, float, float]) -> float:
+    return sum(c * math.prod(x**n for x, n in zip(point, powers, strict=True)) for powers, c in polynomial.items())
+
+
+def _derivative(polynomial: Polynomial, axis: int) -> Polynomial:
+    made: Polynomial = {}
+    for powers, c in polynomial.items():
+        if powers[axis]:
+            lowered = list(powers)
+            lowered[axis] -= 1
+            made[(lowered[0], lowered[1], lowered[2])] = c * powers[axis]
+    return made
+
+
+def _expression(polynomial: Polynomial) -> str:
+    terms = []
+    for powers, c in sorted(polynomial.items(), reverse=True):
+        name = "".join(letter * n for letter, n in zip("xyz", powers, strict=True))
+        terms.append(f"S({c!r}) * {name}" if name else f"S({c!r})")
+    return " + ".join(terms)
+
+
+def _monomials(lmax: int) -> str:
+    lines = []
+    for degree in range(2, lmax + 1):
+        for a in range(degree, -1, -1):
+            for b in range(degree - a, -1, -1):
+                name = "x" * a + "y" * b + "z" * (degree - a - b)
+                lines.append(f"  const T {name} = {name[:-1]} * {name[-1]};")
+    return "\n".join(lines)
+
+
+_TEMPLATE = r"""
+#include <cmath>
+#include <cstdint>
+typedef @SCALAR@ S;
+typedef int64_t I;
+constexpr int NY = @NY@, LANES = 16;
+// numbers with one directional derivative
+struct Dual { S v, d; Dual() {} Dual(S a) : v(a), d(0) {} Dual(S a, S b) : v(a), d(b) {} };
+static inline Dual operator+(Dual a, Dual b) { return Dual(a.v + b.v, a.d + b.d); }
+static inline Dual operator-(Dual a, Dual b) { return Dual(a.v - b.v, a.d - b.d); }
+static inline Dual operator*(Dual a, Dual b) { return Dual(a.v * b.v, a.v * b.d + a.d * b.v); }
+static inline Dual operator*(S a, Dual b) { return Dual(a * b.v, a * b.d); }
+static inline Dual reciprocal(Dual a) { const S q = S(1) / a.v; return Dual(q, -q * q * a.d); }
+static inline S reciprocal(S a) { return S(1) / a; }
+static inline S root(S a) { return std::sqrt(a); }
+static inline Dual root(Dual a) { const S r = std::sqrt(a.v); return Dual(r, S(0.5) * a.d / r); }
+static inline S value(S a) { return a; }
+static inline S value(Dual a) { return a.v; }
+
+template <class T> static inline void harmonics(T x, T y, T z, T* o) {
+@MONOMIALS@
+@HARMONICS@
+}
+// Σ_k g[k] ∂Y_k/∂(x, y, z)
+template <class T> static inline void harmonics_vjp(T x, T y, T z, const S* g, T* o) {
+@LOWER@
+@VJP@
+}
+// the four B-splines at distance r times the envelope, and the derivatives of these products; the interval
+template <class T> static inline int radial(T r, S cutoff, int knots, T* c, T* d) {
+  const S inverse = S(1) / cutoff, step = (S)knots * inverse;
+  const T x = inverse * r, s = step * r;
+  S place = value(s);
+  place = place > S(0) ? place : S(0);
+  place = place < (S)(knots - 1) ? place : (S)(knots - 1);
+  const int interval = (int)place;
+  const T u = s - T((S)interval), w = T(S(1)) - u, uu = u * u, ww = w * w;
+  const S sixth = S(1) / S(6);
+  const T b[4] = {sixth * (w * ww), sixth * (T(S(4)) - S(3) * (uu * (T(S(1)) + w))),
+                  sixth * (T(S(4)) - S(3) * (ww * (T(S(1)) + u))), sixth * (u * uu)};
+  const T e[4] = {(S(-0.5) * step) * ww, (S(0.5) * step) * (u * (S(3) * u - T(S(4)))),
+                  (S(-0.5) * step) * (w * (S(3) * w - T(S(4)))), (S(0.5) * step) * uu};
+  const T below = @POWER@;  // x^(p-1)
+  const T one = T(S(1)) - x, a = below * x;
+  T envelope = T(S(1)) - a * (T(S(@A@)) - x * (T(S(@B@)) - S(@C@) * x));
+  T slope = (S(@SLOPE@) * inverse) * (below * (one * one));
+  const bool outside = value(x) >= S(1);  // false for NaN, which stays NaN
+  envelope = outside ? T(S(0)) : envelope;
+  slope = outside ? T(S(0)) : slope;
+  for (int k = 0; k < 4; ++k) { c[k] = b[k] * envelope; d[k] = e[k] * envelope + b[k] * slope; }
+  return interval;
+}
+template <class T>
+static inline void backward_edge(const T* vector, S cutoff, int knots, const S* gy, const S* gc, T* o) {
+  const T r = root(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]), q = reciprocal(r);
+  const T x = q * vector[0], y = q * vector[1], z = q * vector[2];
+  T c[4], d[4], s[3];
+  radial(r, cutoff, knots, c, d);
+  harmonics_vjp(x, y, z, gy, s);
+  const T along = x * s[0] + y * s[1] + z * s[2];
+  const T radial_part = gc[0] * d[0] + gc[1] * d[1] + gc[2] * d[2] + gc[3] * d[3] - q * along;
+  o[0] = q * s[0] + x * radial_part;
+  o[1] = q * s[1] + y * radial_part;
+  o[2] = q * s[2] + z * radial_part;
+}
+
+#define PARALLEL _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1)")
+
+extern "C" void geometry_forward(I n, const S* v, S cutoff, int knots, S* y, int32_t* knot, S* c, int threads) {
+  PARALLEL
+  for (I block = 0; block < n; block += LANES) {
+    const int lanes = n - block < LANES ? (int)(n - block) : LANES;
+    S Y[NY][LANES], C[4][LANES]; int32_t K[LANES]; S X[3][LANES];
+    for (int l = 0; l < LANES; ++l)
+      for (int k = 0; k < 3; ++k) X[k][l] = l < lanes ? v[3 * (block + l) + k] : S(1);
+    for (int l = 0; l < LANES; ++l) {
+      const S r = root(X[0][l] * X[0][l] + X[1][l] * X[1][l] + X[2][l] * X[2][l]), q = S(1) / r;
+      S h[NY], w[4], d[4];
+      K[l] = radial(r, cutoff, knots, w, d);
+      harmonics(q * X[0][l], q * X[1][l], q * X[2][l], h);
+      for (int k = 0; k < NY; ++k) Y[k][l] = h[k];
+      for (int k = 0; k < 4; ++k) C[k][l] = w[k];
+    }
+    for (int l = 0; l < lanes; ++l) {
+      const I e = block + l;
+      for (int k = 0; k < NY; ++k) y[e * NY + k] = Y[k][l];
+      for (int k = 0; k < 4; ++k) c[e * 4 + k] = C[k][l];
+      knot[e] = K[l];
+    }
+  }
+}
+extern "C" void geometry_backward(I n, const S* v, S cutoff, int knots, const S* gy, const S* gc, S* gv, int threads) {
+  PARALLEL
+  for (I block = 0; block < n; block += LANES) {
+    const int lanes = n - block < LANES ? (int)(n - block) : LANES;
+    S X[3][LANES], GY[NY][LANES], GC[4][LANES], O[3][LANES];
+    for (int l = 0; l < LANES; ++l) {
+      const I e = block + (l < lanes ? l : 0);
+      for (int k = 0; k < 3; ++k) X[k][l] = v[3 * e + k];
+      for (int k = 0; k < NY; ++k) GY[k][l] = gy[e * NY + k];
+      for (int k = 0; k < 4; ++k) GC[k][l] = gc[e * 4 + k];
+    }
+    for (int l = 0; l < LANES; ++l) {
+      S x[3], g[NY], c[4], o[3];
+      for (int k = 0; k < 3; ++k) x[k] = X[k][l];
+      for (int k = 0; k < NY; ++k) g[k] = GY[k][l];
+      for (int k = 0; k < 4; ++k) c[k] = GC[k][l];
+      backward_edge(x, cutoff, knots, g, c, o);
+      for (int k = 0; k < 3; ++k) O[k][l] = o[k];
+    }
+    for (int l = 0; l < lanes; ++l) for (int k = 0; k < 3; ++k) gv[3 * (block + l) + k] = O[k][l];
+  }
+}
+extern "C" void geometry_tangent(I n, const S* v, S cutoff, int knots, const S* a, S* b, S* u, int threads) {
+  PARALLEL
+  for (I block = 0; block < n; block += LANES) {
+    const int lanes = n - block < LANES ? (int)(n - block) : LANES;
+    S X[3][LANES], A[3][LANES], B[NY][LANES], U[4][LANES];
+    for (int l = 0; l < LANES; ++l) {
+      const I e = block + (l < lanes ? l : 0);
+      for (int k = 0; k < 3; ++k) { X[k][l] = v[3 * e + k]; A[k][l] = a[3 * e + k]; }
+    }
+    for (int l = 0; l < LANES; ++l) {
+      const S r = root(X[0][l] * X[0][l] + X[1][l] * X[1][l] + X[2][l] * X[2][l]), q = S(1) / r;
+      const S x = q * X[0][l], y = q * X[1][l], z = q * X[2][l];
+      const S along = x * A[0][l] + y * A[1][l] + z * A[2][l];
+      const Dual dx(x, q * (A[0][l] - x * along)), dy(y, q * (A[1][l] - y * along)), dz(z, q * (A[2][l] - z * along));
+      Dual h[NY];
+      S w[4], d[4];
+      radial(r, cutoff, knots, w, d);
+      harmonics(dx, dy, dz, h);
+      for (int k = 0; k < NY; ++k) B[k][l] = h[k].d;
+      for (int k = 0; k < 4; ++k) U[k][l] = d[k] * along;
+    }
+    for (int l = 0; l < lanes; ++l) {
+      const I e = block + l;
+      for (int k = 0; k < NY; ++k) b[e * NY + k] = B[k][l];
+      for (int k = 0; k < 4; ++k) u[e * 4 + k] = U[k][l];
+    }
+  }
+}
+extern "C" void geometry_hessian(I n, const S* v, S cutoff, int knots, const S* gy, const S* gc, const S* a, S* o,
+                                 int threads) {
+  PARALLEL
+  for (I e = 0; e < n; ++e) {
+    Dual x[3], made[3];
+    for (int k = 0; k < 3; ++k) x[k] = Dual(v[3 * e + k], a[3 * e + k]);
+    backward_edge(x, cutoff, knots, gy + e * NY, gc + e * 4, made);
+    for (int k = 0; k < 3; ++k) o[3 * e + k] = made[k].d;
+  }
+}
+"""
+
+
+def geometry_source(lmax: int, envelope_power: int, scalar: str) -> str:
+    """C++ source of the geometry operator for `scalar` "float" or "double"."""
+    polynomials = harmonic_polynomials(lmax)
+    p = envelope_power
+    gradient = []
+    for axis in range(3):
+        terms = [
+            f"g[{k}] * ({_expression(slope)})"
+            for k, polynomial in enumerate(polynomials)
+            if (slope := _derivative(polynomial, axis))
+        ]
+        gradient.append(f"  o[{axis}] = {' + '.join(f'({term})' for term in terms) or 'T(S(0))'};")
+    values = {
+        "SCALAR": scalar,
+        "NY": str(len(polynomials)),
+        "MONOMIALS": _monomials(lmax),
+        "LOWER": _monomials(lmax - 1),
+        "HARMONICS": "\n".join(f"  o[{k}] = {_expression(polynomial)};" for k, polynomial in enumerate(polynomials)),
+        "VJP": "\n".join(gradient),
+        "POWER": " * ".join("x" * (p - 1)),
+        "A": repr((p + 1) * (p + 2) / 2),
+        "B": repr(float(p * (p + 2))),
+        "C": repr(p * (p + 1) / 2),
+        "SLOPE": repr(-p * (p + 1) * (p + 2) / 2),
+    }
+    source = _TEMPLATE
+    for name, value in values.items():
+        source = source.replace(f"@{name}@", value)
+    return source
