@@ -222,7 +222,7 @@ def write_frames(path: str | Path, frames: Sequence[Atoms]) -> None:
         raise DataError("there is no frame to write.", file=path)
     plain = []
     for atoms in frames:
-        copy = atoms.copy()  # type: ignore[no-untyped-call]
+        copy = atoms.copy()
         copy.info = {key: value for key, value in copy.info.items() if value is not None}
         plain.append(copy)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -164,7 +164,7 @@ def _distances(atoms: Atoms) -> FloatArray:
     order = np.argsort(atoms.numbers, kind="stable")
     if not atoms.pbc.all():
         return np.asarray(cdist(atoms.positions[order], atoms.positions[order]))
-    full = atoms.get_all_distances(mic=True)  # type: ignore[no-untyped-call]
+    full = atoms.get_all_distances(mic=True)
     return np.asarray(full, dtype=np.float64)[np.ix_(order, order)]
 
 

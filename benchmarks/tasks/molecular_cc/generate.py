@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -93,9 +94,12 @@ def sample(molecules: Iterable[str] = MOLECULES, frames_per_temperature: int = F
             atoms.calc = TBLite(method="GFN2-xTB", verbosity=0)
             MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=rng)
             Stationary(atoms)
-            dynamics = Langevin(
-                atoms, TIME_STEP_FS * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=rng
-            )
+            with warnings.catch_warnings():
+                # ase discourages its default of fixing the centre of mass; another choice is another data set
+                warnings.simplefilter("ignore", FutureWarning)
+                dynamics = Langevin(
+                    atoms, TIME_STEP_FS * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=rng
+                )
             dynamics.run(STEPS_OF_EQUILIBRATION)
             kept = 0
             for _ in range(3 * frames_per_temperature):
@@ -137,7 +141,11 @@ def plan(frames: Sequence[Atoms], levels: Iterable[str] = LEVELS) -> list[tuple[
     wanted = list(levels)
     if unknown := sorted(set(wanted) - set(LEVELS)):
         raise ConfigError(f"level '{unknown[0]}': unknown; expected some of {', '.join(LEVELS)}.")
-    tables = {"low": dict.fromkeys(MOLECULES, _EVERY_FRAME), "high": HIGH_PLAN, "high_forces": GRADIENT_PLAN}
+    tables: dict[str, dict[str, tuple[tuple[int, int], ...]]] = {
+        "low": dict.fromkeys(MOLECULES, _EVERY_FRAME),
+        "high": HIGH_PLAN,
+        "high_forces": GRADIENT_PLAN,
+    }
     jobs: dict[tuple[str, str], None] = {}
     for level in ("low", "high_forces", "high"):
         if level not in wanted:
