@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-#: What a recommendation is made on: forces where the HF test frames have them.
-CRITERIA = ("force_mae_mev_per_A", "energy_mae_mev_per_atom")
 
 
 def register(app: typer.Typer) -> None:
@@ -81,7 +78,7 @@ def compare(
     from benchmarks.reports import report
 
     rows = RunStore(root).rows()
-    typer.echo(report(rows, "text"))
+    typer.echo(report(rows, styled=console.is_terminal))
     typer.echo(advice(rows))
     if failed:
         raise typer.Exit(1)
@@ -89,15 +86,9 @@ def compare(
 
 def advice(rows: DataFrame) -> str:
     """Name the arm to use, or say why none can be named."""
-    from mfcore.metrics.recommendation import recommend
+    from benchmarks.reports import recommendation
+    from benchmarks.reports.recommend import default_metric
 
-    finished = rows[rows["status"] == "finished"]
-    metric = next((name for name in CRITERIA if (finished["metric"] == name).any()), CRITERIA[-1])
-    scored = finished[finished["metric"] == metric]
-    errors: dict[str, dict[tuple[int, int], float]] = {}
-    for row in scored.to_dict("records"):
-        errors.setdefault(str(row["arm"]), {})[int(row["draw"]), int(row["seed"])] = float(row["value"])
-    failures: dict[str, Any] = rows[rows["status"] == "failed"].groupby("arm")["n_failed"].sum().to_dict()
-    found = recommend(errors, n_failed={str(name): int(n) for name, n in failures.items()})
+    (found,) = recommendation(rows).values()
     verdict = f"Use {found.arm}" if found.arm else "No arm can be named"
-    return f"{verdict} (by {metric} on held-out HF frames): {found.reason}"
+    return f"{verdict} (by {default_metric(rows)} of held-out HF frames): {found.reason}"

@@ -36,6 +36,7 @@ class Format(StrEnum):
     markdown = "markdown"
     csv = "csv"
     json = "json"
+    latex = "latex"
 
 
 def register(app: typer.Typer) -> None:
@@ -197,10 +198,12 @@ def report(
     format: Annotated[Format, typer.Option(help="How to write the tables.")] = Format.text,
 ) -> None:
     """Print the tables: per task and HF set size, each arm's errors, costs and failures."""
+    import sys
+
     from benchmarks.harness.store import RunStore
     from benchmarks.reports import report as make_report
 
-    typer.echo(make_report(RunStore(folder).rows(), format.value))
+    typer.echo(make_report(RunStore(folder).rows(), format.value, styled=sys.stdout.isatty()))
 
 
 def figures(

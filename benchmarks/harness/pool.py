@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,6 +153,7 @@ class _Worker:
 
 def _serve(function: Function, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends its workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def send(kind: str, value: Any) -> None:
         try:
@@ -165,6 +167,14 @@ def _serve(function: Function, connection: Connection) -> None:
         except (EOFError, ConnectionResetError):
             return
         send("done", function(job, lambda value: send("told", value)))
+
+
+def _end_with_parent() -> None:
+    """Leave when the parent was killed: the command that is given next needs the checkpoints for itself."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

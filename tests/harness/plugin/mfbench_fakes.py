@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from ase import Atoms
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.tasks.base import Pools, Regime, Task
@@ -135,6 +136,8 @@ class FakeMean:
 
     def fit(self, train, budget, seed, *, progress=None, workdir=None, shared=None):
         """Spend the budget in `steps` steps, each noted in the work folder, and go on from the last one."""
+        alive = FileLock(os.environ["MFBENCH_FAKE_LOG"] + ".lock")
+        alive.acquire()  # freed when this process ends
         counter = workdir / "steps"
         first = int(counter.read_text()) if counter.exists() else 0
         stage = Stage("fit")
@@ -144,6 +147,7 @@ class FakeMean:
                 log.write(f"{step}\n")
             counter.write_text(str(step + 1))
             progress("fit", budget.atom_gradients * (step + 1) / self.settings.steps, budget.atom_gradients)
+        alive.release()
         stage.atom_gradients = budget.atom_gradients
         frames = train.train[train.high]
         labels = np.array([energy_of(f, train.high) for f in frames])
