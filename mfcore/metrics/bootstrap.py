@@ -11,8 +11,8 @@ resampled each in the way that suits it, and their deviations added:
 
 Adding the two as they are (the Behrens-Fisher solution) covers too much where runs matter little, and
 Welch's approximation too little where they matter much. The t's degrees of freedom are therefore
-(draws - 1) / λ^(1/4), with λ the runs' share in the variance: exact at λ = 1, and its coverage
-in between is measured in the tests.
+(draws - 1) / λ^(1/4), with λ the runs' share in the variance: exact at λ = 1, and 93-97 %
+in simulations between (2 to 5 draws, 10 to 20 blocks); the power is chosen for that.
 
 Where test blocks differ from draw to draw they are part of the draw: use `intervals.mean_interval`.
 """
@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
-from mfcore.metrics.intervals import Array, Interval, unit_means
+from mfcore.metrics.intervals import Array, Interval, standard_error, unit_means
 
 FEWEST_BLOCKS = 5
 """Below this, resampled blocks are all alike too often; Student's t takes the bootstrap's place."""
@@ -121,11 +121,11 @@ def _interval(run_means: Array, blocks: Array, level: float, n_resamples: int, s
         # Quantiles at fixed probabilities instead of random ones: heavy tails (t with one degree of freedom)
         # would make the bounds depend on the generator.
         grid = generator.permutation((np.arange(n_resamples) + 0.5) / n_resamples)
-        error = float(stats.sem(means))
-        total = error**2 + (float(stats.sem(blocks)) ** 2 if len(blocks) > 1 else 0.0)
+        error = standard_error(means)
+        total = error**2 + (standard_error(blocks) ** 2 if len(blocks) > 1 else 0.0)
         if total > 0.0 and error > 0.0:
             freedom = (len(means) - 1) / (error**2 / total) ** SHARE_POWER
-            deviation += error * np.asarray(stats.t.ppf(grid, freedom))
+            deviation += error * np.asarray(special.stdtrit(freedom, grid))
     if len(blocks) > 1:
         deviation += _block_deviation(blocks, generator, n_resamples)
     low, high = np.quantile(estimate - deviation, [0.5 - level / 2, 0.5 + level / 2])
@@ -134,11 +134,11 @@ def _interval(run_means: Array, blocks: Array, level: float, n_resamples: int, s
 
 def _block_deviation(blocks: Array, generator: np.random.Generator, n_resamples: int) -> Array:
     n = len(blocks)
-    error = float(stats.sem(blocks))
+    error = standard_error(blocks)
     if n < FEWEST_BLOCKS:
-        return error * np.asarray(stats.t.rvs(n - 1, size=n_resamples, random_state=generator))
+        return error * generator.standard_t(n - 1, n_resamples)
     sample = (blocks - blocks.mean())[generator.integers(0, n, (n_resamples, n))]
-    errors = np.asarray(stats.sem(sample, axis=1))
+    errors = sample.std(axis=1, ddof=1) / np.sqrt(n)
     # A resample of one block n times has no spread and no pivot (n^(1-n) of them); any finite value does.
     smallest = np.finfo(np.float64).tiny
     pivots = np.where(errors > smallest, sample.mean(axis=1) / np.maximum(errors, smallest), 0.0)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from mfcore.metrics.intervals import Array, Interval, Runs, Unit, t_interval, unit_means
+from mfcore.metrics.intervals import Array, Interval, Runs, Unit, t_interval, t_quantile, unit_means
 from mfcore.metrics.significance import sign_flip_test, t_test, wilcoxon_test
 
 PRIOR_UNITS = 4.0
@@ -35,20 +35,32 @@ class PairedDifference:
         Of `first - second` (scale "difference") or `first / second` (scale "ratio"), over the pairs in common.
     scale
         "ratio" or "difference".
-    p_t, p_sign_flip, p_wilcoxon
-        Two-sided p of "no difference", each on the independent units (draws); the last two cannot be small
-        with few units (2^(1-n) at best). NaN where there are no repeats.
+    differences
+        Mean difference (of errors or of their logarithms) of each independent unit, a draw; shape (n_units,).
     n_only_first, n_only_second
         Runs that only one of the two has (the other failed): left out of the pairs, never silently.
     """
 
     interval: Interval
     scale: Literal["ratio", "difference"]
-    p_t: float
-    p_sign_flip: float
-    p_wilcoxon: float
+    differences: Array
     n_only_first: int
     n_only_second: int
+
+    @property
+    def p_t(self) -> float:
+        """Two-sided p of "no difference" by Student's t; NaN without repeats."""
+        return t_test(self.differences)
+
+    @property
+    def p_sign_flip(self) -> float:
+        """Two-sided p by flipping signs of units: 2^(1-n) at best, so not small for few; NaN without repeats."""
+        return sign_flip_test(self.differences) if len(self.differences) > 1 else float("nan")
+
+    @property
+    def p_wilcoxon(self) -> float:
+        """Two-sided p by Wilcoxon's signed ranks, with the same bound; NaN without repeats."""
+        return wilcoxon_test(self.differences) if len(self.differences) > 1 else float("nan")
 
 
 def paired_difference(
@@ -82,13 +94,10 @@ def paired_difference(
     estimate = float(means.mean())
     if scale == "ratio":
         estimate, low, high = _exp(estimate), _exp(low), _exp(high)
-    repeated = len(means) > 1
     return PairedDifference(
         Interval(estimate, low, high, level, len(pairs), len(means), over),
         scale,
-        p_t=t_test(means),
-        p_sign_flip=sign_flip_test(means) if repeated else float("nan"),
-        p_wilcoxon=wilcoxon_test(means) if repeated else float("nan"),
+        means,
         n_only_first=len(first) - len(common),
         n_only_second=len(second) - len(common),
     )
@@ -131,7 +140,7 @@ class ArmComparison:
         estimate, error = self.difference(first, second)
         reach = float("nan")
         if self.degrees_of_freedom > 0:
-            reach = float(stats.t.ppf(0.5 + level / 2, self.degrees_of_freedom)) * error
+            reach = t_quantile(level, self.degrees_of_freedom) * error
         low, high = _exp(estimate - reach), _exp(estimate + reach)
         return Interval(_exp(estimate), low, high, level, self.n_runs, self.n_units, self.over)
 
@@ -142,7 +151,7 @@ class ArmComparison:
         estimate, error = self.difference(first, second)
         if error == 0.0:
             return 0.5 if estimate == 0.0 else float(estimate < 0.0)
-        return float(stats.t.sf(estimate / error, self.degrees_of_freedom))
+        return float(special.stdtr(self.degrees_of_freedom, -estimate / error))
 
     def p_different(self, first: str, second: str) -> float:
         """Two-sided p of "the arms are equal"; correct a family of these with `significance.holm`."""

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 Array = NDArray[np.float64]
 Runs = Mapping[tuple[int, int], float]
@@ -57,6 +57,16 @@ class Interval:
         return self.low <= value <= self.high
 
 
+def t_quantile(level: float, degrees_of_freedom: float) -> float:
+    """Give how many standard errors a two-sided interval reaches: a quantile of Student's t."""
+    return float(special.stdtrit(degrees_of_freedom, 0.5 + level / 2))
+
+
+def standard_error(values: Array) -> float:
+    """Give the standard error of the mean of independent values, shape (n,) with n at least 2."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
 def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Student's interval of the mean of independent values; (NaN, NaN) for fewer than two.
 
@@ -70,8 +80,7 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
         raise ValueError("values: expected a one-dimensional array of at least one finite number.")
     if len(sample) < 2:
         return float("nan"), float("nan")
-    quantile = float(stats.t.ppf(0.5 + level / 2, len(sample) - 1))
-    reach = quantile * float(stats.sem(sample))
+    reach = t_quantile(level, len(sample) - 1) * standard_error(sample)
     return float(sample.mean()) - reach, float(sample.mean()) + reach
 
 
