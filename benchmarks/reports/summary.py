@@ -133,9 +133,15 @@ def summaries(rows: DataFrame) -> list[Summary]:
 
 def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:
     """Write tables as records, one for each arm and quantity; numbers are not rounded."""
-    records = []
+    records: list[dict[str, Any]] = []
+    ceilings: set[tuple[str, ...]] = set()
     for table in tables:
         for line in table.lines:
+            if line.arm == CEILING:
+                place = tuple(table.cell.regime.values())
+                if place in ceilings:
+                    continue  # it stands in the table of every set size, and is one result
+                ceilings.add(place)
             for quantity in (*table.scores, *table.costs, *table.retention):
                 entry = table.entries.get((line.arm, quantity))
                 if entry is None:

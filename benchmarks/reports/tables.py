@@ -119,15 +119,20 @@ def _body(
 
 
 def _blocks(table: Summary, fits: Callable[[Sequence[Quantity], bool], bool]) -> list[Block]:
-    """Divide the columns into tables that fit: all in one; else errors and costs; else metric by metric."""
+    """Divide the columns into tables that fit: all in one; else as many metrics each as fit, and the costs."""
     everything = (*table.scores, *table.costs)
-    blocks: list[Block] = [(everything, True)]
-    if not fits(everything, True):
-        blocks = [(table.scores, True)] if fits(table.scores, True) else []
-        if not blocks:
-            names = dict.fromkeys(quantity.key for quantity in table.scores)
-            blocks = [(tuple(q for q in table.scores if q.key == name), True) for name in names]
-        blocks.append((table.costs, True))
+    blocks: list[Block] = []
+    if fits(everything, True):
+        blocks.append((everything, True))
+    else:
+        columns: tuple[Quantity, ...] = ()
+        for name in dict.fromkeys(quantity.key for quantity in table.scores):
+            metric = tuple(quantity for quantity in table.scores if quantity.key == name)
+            if columns and not fits((*columns, *metric), True):
+                blocks.append((columns, True))
+                columns = ()
+            columns += metric
+        blocks += [(columns, True), (table.costs, True)]
     if table.retention:
         blocks.append((table.retention, False))
     return blocks
