@@ -43,7 +43,7 @@ class H2CO(Task):
     """
 
     name = "h2co"
-    summary = "H2CO: B3LYP, MP2 and CCSD(T)-F12, energies and forces (downloaded, 2.4 MB)"
+    summary = "H2CO: B3LYP and CCSD(T)-F12, energies and forces (downloaded, 1.6 MB)"
     default_regime = Regime(n_low=2000, n_high=100, labels="low=EF,high=EF", coverage="full")
     duplicate_tolerance = DUPLICATE_TOLERANCE
 
@@ -53,6 +53,7 @@ class H2CO(Task):
         self.fidelities = tuple(fidelities)
         if len(fidelities) == 3:
             self.name = "h2co_3level"
+            self.summary = "H2CO: B3LYP, MP2 and CCSD(T)-F12, energies and forces (downloaded, 2.4 MB)"
 
     @cached_property
     def card(self) -> dict[str, Any]:
