@@ -74,7 +74,7 @@ def fit(
     from benchmarks.cli_progress import FitProgress, duration
     from benchmarks.own_data import default_budget, training_set
     from benchmarks.tasks.user import UserTask
-    from mfcore.errors import ConfigError
+    from mfcore.errors import ConfigError, MfbenchError
     from mfcore.training.budget import Budget
     from strategies.registry import make_arm
 
@@ -94,7 +94,7 @@ def fit(
         with FitProgress(console, spend.atom_gradients) as progress:
             potential = strategy.fit(data, spend, seed, progress=progress, workdir=work)
         _save(potential, out, work)
-    except Exception:
+    except MfbenchError:
         if made:
             shutil.rmtree(work, ignore_errors=True)
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -44,25 +44,15 @@ class PlannedRun:
         return digest(self.identity)
 
 
-def prepare(specs: Sequence[RunSpec], progress: Callable[[int], None] | None = None) -> list[PlannedRun]:
+def prepare(specs: Sequence[RunSpec]) -> list[PlannedRun]:
     """Resolve settings and splits of runs.
-
-    Parameters
-    ----------
-    progress
-        Called with the number of runs prepared so far.
 
     Raises
     ------
     MfbenchError
         If data, regime or settings of a run are not possible; nothing has been computed then.
     """
-    planned = []
-    for count, spec in enumerate(specs, 1):
-        planned.append(prepare_one(spec))
-        if progress is not None:
-            progress(count)
-    return planned
+    return [prepare_one(spec) for spec in specs]
 
 
 def prepare_one(spec: RunSpec) -> PlannedRun:

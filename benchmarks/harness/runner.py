@@ -134,7 +134,7 @@ def run_all(
     planned
         All runs of the plan: they are what reports of this folder then show.
     workers
-        Processes; each gets its share of the cores as threads. 0 computes in this process.
+        Processes of one thread each, so that numbers do not depend on how many there are. 0 computes in this one.
 
     Returns
     -------
@@ -142,11 +142,10 @@ def run_all(
         The runs that failed, with reasons.
     """
     failed: list[tuple[PlannedRun, str]] = []
-    threads = max(1, (os.cpu_count() or 1) // max(workers, 1))
     with only_writer(store.root):
         store.note_plan({digest(run.spec.cell()): run.key for run in planned})
         jobs = [Job(run, store.root) for run in todo]
-        for event in run_jobs(execute, jobs, workers, threads, [_shares(run) for run in todo]):
+        for event in run_jobs(execute, jobs, workers, apart=[_shares(run) for run in todo]):
             run = todo[event.job]
             if event.kind == "started":
                 monitor.started(run)
