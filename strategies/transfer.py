@@ -20,7 +20,7 @@ class TransferSettings(StrategySettings):
 
     pretrain_share: float = Field(0.6, gt=0, lt=1, description="Share of the budget spent on the LF stage.")
     finetune_learning_rate: float = Field(
-        0.4, gt=0, le=1, description="Largest learning rate of fine-tuning, as a share of the LF stage's."
+        0.1, gt=0, le=1, description="Largest learning rate of fine-tuning, as a share of the LF stage's."
     )
 
 

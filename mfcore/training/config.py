@@ -14,9 +14,9 @@ class LossConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    energy: LossKind = Field("huber", description="Form of the energy term.")
-    forces: LossKind = Field("huber", description="Form of the force term.")
-    stress: LossKind = Field("huber", description="Form of the stress term.")
+    energy: LossKind = Field("mse", description="Form of the energy term.")
+    forces: LossKind = Field("mse", description="Form of the force term.")
+    stress: LossKind = Field("mse", description="Form of the stress term.")
     energy_weight: float = Field(10.0, ge=0, description="Weight of the energy per atom, per (eV/atom).")
     forces_weight: float = Field(1.0, ge=0, description="Weight of the force components, per (eV/Å).")
     stress_weight: float = Field(10.0, ge=0, description="Weight of the stress components, per (eV/Å³).")
@@ -35,7 +35,7 @@ class TrainingConfig(BaseModel):
     batch_frames: int = Field(16, ge=1, description="Frames per optimiser step.")
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser family.")
     amsgrad: bool = Field(True, description="AMSGrad variant.")
-    learning_rate: float = Field(5e-3, gt=0, description="Largest learning rate.")
+    learning_rate: float = Field(1e-2, gt=0, description="Largest learning rate.")
     final_learning_rate: float = Field(1e-2, ge=0, le=1, description="At the end, as a share of the largest.")
     warmup: float = Field(0.02, ge=0, lt=1, description="Share of the budget with a rising learning rate.")
     decay: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up.")

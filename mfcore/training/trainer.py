@@ -169,6 +169,8 @@ class StageTrainer:
         interval = self.budget.atom_gradients / config.validation_checks
         last_saved = time.monotonic()
         with Stopwatch(state.stage) as watch:
+            if not state.stage.steps:
+                self._check()  # what a stage starts from is a candidate too: fine-tuning can make it worse
             for indices in self._batches():
                 cost = float(self.store.n_atoms[indices].sum())
                 if state.stage.atom_gradients + cost > self.budget.atom_gradients:

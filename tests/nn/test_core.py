@@ -91,7 +91,7 @@ def test_the_order_of_atoms_does_not_matter() -> None:
 @pytest.mark.parametrize("variant", [{}, {"radial_mode": "exact", "parity": True}], ids=str)
 @pytest.mark.parametrize("conditioning", ["none", "one_hot", "heads"])
 def test_forces_and_stress_by_finite_differences(variant: dict[str, object], conditioning: Conditioning) -> None:
-    core, atoms, step = make_core(conditioning, **variant), argyrodite(), 1e-4
+    core, atoms, step = make_core(conditioning, **variant), argyrodite(), 1e-5
     out = evaluate(core, [atoms])
     for atom, axis in ((0, 0), (5, 1), (12, 2)):
         moved = []
