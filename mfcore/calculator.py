@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -13,7 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from mfcore.potential import Potential
 
 
-class PotentialCalculator(Calculator):  # type: ignore[misc]
+class PotentialCalculator(Calculator):
     """Energy (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å³, Voigt) of one fidelity.
 
     Parameters
@@ -26,10 +26,15 @@ class PotentialCalculator(Calculator):  # type: ignore[misc]
         Calculator of the cheap level, for Δ-learning on labels.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties = [  # noqa: RUF012 - as ASE declares it
+        "energy",
+        "free_energy",
+        "forces",
+        "stress",
+    ]
 
     def __init__(self, potential: Potential, fidelity: str, base: Calculator | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.potential, self.fidelity, self.base = potential, fidelity, base
 
     def calculate(
@@ -39,7 +44,8 @@ class PotentialCalculator(Calculator):  # type: ignore[misc]
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Compute everything at once; called by ASE."""
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        assert isinstance(self.atoms, Atoms)
         periodic = bool(self.atoms.pbc.all())
         out = self.potential.predict([self.atoms], self.fidelity, stress=periodic, base=self.base)
         assert out.forces is not None

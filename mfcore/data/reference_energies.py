@@ -47,7 +47,7 @@ class ReferenceEnergies:
 
     def of(self, frames: Sequence[Atoms]) -> np.ndarray:
         """Sum of E0 over the atoms of each frame, eV, (B,)."""
-        return composition(frames, self.species) @ np.array(self.values)
+        return np.asarray(composition(frames, self.species) @ np.array(self.values))
 
     def as_dict(self) -> dict[str, object]:
         """As plain JSON values."""

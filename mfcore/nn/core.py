@@ -14,6 +14,7 @@ from mfcore.errors import ConfigError
 from mfcore.nn.config import CoreConfig
 from mfcore.nn.convolution.geometry import edge_geometry
 from mfcore.nn.convolution.paths import Layout
+from mfcore.nn.convolution.radial import RadialSettings
 from mfcore.nn.layers import ConditionedReadout, Interaction, MultiHeadReadout
 from mfcore.nn.zbl import ZBLRepulsion
 
@@ -78,6 +79,7 @@ class EquivariantCore(nn.Module):
         self.embedding = nn.Parameter(torch.randn(len(self.species), width))
         layout: Layout = ((0, 1, width),)
         self.layers = nn.ModuleList()
+        self.radial_settings: RadialSettings
         for number in range(config.n_layers):
             layer = Interaction(
                 layout,
@@ -88,6 +90,7 @@ class EquivariantCore(nn.Module):
                 mean_neighbours=self.mean_neighbours,
             )
             self.layers.append(layer)
+            self.radial_settings = layer.radial.settings  # the same in all layers
             layout = layer.output_layout
         self.readout: ConditionedReadout | MultiHeadReadout
         if conditioning == "heads":
@@ -209,7 +212,7 @@ class EquivariantCore(nn.Module):
             batch.row_pointer,
             batch.positions.shape[0],
             self.config.lmax,
-            self.layers[0].radial.settings,
+            self.radial_settings,
         )
         features = [self.embedding.index_select(0, batch.species)[:, None, :]]
         for layer in self.layers:

@@ -133,7 +133,7 @@ class Interaction(nn.Module):
 
     def _select(self, feature: Tensor, connection: int, species: Tensor) -> Tensor:
         """Self-connection with the matrix of each atom's species."""
-        product = feature @ self.self_connection[connection]
+        product: Tensor = feature @ self.self_connection[connection]
         if self._n_species == 1:
             return product
         atoms, components, width = product.shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -194,7 +194,7 @@ class StageTrainer:
         self.progress(self.task.name, self.budget.atom_gradients, self.budget.atom_gradients)
         return state.stage
 
-    def _batches(self):  # type: ignore[no-untyped-def]
+    def _batches(self) -> Iterator[np.ndarray]:
         """Batches of frame indices from where the state stands, without end."""
         while True:
             order = epoch_order(self.high, self.low, self.config.high_share, self.seed, self.state.epoch)
