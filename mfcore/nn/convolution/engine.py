@@ -1,10 +1,12 @@
-"""Which gradients a running backward pass wants."""
+"""What a running backward pass wants, and refusing what the kernels cannot give."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def wanted(ctx: Any, position: int, tensor_position: int) -> bool:
@@ -32,3 +34,27 @@ def wanted(ctx: Any, position: int, tensor_position: int) -> bool:
         return bool(torch._C._will_engine_execute_node(node))
     except (AttributeError, RuntimeError):  # the latter for a leaf that autograd.grad was given
         return True
+
+
+class _Refusal(torch.autograd.Function):
+    """(number of outputs, *outputs, *inputs) → the outputs, whose backward is an error."""
+
+    @staticmethod
+    def forward(ctx: Any, n: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor.clone() for tensor in tensors[:n])
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Any:
+        raise RuntimeError(
+            "a third derivative through fused kernels was asked for: give the reference backend to edge_geometry and "
+            "convolve, and use radial networks in exact mode."
+        )
+
+
+def refuse_derivatives(outputs: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+    """The outputs, with an error (rather than a silent zero) for who differentiates them with respect to the inputs."""
+    if not torch.is_grad_enabled():
+        return list(outputs)
+    made = [output for output in outputs if output is not None]
+    marked = iter(_Refusal.apply(len(made), *made, *inputs))  # type: ignore[no-untyped-call]
+    return [None if output is None else next(marked) for output in outputs]

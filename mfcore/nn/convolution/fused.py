@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from mfcore.nn.convolution.compiler import load_library
-from mfcore.nn.convolution.engine import wanted
+from mfcore.nn.convolution.engine import refuse_derivatives, wanted
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
 from mfcore.nn.convolution.radial import RadialTable, evaluate_spline
 from mfcore.nn.convolution.reference import convolve_reference
@@ -160,21 +159,31 @@ class _Backward(torch.autograd.Function):
         return _first_derivatives(call, flags, *tensors)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *directions: Tensor | None) -> tuple[Tensor | None, ...]:
-        tensors, call = ctx.saved_tensors, ctx.call
-        n = 4 + len(call.paths.input)
-        b, u, direction_table, *z = directions
-        if direction_table is not None or wanted(ctx, 3, 1) or wanted(ctx, 4, 2):
-            return (None, None, None, *_second_derivatives(call, tensors, directions))
-        fixed, features, cotangents = tensors[:4], tensors[4:n], tensors[n:]
-        b = torch.zeros_like(fixed[1]) if b is None else b.contiguous()
-        u = torch.zeros_like(fixed[2]) if u is None else u.contiguous()
-        z = [torch.zeros_like(x) if d is None else d.contiguous() for x, d in zip(features, z, strict=True)]
-        gg = [torch.empty_like(g) for g in cotangents]
-        gx, gt = [torch.empty_like(x) for x in features], torch.empty_like(fixed[3])
-        call.run(call.kernels.double_backward, fixed, features, cotangents, z, (b, u), gg, gx, (gt,))
-        return (None, None, None, None, None, gt, *gx, *gg)
+        tensors = ctx.saved_tensors
+        with_geometry = directions[2] is not None or wanted(ctx, 3, 1) or wanted(ctx, 4, 2)
+        with torch.no_grad():
+            if with_geometry:
+                grads = _second_derivatives(ctx.call, tensors, directions)
+            else:
+                grads = _parameter_derivatives(ctx.call, tensors, directions)
+        return (None, None, None, *refuse_derivatives(grads, tensors[1:]))
+
+
+def _parameter_derivatives(
+    call: _Call, tensors: Sequence[Tensor], directions: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """As :func:`_second_derivatives` by the kernel: for no direction of the table, and not to the geometry."""
+    n = 4 + len(call.paths.input)
+    b, u, _, *z = directions
+    fixed, features, cotangents = tensors[:4], tensors[4:n], tensors[n:]
+    b = torch.zeros_like(fixed[1]) if b is None else b.contiguous()
+    u = torch.zeros_like(fixed[2]) if u is None else u.contiguous()
+    z = [torch.zeros_like(x) if d is None else d.contiguous() for x, d in zip(features, z, strict=True)]
+    gg = [torch.empty_like(g) for g in cotangents]
+    gx, gt = [torch.empty_like(x) for x in features], torch.empty_like(fixed[3])
+    call.run(call.kernels.double_backward, fixed, features, cotangents, z, (b, u), gg, gx, (gt,))
+    return [None, None, gt, *gx, *gg]
 
 
 def _second_derivatives(
@@ -190,7 +199,8 @@ def _second_derivatives(
         features, cotangents = others[: n - 4], others[n - 4 :]
         weights = evaluate_spline(knot, spline, table)
         out = convolve_reference(call.paths, features, call.sender, call.receiver, harmonics, weights)
-        first = torch.autograd.grad(out, rest[: n - 1], cotangents, create_graph=True)
-        pairs = [(f, d) for f, d in zip(first, directions, strict=True) if d is not None]
+        first = torch.autograd.grad(out, rest[: n - 1], cotangents, create_graph=True, allow_unused=True)
+        # an input irrep that no path takes has no derivative
+        pairs = [(f, d) for f, d in zip(first, directions, strict=True) if f is not None and d is not None]
         grads = torch.autograd.grad([f for f, _ in pairs], rest, [d for _, d in pairs], allow_unused=True)
     return list(grads)

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from mfcore.nn.convolution.compiler import load_library
-from mfcore.nn.convolution.engine import wanted
+from mfcore.nn.convolution.engine import refuse_derivatives, wanted
 from mfcore.nn.convolution.source_geometry import geometry_source
 
 _SCALARS = {torch.float32: ("float", ctypes.c_float), torch.float64: ("double", ctypes.c_double)}
@@ -107,7 +106,6 @@ class _Backward(torch.autograd.Function):
         return gradient
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
         vectors, for_harmonics, for_spline = ctx.saved_tensors
         call, direction = ctx.call, direction.contiguous()
@@ -117,4 +115,4 @@ class _Backward(torch.autograd.Function):
             call.run(call.kernels.hessian, vectors, for_harmonics, for_spline, direction, hessian)
         b, u = torch.empty_like(for_harmonics), torch.empty_like(for_spline)
         call.run(call.kernels.tangent, vectors, direction, b, u)
-        return None, hessian, b, u
+        return (None, *refuse_derivatives([hessian, b, u], ctx.saved_tensors))

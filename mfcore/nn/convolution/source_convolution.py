@@ -19,6 +19,7 @@ _HEAD = r"""
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 #ifdef _OPENMP
 #include <omp.h>
 #else
@@ -40,13 +41,33 @@ typedef S vu __attribute__((vector_size(V * sizeof(S)), aligned(sizeof(S)), may_
 static inline v ld(const S* p) { return *(const vu*)p; }
 static inline void st(S* p, v a) { *(vu*)p = a; }
 static inline void add(S* p, v a) { st(p, ld(p) + a); }
-static inline S sum(v a) {
-  S b[V];
-  memcpy(b, &a, sizeof a);
-  for (int n = V / 2; n > 0; n /= 2) for (int k = 0; k < n; ++k) b[k] += b[k + n];
-  return b[0];
-}
 static const v zero = {};
+// halves of a beside halves of b: in each block of 2H lanes, H sums of a and then H sums of b
+template <int H, int... L> static inline v fold(v a, v b, std::integer_sequence<int, L...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, (L % (2 * H) < H ? L : V + L - H)...) +
+         __builtin_shufflevector(a, b, (L % (2 * H) < H ? L + H : V + L)...);
+#else
+  typedef decltype(a < b) mask;
+  return __builtin_shuffle(a, b, mask{(L % (2 * H) < H ? L : V + L - H)...}) +
+         __builtin_shuffle(a, b, mask{(L % (2 * H) < H ? L + H : V + L)...});
+#endif
+}
+template <int H> static inline void fold_all(v* a) {
+  if constexpr (H > 0) {
+    for (int k = 0; k < H; ++k) a[k] = fold<H>(a[k], a[k + H], std::make_integer_sequence<int, V>());
+    fold_all<H / 2>(a);
+  }
+}
+// sums over the lanes of each of N vectors
+template <int N> static inline void sums(const v* a, S* out) {
+  for (int first = 0; first < N; first += V) {
+    v b[V];
+    for (int k = 0; k < V; ++k) b[k] = first + k < N ? a[first + k] : zero;
+    fold_all<V / 2>(b);
+    memcpy(out + first, b, sizeof(v));
+  }
+}
 """
 
 _DRIVER = r"""
@@ -304,10 +325,7 @@ class _Writer:
         self.edges()
         self.harmonics("M", "y")
         if geometry:
-            n = len(self.harmonic_terms)
-            self.write(
-                f"      v H[{n}]; for (v& value : H) value = zero; v r0 = zero, r1 = zero, r2 = zero, r3 = zero;"
-            )
+            self.write("      v Y[NY + 4]; for (v& value : Y) value = zero;")
         else:
             self.write("      S* gt = out.gt + (I)a.knot[e] * WEIGHTS;")
 
@@ -321,29 +339,33 @@ class _Writer:
                 for m, row in enumerate(self.terms[q]):
                     out, place = self.output(q, m)
                     adds = [f"X{m1}_ += M[{n}] * WG;" for n, m1 in row]
-                    adds += [f"H[{n}] += WG * X{m1};" for n, m1 in row if geometry]
+                    adds += [self.harmonic_gradient(n, f"WG * X{m1}") for n, m1 in row if geometry]
                     self.write(
                         f"          {{ const v G = ld(g{out} + {place}), WG = W * G; "
                         f"w_ += G * ({self.product(q, m, ('M', 'X'))}); {' '.join(adds)} }}"
                     )
-                self.write("          r0 += w_ * t0; r1 += w_ * t1; r2 += w_ * t2; r3 += w_ * t3;" if geometry else "")
-                if not geometry:
+                if geometry:
+                    self.write("          " + " ".join(f"Y[NY + {r}] += w_ * t{r};" for r in range(4)))
+                else:
                     self.add_table_gradient(q, "c{r} * w_")
                 self.write("        }")
             self.add_feature_gradient(k)
 
         self.blocks(body)
         if geometry:
-            self.write("      v Y[NY]; for (v& value : Y) value = zero;")
-            for n, entries in enumerate(self.harmonic_terms):
-                self.write("      " + " ".join(f"Y[{j}] += S({c!r}) * H[{n}];" for j, c in entries))
             self.write(
-                "      for (int q = 0; q < NY; ++q) a.gy[e * NY + q] = sum(Y[q]);",
-                "      a.gc[4 * e] = sum(r0); a.gc[4 * e + 1] = sum(r1); a.gc[4 * e + 2] = sum(r2); "
-                "a.gc[4 * e + 3] = sum(r3);",
+                "      S total[(NY + 4 + V - 1) / V * V];",
+                "      sums<NY + 4>(Y, total);",
+                "      memcpy(a.gy + e * NY, total, NY * sizeof(S));",
+                "      memcpy(a.gc + e * 4, total + NY, 4 * sizeof(S));",
             )
         self.write("    }")
         self.end(name)
+
+    def harmonic_gradient(self, n: int, value: str) -> str:
+        """Add what a number of M gets to the harmonics that it is made of."""
+        adds = " ".join(f"Y[{j}] += S({c!r}) * h;" for j, c in self.harmonic_terms[n])
+        return f"{{ const v h = {value}; {adds} }}"
 
     def add_table_gradient(self, q: int, value: str) -> None:
         offset, n = self.paths.weight_offsets[q], self.paths.n_weights

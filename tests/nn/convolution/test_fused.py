@@ -1,0 +1,197 @@
+"""The fused kernels compute what the reference does, in values and in all first and second derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mfcore.errors import ConfigError
+from mfcore.nn.convolution import fused
+from mfcore.nn.convolution.backends import Backend
+from mfcore.nn.convolution.compiler import compiler
+from mfcore.nn.convolution.convolve import convolve
+from tests.nn.convolution.examples import LAYOUTS, energy, paths_named, radial_for, random_features, random_graph
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def keep_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def force_training_step(
+    name: str, n_atoms: int, n_edges: int, seed: int, backend: Backend, dtype: torch.dtype = torch.float64
+) -> list[Tensor]:
+    """Outputs, forces, and all gradients of a loss on energy and forces: of features, parameters and vectors."""
+    paths, graph = paths_named(name), random_graph(n_atoms, n_edges, seed, dtype)
+    radial = radial_for(paths, seed=seed).to(dtype)
+    features = [f.to(dtype).requires_grad_() for f in random_features(paths, n_atoms, seed)]
+    vectors = graph.vectors.requires_grad_()
+    geometry = graph.geometry(radial, paths.lmax, backend)
+    table = radial(geometry)
+    outputs = convolve(paths, features, geometry, table, backend)
+    value = torch.stack([torch.sin(output).sum() for output in outputs]).sum()
+    (forces,) = torch.autograd.grad(value, vectors, create_graph=True)
+    loss = forces.square().sum() + value.square()
+    used = [f for f, (k, _) in zip(features, enumerate(paths.input), strict=True) if paths.paths_from(k)]
+    inputs = [*used, *radial.parameters(), table.values, geometry.harmonics, geometry.spline, vectors]  # type: ignore[union-attr]
+    return [*outputs, forces, *torch.autograd.grad(loss, inputs)]
+
+
+def assert_equal(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
+    for a, b in zip(found, expected, strict=True):
+        size = float(b.detach().abs().max()) if b.numel() else 0.0
+        torch.testing.assert_close(a, b, rtol=0, atol=tolerance * size)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(sorted(LAYOUTS)),
+    n_atoms=st.integers(1, 12),
+    n_edges=st.sampled_from([0, 1, 5, 40, 300]),
+    seed=st.integers(0, 1000),
+    threads=st.sampled_from([1, 2]),
+)
+def test_fused_equals_reference(name: str, n_atoms: int, n_edges: int, seed: int, threads: int) -> None:
+    torch.set_num_threads(threads)
+    found, expected = (force_training_step(name, n_atoms, n_edges, seed, b) for b in ("fused", "reference"))  # type: ignore[arg-type]
+    assert_equal(found, expected, 1e-10)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_parameter_pass_gives_the_same_gradients_and_leaves_the_geometry_alone(threads: int) -> None:
+    torch.set_num_threads(threads)
+    name = "both parities, unequal channels"
+    paths, results = paths_named(name), []
+    for backend in ("fused", "reference"):
+        graph, radial = random_graph(9, 300), radial_for(paths)
+        features = [f.requires_grad_() for f in random_features(paths, 9)]
+        graph.vectors.requires_grad_()
+        value = energy(paths, features, graph.geometry(radial, paths.lmax, backend), radial, backend)  # type: ignore[arg-type]
+        (forces,) = torch.autograd.grad(value, graph.vectors, create_graph=True)
+        (forces.square().sum() + value).backward(inputs=[*features, *radial.parameters()])
+        assert graph.vectors.grad is None
+        results.append([leaf.grad for leaf in [*features, *radial.parameters()]])
+    assert_equal(*results, 1e-10)  # type: ignore[arg-type]
+
+
+def test_a_pass_runs_only_the_kernels_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    original = fused._Call.run
+
+    def spy(self: fused._Call, kernel, *arguments) -> None:  # type: ignore[no-untyped-def]
+        calls.append(kernel.__name__)
+        original(self, kernel, *arguments)
+
+    monkeypatch.setattr(fused._Call, "run", spy)
+    monkeypatch.setattr(fused, "_second_derivatives", lambda *_: pytest.fail("a Hessian was computed"))
+    paths, graph = paths_named("natural parity, lmax 2"), random_graph(9, 60)
+    radial = radial_for(paths)
+    features = [f.requires_grad_() for f in random_features(paths, 9)]
+    graph.vectors.requires_grad_()
+    value = energy(paths, features, graph.geometry(radial, paths.lmax), radial)
+    (forces,) = torch.autograd.grad(value, graph.vectors, create_graph=True)
+    assert calls == ["forward", "backward_geometry"]
+    (forces.square().sum() + value).backward(inputs=[*features, *radial.parameters()])
+    assert sorted(calls[2:]) == ["backward_parameters", "double_backward"]
+
+
+def test_frozen_parts_get_no_gradient_and_the_rest_is_right() -> None:
+    paths, results = paths_named("natural parity, lmax 2"), []
+    for backend in ("fused", "reference"):
+        graph, radial = random_graph(9, 60), radial_for(paths).requires_grad_(False)
+        features = random_features(paths, 9)
+        features[1].requires_grad_()
+        value = energy(paths, features, graph.geometry(radial, paths.lmax, backend), radial, backend)  # type: ignore[arg-type]
+        results.append(list(torch.autograd.grad(value, [features[1]])))
+    assert_equal(*results, 1e-10)
+
+
+def test_second_derivatives_equal_finite_differences() -> None:
+    paths, graph = paths_named("scalars and an unused irrep, lmax 1"), random_graph(3, 4, seed=2)
+    radial = radial_for(paths, hidden=(2,))
+    unused = random_features(paths, 3)[1]
+
+    def function(vectors: Tensor, feature: Tensor, *_: Tensor) -> Tensor:
+        graph.vectors = vectors
+        return energy(paths, [feature, unused], graph.geometry(radial, paths.lmax, "fused"), radial, "fused")
+
+    inputs = (graph.vectors.requires_grad_(), random_features(paths, 3)[0].requires_grad_(), *radial.parameters())
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_results_repeat_bit_for_bit(threads: int) -> None:
+    torch.set_num_threads(threads)
+    first, second = (
+        force_training_step("natural parity, lmax 2", 12, 400, 0, "fused", torch.float32) for _ in range(2)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_single_precision() -> None:
+    found = force_training_step("natural parity, lmax 2", 6, 60, 0, "fused", torch.float32)
+    expected = force_training_step("natural parity, lmax 2", 6, 60, 0, "reference")
+    assert all(tensor.dtype == torch.float32 for tensor in found)
+    assert_equal([tensor.double() for tensor in found], expected, 1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nan_reaches_the_receiver_and_no_other_atom(dtype: torch.dtype) -> None:
+    paths, graph = paths_named("natural parity, lmax 2"), random_graph(6, 40, dtype=dtype)
+    radial = radial_for(paths).to(dtype)
+    graph.vectors[7] = float("nan")
+    geometry = graph.geometry(radial, paths.lmax, "fused")
+    features = [f.to(dtype) for f in random_features(paths, 6)]
+    for output in convolve(paths, features, geometry, radial(geometry), "fused"):
+        bad = torch.zeros(6, dtype=torch.bool)
+        bad[graph.receiver[7]] = True
+        assert torch.equal(output.isnan().any(2).any(1), bad)
+
+
+def test_subnormal_numbers_survive_loading_the_kernels() -> None:
+    assert force_training_step("natural parity, lmax 2", 2, 3, 0, "fused")
+    assert float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) > 0.0
+
+
+def test_a_third_derivative_is_refused() -> None:
+    paths, graph = paths_named("natural parity, lmax 2"), random_graph(4, 12)
+    radial = radial_for(paths)
+    features = [f.requires_grad_() for f in random_features(paths, 4)]
+    outputs = convolve(paths, features, (geometry := graph.geometry(radial, paths.lmax)), radial(geometry), "fused")
+    value = torch.stack([output.pow(3).sum() for output in outputs]).sum()
+    (first,) = torch.autograd.grad(value, features[0], create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), features[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="third derivative"):
+        torch.autograd.grad(second.sum(), features[0])
+
+
+def test_non_contiguous_features_and_cotangents() -> None:
+    paths, graph = paths_named("natural parity, lmax 2"), random_graph(5, 30)
+    radial = radial_for(paths)
+    geometry = graph.geometry(radial, paths.lmax, "fused")
+    features = random_features(paths, 5)
+    strided = [f.transpose(1, 2).contiguous().transpose(1, 2).requires_grad_() for f in features]
+    results = []
+    for inputs, backend in ((strided, "fused"), ([f.requires_grad_() for f in features], "reference")):
+        outputs = convolve(paths, inputs, geometry, radial(geometry), backend)  # type: ignore[arg-type]
+        cotangents = [torch.ones(c, 2 * d + 1, 5).double().permute(2, 1, 0) for d, _, c in paths.output_layout]
+        results.append([*outputs, *torch.autograd.grad(outputs, inputs, cotangents)])
+    assert_equal(*results, 1e-10)
+
+
+def test_dense_weights_cannot_be_fused() -> None:
+    paths, graph = paths_named("natural parity, lmax 2"), random_graph(5, 30)
+    geometry = graph.geometry(radial_for(paths), paths.lmax)
+    weights = torch.ones(30, paths.n_weights, dtype=torch.float64)
+    with pytest.raises(ConfigError, match="table mode"):
+        convolve(paths, random_features(paths, 5), geometry, weights, "fused")
