@@ -214,5 +214,5 @@ def figures(
     from benchmarks.harness.store import RunStore
     from benchmarks.reports.figures import figures as draw
 
-    for path in draw(RunStore(folder).rows(), out or folder / "figures"):
+    for path in draw(RunStore(folder).rows(), out or folder / "figures", command=f"mfbench figures {folder}"):
         typer.echo(str(path))

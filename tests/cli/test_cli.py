@@ -66,6 +66,21 @@ def test_run_computes_once(call, fakes: Path, tmp_path: Path) -> None:
     assert "2 runs: 2 stored, 0 to compute." in second.stdout
 
 
+def test_reports_and_figures_are_made_of_stored_runs(call, fakes: Path, tmp_path: Path) -> None:
+    path, out = preset(tmp_path, ["fake_mean"], settings={"shift": 0.25}), tmp_path / "out"
+    assert call("run", path, "--out", out, "--workers", 1).exit_code == 0
+    for format, value in (("text", "250"), ("markdown", "250"), ("csv", "250"), ("json", "250")):
+        result = call("report", out, "--format", format)
+        assert result.exit_code == 0
+        assert "fake_mean" in result.stdout
+        assert value in result.stdout
+    result = call("figures", out)
+    assert result.exit_code == 0
+    made = [Path(line) for line in result.stdout.split()]
+    assert {file.suffix for file in made} == {".pdf", ".svg", ".png"}
+    assert all(file.parent == out / "figures" and file.stat().st_size > 0 for file in made)
+
+
 def test_a_dry_run_writes_nothing(call, fakes: Path, tmp_path: Path) -> None:
     result = call("run", preset(tmp_path, ["fake_mean"]), "--out", tmp_path / "out", "--dry-run", "--n-high", 6)
     assert result.exit_code == 0
