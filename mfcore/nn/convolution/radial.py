@@ -163,6 +163,7 @@ class RadialNetwork(nn.Module):
             raise ConfigError("radial network: expected cutoff > 0, n_bessel >= 1, envelope_power >= 2, n_knots >= 4.")
         self._settings = RadialSettings(float(cutoff), n_bessel, envelope_power, "exact", n_knots)
         self.mode = mode
+        self._kept: tuple[object, RadialTable] | None = None
         widths = [n_bessel, *hidden, n_weights]
         self.weights = nn.ParameterList()
         for k, (rows, columns) in enumerate(pairwise(widths)):
@@ -205,7 +206,20 @@ class RadialNetwork(nn.Module):
         return weights
 
     def table(self) -> RadialTable:
-        """The network on the knots, without the envelope."""
+        """The network on the knots, without the envelope.
+
+        A frozen network (in eval mode, with no parameter that requires gradients) keeps it until a parameter changes.
+        """
+        if self.training or any(weight.requires_grad or weight.is_inference() for weight in self.weights):
+            self._kept = None
+            return self._table()
+        state = (self._settings, [(w.data_ptr(), w._version, w.dtype, w.device) for w in self.weights])
+        if self._kept is None or self._kept[0] != state:
+            with torch.inference_mode(False), torch.no_grad():  # usable outside of inference mode too
+                self._kept = (state, self._table())
+        return self._kept[1]
+
+    def _table(self) -> RadialTable:
         last = self.weights[-1]
         basis, matrix = _table_constants(self._settings.n_knots, self._settings.n_bessel, last.dtype, last.device)
         # the interpolation matrix is applied before the last layer, which is linear and the widest

@@ -8,7 +8,15 @@ import torch
 from mfcore.errors import ConfigError
 from mfcore.nn.convolution.geometry import EdgeGeometry
 from mfcore.nn.convolution.radial import DEFAULT_KNOTS, RadialNetwork, bessel, envelope
-from tests.nn.convolution.examples import CUTOFF, Graph, paths_named, radial_for, random_graph
+from tests.nn.convolution.examples import (
+    CUTOFF,
+    Graph,
+    energy,
+    paths_named,
+    radial_for,
+    random_features,
+    random_graph,
+)
 
 
 def weights_along(radial: RadialNetwork, r: torch.Tensor) -> torch.Tensor:
@@ -119,3 +127,30 @@ def test_impossible_settings_are_errors(values: dict[str, object]) -> None:
     arguments = {"n_bessel": 8, "hidden": [4], "n_weights": 4, "cutoff": 5.0} | values
     with pytest.raises(ConfigError):
         RadialNetwork(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_frozen_network_keeps_its_table_until_a_weight_changes() -> None:
+    radial = radial_for(paths_named("natural parity, lmax 2")).eval().requires_grad_(False)
+    table = radial.table().values
+    assert radial.table().values is table
+    with torch.no_grad():
+        radial.weights[0] *= 2
+    changed = radial.table().values
+    assert not torch.equal(changed, table)
+    radial.requires_grad_(True)
+    assert radial.table().values.requires_grad
+    torch.testing.assert_close(radial.table().values, changed)
+    assert radial.float().requires_grad_(False).table().values.dtype == torch.float32
+
+
+def test_a_table_made_in_inference_mode_can_be_differentiated_through_later() -> None:
+    paths, graph = paths_named("natural parity, lmax 2"), random_graph(4, 12)
+    radial = radial_for(paths).eval().requires_grad_(False)
+    features = random_features(paths, 4)
+    with torch.inference_mode():
+        value = energy(paths, features, graph.geometry(radial, paths.lmax), radial)
+    graph.vectors.requires_grad_()
+    again = energy(paths, features, graph.geometry(radial, paths.lmax), radial)
+    assert float(again.detach()) == float(value)
+    (gradient,) = torch.autograd.grad(again, graph.vectors)
+    assert float(gradient.abs().sum()) > 0
