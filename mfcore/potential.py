@@ -238,7 +238,7 @@ def load(directory: str | Path) -> Potential:
         core = EquivariantCore.from_description(description)
         core = core.to(dtype=DTYPES[header["precision"]])
         core.load_state_dict(tensors)
-        cores.append(core)
+        cores.append(core.freeze())
     answers = {f: tuple(Term(int(c), str(n)) for c, n in terms) for f, terms in header["answers"].items()}
     ledger = Ledger.from_dict(header["ledger"])
     return Potential(header["arm"], cores, answers, dict(header["label_base"]), ledger, dict(header["record"]))

@@ -225,6 +225,8 @@ class Fitting:
     def finish(self, potential: Potential, settings: dict[str, Any]) -> None:
         """Attach the ledger and the record, and check that the budget was kept."""
         self.ledger.check(self.budget)
+        for core in potential.cores:
+            core.freeze()
         self.ledger.n_parameters = sum(p.numel() for c in potential.cores for p in c.parameters())
         self.ledger.inference_evaluations = len(potential.answers[potential.fidelities[-1]])
         self.ledger.note_memory()

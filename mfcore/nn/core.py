@@ -103,6 +103,12 @@ class EquivariantCore(nn.Module):
         self.register_buffer("scale", torch.ones(shape, dtype=torch.float64))
         self.reference_shift = nn.Parameter(torch.zeros(shape), requires_grad=False)
 
+    def freeze(self) -> EquivariantCore:
+        """Make it a fixed function: no parameter asks for a gradient, and radial tables are made only once."""
+        self.eval()
+        self.requires_grad_(False)
+        return self
+
     def description(self) -> dict[str, Any]:
         """Arguments that build the same network again, as plain JSON values."""
         return {
@@ -213,6 +219,7 @@ class EquivariantCore(nn.Module):
             batch.positions.shape[0],
             self.config.lmax,
             self.radial_settings,
+            self.config.backend,
         )
         features = [self.embedding.index_select(0, batch.species)[:, None, :]]
         for layer in self.layers:

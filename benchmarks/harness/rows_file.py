@@ -1,0 +1,58 @@
+"""Rows in one file: what `results/` keeps of a folder of runs."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mfcore.errors import DataError
+from mfcore.training.checkpoint import write_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIX = ".csv.gz"
+
+
+def write_rows(rows: pd.DataFrame, path: Path) -> None:
+    """Write rows as compressed CSV, the same bytes for the same rows.
+
+    Raises
+    ------
+    DataError
+        If the file's name does not end in .csv.gz.
+    """
+    if not path.name.endswith(SUFFIX):
+        raise DataError(f"expected a name that ends in {SUFFIX}.", file=path)
+    order = ["task", "labels", "n_high", "arm", "draw", "seed", "split", "metric", "run_key"]
+    text = rows.sort_values(order, kind="stable").to_csv(index=False, float_format="%.8g", lineterminator="\n")
+    content = io.BytesIO()
+    with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as stream:  # no time, so that equal rows are equal files
+        stream.write(text.encode())
+    write_bytes(path, content.getvalue())
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read rows from a file that :func:`write_rows` wrote, or from a folder of runs.
+
+    Raises
+    ------
+    DataError
+        If there are none, or they cannot be read.
+    """
+    from benchmarks.harness.store import COLUMNS, RunStore
+
+    if path.is_dir():
+        return RunStore(path).rows()
+    import pandas as pd
+
+    try:
+        rows = pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"not a file of rows ({error}).", file=path, hint="Give DIR of runs or a .csv.gz.") from error
+    missing = [name for name in COLUMNS if name not in rows.columns]
+    if missing:
+        raise DataError(f"no column {', '.join(missing)}.", file=path, hint="`mfbench export` writes such files.")
+    return rows
