@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,7 +56,8 @@ class Job:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return asdict(self)
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists, as in a file
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:

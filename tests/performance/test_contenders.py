@@ -1,0 +1,60 @@
+"""Every contender that is installed, trained in its own process as the comparison does."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.performance.contenders.base import Network, contender_names, contender_type
+from benchmarks.performance.parity import execute
+from benchmarks.performance.parity.data import ParityData
+from benchmarks.performance.parity.settings import Job, Training
+
+
+def test_data_survive_the_file(data: ParityData, tmp_path: Path) -> None:
+    data.save(tmp_path / "data.npz")
+    again = ParityData.load(tmp_path / "data.npz")
+    assert again.sha256() == data.sha256()
+    changed = ParityData(data.training, data.test, data.validation)
+    assert changed.sha256() != data.sha256()
+
+
+@pytest.mark.parametrize("name", contender_names())
+def test_contender_learns_forces(name: str, data: ParityData, tmp_path: Path) -> None:
+    """A wrong sign, order or normalisation of energies or forces could not get below the forces themselves."""
+    if find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    data.save(tmp_path / "data.npz")
+    network = Network(lmax=1, n_layers=2, channels=8)
+    job = Job(name, 0.01, 0, network, Training(epochs=40, batch_frames=4, checks=2))
+    result = execute._train(job, tmp_path / "data.npz", sys.executable, threads=1)
+    assert result["status"] == "ok"
+    size = 1000 * np.abs(np.concatenate(data.test.forces)).mean()
+    assert result["test"]["force_mae_mev_per_A"] < 0.3 * size
+    assert result["test"]["energy_mae_mev_per_atom"] < 1000 * np.std(data.test.energies / 3)
+    assert result["steps"] == 40 * 6
+    assert result["n_layers"] == 2
+
+
+def test_a_contender_without_its_package_is_a_failed_run(data: ParityData, tmp_path: Path) -> None:
+    missing = [name for name in contender_names() if find_spec(name) is None]
+    if not missing:
+        pytest.skip("every contender is installed")
+    data.save(tmp_path / "data.npz")
+    job = Job(missing[0], 0.01, 0, Network(), Training(epochs=1))
+    result = execute._train(job, tmp_path / "data.npz", sys.executable, threads=1)
+    assert result["status"] == "failed"
+    assert "exit code 1" in result["reason"]
+
+
+def test_contender_classes_import_without_their_packages() -> None:
+    assert {contender_type(name).packages[0] for name in contender_names()} == {
+        "mfbench",
+        "nequip",
+        "mace-torch",
+        "sevenn",
+    }
