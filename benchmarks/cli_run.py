@@ -1,4 +1,4 @@
-"""`mfbench list`, `run`, `report` and `figures`: presets, the grid of runs, and what is computed from stored rows."""
+"""`mfbench list` and `run`: presets, and the grid of runs."""
 
 from __future__ import annotations
 
@@ -29,22 +29,10 @@ class What(StrEnum):
     presets = "presets"
 
 
-class Format(StrEnum):
-    """How a report is written."""
-
-    text = "text"
-    markdown = "markdown"
-    csv = "csv"
-    json = "json"
-    latex = "latex"
-
-
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("list", epilog="Example: mfbench list arms")(list_names)
     app.command("run", epilog="Example: mfbench run quick --task molecular_cc --arm transfer --workers 2")(run)
-    app.command("report", epilog="Example: mfbench report results/runs/quick --format markdown")(report)
-    app.command("figures", epilog="Example: mfbench figures results/runs/standard")(figures)
 
 
 def list_names(
@@ -191,28 +179,3 @@ def _list_runs(console: Console, planned: Sequence[PlannedRun], plan: Agenda) ->
     for run in planned:
         state = "stored" if run.key in stored else "failed" if run.key in failed else "to do"
         console.print(f"{run.key[:12]}  {state:<6}  {run.spec.title()}", markup=False, highlight=False, soft_wrap=True)
-
-
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs.")],
-    format: Annotated[Format, typer.Option(help="How to write the tables.")] = Format.text,
-) -> None:
-    """Print the tables: per task and HF set size, each arm's errors, costs and failures."""
-    import sys
-
-    from benchmarks.harness.store import RunStore
-    from benchmarks.reports import report as make_report
-
-    typer.echo(make_report(RunStore(folder).rows(), format.value, styled=sys.stdout.isatty()))
-
-
-def figures(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the figures.", show_default="DIR/figures")] = None,
-) -> None:
-    """Draw the learning curves of stored runs."""
-    from benchmarks.harness.store import RunStore
-    from benchmarks.reports.figures import figures as draw
-
-    for path in draw(RunStore(folder).rows(), out or folder / "figures", command=f"mfbench figures {folder}"):
-        typer.echo(str(path))

@@ -50,7 +50,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 
     try:
         rows = pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})
-    except (OSError, ValueError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"not a file of rows ({error}).", file=path, hint="Give DIR of runs or a .csv.gz.") from error
     missing = [name for name in COLUMNS if name not in rows.columns]
     if missing:

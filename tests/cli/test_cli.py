@@ -69,7 +69,7 @@ def test_run_computes_once(call, fakes: Path, tmp_path: Path) -> None:
 def test_reports_and_figures_are_made_of_stored_runs(call, fakes: Path, tmp_path: Path) -> None:
     path, out = preset(tmp_path, ["fake_mean"], settings={"shift": 0.25}), tmp_path / "out"
     assert call("run", path, "--out", out, "--workers", 1).exit_code == 0
-    for format, value in (("text", "250"), ("markdown", "250"), ("csv", "250"), ("json", "250")):
+    for format, value in (("text", "250"), ("md", "250"), ("csv", "250"), ("json", "250")):
         result = call("report", out, "--format", format)
         assert result.exit_code == 0
         assert "fake_mean" in result.stdout

@@ -1,0 +1,42 @@
+"""Rows in one file come back as they were, and a report of the file is the report of the runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.harness.rows_file import read_rows, write_rows
+from benchmarks.harness.store import COLUMNS, rows_frame
+from mfcore.errors import DataError
+
+
+def some_rows() -> pd.DataFrame:
+    base = dict.fromkeys(COLUMNS, "x") | {"n": 3, "n_failed": 0, "n_low": "all", "seed": 0}
+    values = {"single": 1 / 3, "transfer": 2e-7}
+    return rows_frame(
+        [base | {"arm": a, "n_high": n, "value": v, "draw": 1} for a, v in values.items() for n in ("25", "100")]
+    )
+
+
+def test_rows_come_back_and_equal_rows_are_equal_files(tmp_path: Path) -> None:
+    rows, (one, two) = some_rows(), (tmp_path / "a.csv.gz", tmp_path / "b.csv.gz")
+    write_rows(rows, one)
+    write_rows(rows.sample(frac=1, random_state=1), two)
+    assert one.read_bytes() == two.read_bytes()
+    again = read_rows(one)
+    key = ["arm", "n_high"]
+    first, second = (t.sort_values(key).reset_index(drop=True) for t in (rows, again))
+    assert list(second["n_high"]) == list(first["n_high"])
+    assert second["value"].tolist() == pytest.approx(first["value"].tolist(), rel=1e-7)
+
+
+@pytest.mark.parametrize("content", [b"", b"not gzip", b"\x1f\x8b\x00"])
+def test_what_is_no_file_of_rows_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"rows\.csv\.gz"):
+        read_rows(path)
+    with pytest.raises(DataError, match=r"expected a name that ends in \.csv\.gz"):
+        write_rows(some_rows(), tmp_path / "rows.csv")
