@@ -41,23 +41,21 @@ def fetch(task: Annotated[str, typer.Argument(help="Name of a task (mfbench list
 def verify(
     tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks; default: all embedded ones.")] = None,
 ) -> None:
-    """Read the data of tasks in full: hashes, keys, shapes, finite labels."""
+    """Check the data of tasks in full: hashes, counts, units, and that splits do not leak."""
     from rich.console import Console
 
     from benchmarks.tasks.registry import make_task, task_names
-    from mfcore.data.frames import has_label
-    from mfcore.fidelity import Label
+    from benchmarks.tasks.verify import verify_task
 
-    console = Console()
+    console, faults = Console(), 0
     for name in tasks or [name for name in task_names() if make_task(name).embedded]:
-        task = make_task(name)
-        frames = task.frames
-        counts = []
-        for fidelity in task.fidelities:
-            having = {label: sum(has_label(a, fidelity, label) for a in frames) for label in Label}
-            shown = ", ".join(f"{n} {label.name.lower()}" for label, n in having.items() if n)
-            counts.append(f"{fidelity}: {shown}")
-        console.print(f"{name}: {len(frames)} frames ({'; '.join(counts)}); right.", highlight=False, soft_wrap=True)
+        for check in verify_task(make_task(name)):
+            faults += not check.ok
+            state = "right" if check.ok else "[bold red]wrong[/]"
+            console.print(f"{name}: {check.name}: {state}: ", end="", highlight=False, soft_wrap=True)
+            console.print(check.detail, markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
 
 
 @data.command("generate", epilog="Example: mfbench data generate molecular_cc --out labels --workers 2 --limit 10")

@@ -138,3 +138,10 @@ def test_a_wrong_size_is_refused(call) -> None:
     result = call("run", "quick", "--n-high", "some")
     assert result.exit_code == 2
     assert "expected a positive number, or all" in result.stderr
+
+
+def test_the_embedded_data_is_what_its_card_says(call) -> None:
+    result = call("data", "verify", "molecular_cc")
+    assert result.exit_code == 0
+    assert "molecular_cc: split without leakage: right" in result.stdout
+    assert "wrong" not in result.stdout
