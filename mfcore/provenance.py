@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase import Atoms
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from torch import Tensor
+
+SOURCE_SUFFIXES = (".py", ".cpp", ".h", ".cu", ".yml")
 
 
-def canonical_hash(value: Any) -> str:
-    """sha256 of a JSON value with sorted keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+def canonical_json(value: Any) -> str:
+    """Write JSON in which equal values have equal text: sorted keys, tuples as lists.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `value` has something that is no JSON value, NaN and infinities included.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
 
 
-@lru_cache(maxsize=8)
-def source_hash(folder: Path) -> str:
-    """sha256 over the Python sources below a folder, names and contents."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"a run key cannot hold {value}")
+    if hasattr(value, "item") and not isinstance(value, str | bytes):  # numpy scalars
+        return value.item()
+    return value
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 (hex) of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def source_hash(paths: Iterable[Path]) -> str:
+    """Hash the source files at or under `paths` by relative name and content, wherever they lie."""
+    entries = []
+    for path in paths:
+        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in SOURCE_SUFFIXES]
+        for file in files:
+            name = file.name if file == path else f"{path.name}/{file.relative_to(path).as_posix()}"
+            entries.append([name, hashlib.sha256(file.read_bytes()).hexdigest()])
+    return digest(sorted(entries))
 
 
 def frames_hash(frames: Iterable[Atoms]) -> str:

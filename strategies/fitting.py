@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from mfcore.errors import ConfigError
 from mfcore.fidelity import LabelSet
 from mfcore.nn.core import Conditioning, EquivariantCore
 from mfcore.potential import Potential, Term
-from mfcore.provenance import canonical_hash, frames_hash, source_hash, tensors_hash
+from mfcore.provenance import digest, frames_hash, source_hash, tensors_hash
 from mfcore.training.budget import Budget, Ledger, Stage
 from mfcore.training.checkpoint import load_tensors, save_tensors
 from mfcore.training.config import TrainingConfig
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     from strategies.base import StrategySettings
 
 _NEIGHBOUR_SAMPLE = 200
+
+
+@cache
+def _code_hash() -> str:
+    """Hash of the sources that a stage's result depends on."""
+    return source_hash([Path(mfcore.__file__).parent])
 
 
 class Fitting:
@@ -207,7 +214,7 @@ class Fitting:
             checkpoint.unlink(missing_ok=True)
 
     def _stage_key(self, core: EquivariantCore, task: StageTask, config: TrainingConfig, budget: Budget) -> str:
-        return canonical_hash(
+        return digest(
             {
                 "core": core.description(),
                 "weights": tensors_hash(core.state_dict()),
@@ -218,7 +225,7 @@ class Fitting:
                 "training": config.model_dump(mode="json"),
                 "budget": budget.atom_gradients,
                 "seed": self.seed,
-                "code": source_hash(Path(mfcore.__file__).parent),
+                "code": _code_hash(),
             }
         )
 

@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-SOURCE_SUFFIXES = (".py", ".cpp", ".h", ".cu", ".yml")
+from mfcore.provenance import canonical_json, digest, source_hash
 
-
-def canonical_json(value: Any) -> str:
-    """Write JSON in which equal values have equal text: sorted keys, tuples as lists.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `value` has something that is no JSON value, NaN and infinities included.
-    """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"a run key cannot hold {value}")
-    if hasattr(value, "item") and not isinstance(value, str | bytes):  # numpy scalars
-        return value.item()
-    return value
-
-
-def digest(value: Any) -> str:
-    """Return the sha256 (hex) of a JSON value."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def source_hash(paths: Iterable[Path]) -> str:
-    """Hash the source files at or under `paths` by relative name and content, wherever they lie."""
-    entries = []
-    for path in paths:
-        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in SOURCE_SUFFIXES]
-        for file in files:
-            name = file.name if file == path else f"{path.name}/{file.relative_to(path).as_posix()}"
-            entries.append([name, hashlib.sha256(file.read_bytes()).hexdigest()])
-    return digest(sorted(entries))
+__all__ = ["canonical_json", "code_hash", "digest", "source_hash"]
 
 
 def _package_folder(package: str) -> Path:
