@@ -14,7 +14,7 @@ from benchmarks.performance.contenders.base import Network
 from benchmarks.performance.parity import execute, store
 from benchmarks.performance.parity.__main__ import PEERS, interpreters_of
 from benchmarks.performance.parity.data import ParityData
-from benchmarks.performance.parity.report import best_peer, rows_of, table_of, verdict
+from benchmarks.performance.parity.report import best_peer, rows_of, table_of, verdict, versions_of
 from benchmarks.performance.parity.settings import Job, Training
 from mfcore.errors import ConfigError, DataError
 
@@ -160,7 +160,8 @@ def test_rows_average_over_seeds_of_the_chosen_rate_only() -> None:
     assert best_peer([row]) is row
     text = io.StringIO()
     Console(file=text, width=300).print(table_of([row], 80, {"training": 400, "test": 1000}))
-    assert "9.00 (8.00 to 10.00)" in text.getvalue()
+    assert "8.00 to 10.00" in text.getvalue()
+    assert versions_of([row]) == "mace: torch 1, thing 2.0"
 
 
 def test_interpreters_by_contender(tmp_path: Path) -> None:

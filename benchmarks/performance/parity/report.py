@@ -59,7 +59,7 @@ def rows_of(runs: Sequence[Mapping[str, Any]]) -> list[Row]:
                 shape=f"{chosen[0]['n_layers']} x {chosen[0]['channels']}",
                 wall_s=float(np.mean([r["train_wall_s"] for r in chosen])),
                 cpu_s=float(np.mean([r["train_cpu_s"] for r in chosen])),
-                versions=", ".join(f"{k} {v}" for k, v in chosen[0]["versions"].items() if k != "torch"),
+                versions=", ".join(f"{k} {v}" for k, v in chosen[0]["versions"].items()),
                 n_failed=sum(r["status"] != "ok" for r in own),
             )
         )
@@ -105,9 +105,9 @@ def table_of(rows: Sequence[Row], epochs: int, n_frames: Mapping[str, int]) -> T
         "failed",
         "train CPU (s)",
         "train wall (s)",
-        "versions",
     ):
-        table.add_column(heading, justify="left" if heading in ("contender", "versions") else "right")
+        # whole words only: headings may wrap, numbers may not
+        table.add_column(heading, justify="left" if heading == "contender" else "right", overflow="fold")
     for row in sorted(rows, key=lambda r: r.force_mae):
         low, high = row.force_mae_range
         table.add_row(
@@ -115,7 +115,7 @@ def table_of(rows: Sequence[Row], epochs: int, n_frames: Mapping[str, int]) -> T
             row.shape,
             str(row.n_parameters),
             f"{row.learning_rate:g}",
-            f"{row.force_mae:.2f}" + (f" ({low:.2f} to {high:.2f})" if row.n_seeds > 1 else ""),
+            f"{row.force_mae:.2f}" + (f"\n{low:.2f} to {high:.2f}" if row.n_seeds > 1 else ""),
             f"{row.force_rmse:.2f}",
             f"{row.energy_mae:.3f}",
             f"{row.force_mae / peer.force_mae:.3f}" if peer else "",
@@ -123,6 +123,10 @@ def table_of(rows: Sequence[Row], epochs: int, n_frames: Mapping[str, int]) -> T
             str(row.n_failed),
             f"{row.cpu_s:.0f}",
             f"{row.wall_s:.0f}",
-            row.versions,
         )
     return table
+
+
+def versions_of(rows: Sequence[Row]) -> str:
+    """Say which versions of the packages the rows were made with."""
+    return "; ".join(f"{row.contender}: {row.versions}" for row in sorted(rows, key=lambda r: r.force_mae))
