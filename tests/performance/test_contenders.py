@@ -13,6 +13,7 @@ from benchmarks.performance.contenders.base import Network, contender_names, con
 from benchmarks.performance.parity import execute
 from benchmarks.performance.parity.data import ParityData
 from benchmarks.performance.parity.settings import Job, Training
+from mfcore.errors import TrainingError
 
 
 def test_data_survive_the_file(data: ParityData, tmp_path: Path) -> None:
@@ -49,6 +50,15 @@ def test_a_contender_without_its_package_is_a_failed_run(data: ParityData, tmp_p
     result = execute._train(job, tmp_path / "data.npz", sys.executable, threads=1)
     assert result["status"] == "failed"
     assert "exit code 1" in result["reason"]
+
+
+def test_a_killed_training_is_no_result(data: ParityData, tmp_path: Path) -> None:
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    job = Job("mfcore", 0.01, 0, Network(), Training(epochs=1))
+    with pytest.raises(TrainingError, match="signal 9"):
+        execute._train(job, tmp_path / "data.npz", str(killed), threads=1)
 
 
 def test_contender_classes_import_without_their_packages() -> None:

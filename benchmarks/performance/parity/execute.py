@@ -16,12 +16,19 @@ from benchmarks.performance.contenders.base import Network
 from benchmarks.performance.parity.data import ParityData
 from benchmarks.performance.parity.settings import Job, Training
 from benchmarks.performance.parity.store import add_run, read_runs, run_key
+from mfcore.errors import TrainingError
 
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 def _train(job: Job, data_file: Path, python: str, threads: int) -> dict[str, Any]:
-    """Train in another process; one that breaks is a result with status "failed"."""
+    """Train in another process; one that breaks is a result with status "failed".
+
+    Raises
+    ------
+    TrainingError
+        If the process was killed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         job_file, result_file = Path(folder, "job.json"), Path(folder, "result.json")
         job_file.write_text(json.dumps(job.as_dict()), encoding="utf-8")
@@ -36,6 +43,11 @@ def _train(job: Job, data_file: Path, python: str, threads: int) -> dict[str, An
         }
         command = [python, "-m", "benchmarks.performance.parity.worker", *map(str, (job_file, data_file, result_file))]
         done = subprocess.run(command, env=environment, check=False)
+        if done.returncode < 0:  # says nothing about the contender, so it is not a result
+            raise TrainingError(
+                f"the training of {job.contender} was ended by signal {-done.returncode}; "
+                "run the same command again to go on."
+            )
         if done.returncode or not result_file.exists():
             return {"status": "failed", "reason": f"'{python}' ended with exit code {done.returncode}; see its output"}
         result: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
