@@ -18,7 +18,8 @@ class MfCore(Contender):
 
     packages = ("mfbench", "e3nn")
     n_layers = 2
-    channels = 32  # the shape of the h2co presets; 3 x 16 has as many parameters
+    channels = 40
+    radial_hidden = (32,)  # its table makes a deep radial network unneeded; the parameters go into channels
 
     def __init__(self, network: Network, training: Labelled) -> None:
         from mfcore.data.reference_energies import least_squares_energies
@@ -32,7 +33,7 @@ class MfCore(Contender):
             lmax=network.lmax,
             channels=channels,
             n_bessel=network.n_bessel,
-            radial_hidden=network.radial_hidden,
+            radial_hidden=self.radial_hidden,
         )
         self._species, self._cutoff = training.species, network.cutoff
         mean_neighbours = self._store(training.frames).mean_neighbours()
