@@ -12,6 +12,7 @@ COMMANDS = [
     ["run"],
     ["report"],
     ["figures"],
+    ["export"],
     ["compare"],
     ["fit"],
     ["predict"],

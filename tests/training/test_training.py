@@ -51,7 +51,7 @@ def test_loss_masks_what_is_not_labelled_and_weights_what_is() -> None:
 def test_huber_by_hand(error: float, expected: float) -> None:
     batch = two_frames().batch([1])
     output = CoreOutput(batch.energy + 2 * error, None, None)
-    loss = loss_of(output, batch, batch.energy, ("low", "high"), LossConfig(energy_weight=1.0))
+    loss = loss_of(output, batch, batch.energy, ("low", "high"), LossConfig(energy="huber", energy_weight=1.0))
     assert float(loss) == pytest.approx(expected)
 
 
