@@ -13,6 +13,7 @@ from mfcore.data.frames import energy_of, forces_of, set_labels, stress_of
 from mfcore.data.training_set import TrainingSet
 from mfcore.errors import DataError
 from mfcore.fidelity import Label
+from mfcore.nn.core import EquivariantCore
 from mfcore.potential import Potential, Predictions, Term
 from mfcore.training.budget import Stage
 from strategies.base import Strategy, StrategySettings
@@ -37,18 +38,7 @@ class DeltaLabels(Strategy):
                     key=f"{low}_energy",
                     hint="Compute them, or use delta_model.",
                 )
-        difference = run.on(
-            difference_set(run.data, low_labels(run.data.train[high], low), low_labels(run.data.validation, low))
-        )
-        core = difference.core([DELTA], zbl=False)
-        difference.train(
-            core,
-            DELTA,
-            difference.data.train,
-            difference.data.labels,
-            run.budget,
-            validation=difference.data.validation,
-        )
+        core = difference_core(run, low_labels(run.data.train[high], low), low_labels(run.data.validation, low))
         return Potential(self.name, [core], {high: (Term(0, DELTA),)}, label_base={high: low})
 
 
@@ -76,17 +66,16 @@ class DeltaModel(Strategy):
         validation = model.predict(run.data.validation, stress=True)
         atoms = float(sum(len(a) for a in run.data.train[high]))
         run.ledger.stages.append(Stage(f"{low} model on {high} frames", atom_gradients=atoms))
-        difference = run.on(difference_set(run.data, train, validation))
-        core = difference.core([DELTA], zbl=False)
-        difference.train(
-            core,
-            DELTA,
-            difference.data.train,
-            difference.data.labels,
-            run.left,
-            validation=difference.data.validation,
-        )
+        core = difference_core(run, train, validation)
         return Potential(self.name, [base, core], {low: (Term(0, low),), high: (Term(0, low), Term(1, DELTA))})
+
+
+def difference_core(run: Fitting, train: Predictions, validation: Predictions) -> EquivariantCore:
+    """A network trained, on what is left of the budget, for HF less a baseline; no repulsion: the baseline has it."""
+    difference = run.on(difference_set(run.data, train, validation))
+    data, core = difference.data, difference.core([DELTA], zbl=False)
+    difference.train(core, DELTA, data.train, data.labels, run.left, validation=data.validation)
+    return core
 
 
 def low_labels(frames: Sequence[Atoms], low: str) -> Predictions:
