@@ -15,9 +15,11 @@ from ase import Atoms
 from mfcore.data.frames import energy_of, forces_of, stress_of
 from mfcore.data.graphs import GraphStore
 from mfcore.errors import ConfigError, DataError
+from mfcore.fidelity import LabelSet
+from mfcore.files import write_text
 from mfcore.nn.core import EquivariantCore
 from mfcore.training.budget import Ledger
-from mfcore.training.checkpoint import load_tensors, save_tensors, write_bytes
+from mfcore.training.checkpoint import load_tensors, save_tensors
 from mfcore.training.devices import DTYPES
 
 if TYPE_CHECKING:
@@ -160,17 +162,10 @@ class Potential:
         stresses: np.ndarray | None,
         batch_atoms: int,
     ) -> None:
-        plain = [
-            Atoms(
-                a.numbers,
-                positions=a.positions,
-                cell=a.cell,
-                pbc=a.pbc,
-                info={k: a.info[k] for k in ("structure_id",) if k in a.info},
-            )
-            for a in frames
-        ]
-        store = GraphStore(plain, [fidelity] * len(frames), core.fidelities, None, core.species, core.config.cutoff)
+        unlabelled = {fidelity: LabelSet.of(())}
+        store = GraphStore(
+            frames, [fidelity] * len(frames), core.fidelities, unlabelled, core.species, core.config.cutoff
+        )
         parameter = core.embedding
         start = 0
         while start < len(frames):
@@ -213,7 +208,7 @@ class Potential:
             "ledger": self.ledger.as_dict(),
             "record": self.record,
         }
-        write_bytes(folder / HEADER, json.dumps(header, indent=1).encode())
+        write_text(folder / HEADER, json.dumps(header, indent=1))
 
 
 def load(directory: str | Path) -> Potential:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfcore.errors import DataError
-from mfcore.training.checkpoint import write_bytes
+from mfcore.files import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

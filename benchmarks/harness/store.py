@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ import pandas as pd
 
 from benchmarks.harness.keys import digest
 from mfcore.errors import DataError
+from mfcore.files import write_text
 
 SCHEMA = 1
 COLUMNS = (
@@ -168,12 +168,7 @@ class RunStore:
     def note_plan(self, cells: Mapping[str, str]) -> None:
         """Record which run (value: key) stands for which cell of the grid (key: digest of the cell)."""
         known = {**self._cells(), **cells}
-        self.root.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".plan-", dir=self.root)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"schema": SCHEMA, "cells": known}, file, indent=1)
-        os.chmod(name, 0o644)
-        os.replace(name, self.root / "plan.json")
+        write_text(self.root / "plan.json", json.dumps({"schema": SCHEMA, "cells": known}, indent=1))
 
     def _cells(self) -> dict[str, str]:
         path = self.root / "plan.json"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.reports.rows import CEILING, FLOOR, arms_of, regimes, runs_of, size_key
 from benchmarks.reports.summary import SPLITS
 from mfcore.errors import ConfigError
+from mfcore.files import replacing
 from mfcore.metrics.intervals import Interval, Runs, mean_interval, unit_means
 from mfcore.metrics.learning_curve import fit_power_law
 
@@ -294,16 +293,8 @@ def _save(figure: Figure, stem: Path, formats: Sequence[str], metadata: dict[str
             fields["Date"] = None
         else:
             fields["Software"] = fields.pop("Creator")
-        handle, temporary = tempfile.mkstemp(prefix=".figure-", suffix=f".{kind}", dir=stem.parent)
-        os.close(handle)
         path = stem.with_name(f"{stem.name}.{kind}")
-        try:
-            with rc_context(RC):
-                figure.savefig(temporary, format=kind, dpi=300, metadata=fields)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(path) as temporary, rc_context(RC):
+            figure.savefig(temporary, format=kind, dpi=300, metadata=fields)
         written.append(path)
     return written

@@ -8,8 +8,6 @@ missing label is absent (or NaN). Every frame has `info["structure_id"]`, unique
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from mfcore.data.extxyz import frame_texts, parse_frame
 from mfcore.errors import DataError
 from mfcore.fidelity import Label
+from mfcore.files import replacing
 
 FloatArray = NDArray[np.float64]
 
@@ -225,16 +224,8 @@ def write_frames(path: str | Path, frames: Sequence[Atoms]) -> None:
         copy = atoms.copy()
         copy.info = {key: value for key, value in copy.info.items() if value is not None}
         plain.append(copy)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            write(stream, plain, format="extxyz")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        write(stream, plain, format="extxyz")
 
 
 def validate_frame(atoms: Atoms, *, file: str | Path | None = None, index: int | None = None) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from benchmarks.performance.contenders.base import contender_type
 from benchmarks.performance.parity.settings import Job
 from mfcore.errors import DataError
+from mfcore.files import write_text
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -68,7 +68,4 @@ def read_runs(path: Path) -> dict[str, dict[str, Any]]:
 def add_run(path: Path, run: dict[str, Any]) -> None:
     """Add a run to a results file, or replace the one of its key; a cut never leaves half a file."""
     runs = read_runs(path) | {run["key"]: run}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({"runs": list(runs.values())}, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps({"runs": list(runs.values())}, indent=1) + "\n")

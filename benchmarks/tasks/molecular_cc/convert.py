@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from benchmarks.tasks.fetch import sha256_of
 from mfcore.data.frames import fidelities_in, has_label, read_frames, set_labels, write_frames
 from mfcore.errors import DataError
 from mfcore.fidelity import Label
+from mfcore.files import write_text
 
 LOW, HIGH = "wb97x", "ccsdt"
 FRAMES_FILE = "molecular_cc.extxyz"
@@ -199,14 +199,14 @@ def convert(labels: Path, out: Path) -> Path:
     write_frames(file, frames)
     card = describe(frames, rows, file)
     head = "# Written by benchmarks.tasks.molecular_cc.convert; see README.md.\n"
-    _replace(out / "dataset.yml", head + yaml.safe_dump(card, allow_unicode=True, sort_keys=False, width=110))
+    write_text(out / "dataset.yml", head + yaml.safe_dump(card, allow_unicode=True, sort_keys=False, width=110))
     readme = out / "README.md"
     if readme.exists():
         text = readme.read_text(encoding="utf-8")
         before, _, rest = text.partition(_COUNTS_START)
         _, _, after = rest.partition(_COUNTS_END)
         if after:
-            _replace(readme, f"{before}{_COUNTS_START}\n{_counts_table(card)}{_COUNTS_END}{after}")
+            write_text(readme, f"{before}{_COUNTS_START}\n{_counts_table(card)}{_COUNTS_END}{after}")
     return file
 
 
@@ -278,9 +278,3 @@ def _counts_table(card: Mapping[str, Any]) -> str:
         "\n".join(lines) + f"\n\nFrames: {card['n_frames']}. Failed labels: {len(card['failures'])}. CPU time of all "
         f"labels: {card['cpu_hours']:.1f} h.\n"
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
