@@ -15,10 +15,15 @@ def test_a_fault_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     write_text(path, "Å")
     assert path.read_text(encoding="utf-8") == "Å"
-    with pytest.raises(RuntimeError, match="cut"), replacing(path) as temporary:
-        temporary.write_text("half")
-        assert temporary.suffix == ".txt"
-        raise RuntimeError("cut")
+
+    def cut_off() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            assert temporary.suffix == ".txt"
+            raise RuntimeError("cut")
+
+    with pytest.raises(RuntimeError, match="cut"):
+        cut_off()
     assert path.read_text(encoding="utf-8") == "Å"
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
 

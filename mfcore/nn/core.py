@@ -226,7 +226,8 @@ class EquivariantCore(nn.Module):
             features = layer(features, geometry, batch.species, atom_fidelity)
         atomic = self.readout(features[0].squeeze(1), atom_fidelity)
         atomic = atomic * self.scale[atom_fidelity, batch.species].to(atomic.dtype)
-        atomic = atomic + self.reference_shift[atom_fidelity, batch.species]
+        if self.reference_shift.requires_grad or bool((self.reference_shift != 0).any()):
+            atomic = atomic + self.reference_shift[atom_fidelity, batch.species]
         energy = torch.zeros(batch.n_frames, dtype=atomic.dtype, device=atomic.device).index_add(0, batch.frame, atomic)
         if self.repulsion is not None:
             pair = self.repulsion(
