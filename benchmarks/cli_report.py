@@ -57,10 +57,20 @@ def figures(
 def export(
     source: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs.")],
     file: Annotated[Path, typer.Argument(help="File to write (.csv.gz).")],
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(help="Detail to write beside it; may be repeated.", show_default="all there are but predictions"),
+    ] = None,
 ) -> None:
-    """Write the rows of a folder of runs into one small file, for keeping or for sharing."""
-    from benchmarks.harness.rows_file import read_rows, write_rows
+    """Write the rows of a folder of runs into one small file, and their details beside it, for keeping or sharing."""
+    from benchmarks.harness.details import LISTS
+    from benchmarks.harness.rows_file import read_rows, write_details, write_rows
+    from benchmarks.harness.store import RunStore
 
     rows = read_rows(source)
     write_rows(rows, file)
     typer.echo(f"{file}: {len(rows)} rows of {rows['run_key'].nunique()} runs")
+    store = RunStore(source)
+    names = detail or [name for name in store.details() if name not in LISTS]
+    for path in write_details(store, file, names):
+        typer.echo(str(path))

@@ -21,7 +21,7 @@ from mfcore.training.budget import Budget
 from strategies.registry import arm_factory
 
 if TYPE_CHECKING:
-    from benchmarks.tasks.base import Split, Task
+    from benchmarks.tasks.base import Evaluation, Split, Task
     from mfcore.data.training_set import TrainingSet
     from mfcore.potential import Potential
 
@@ -57,14 +57,15 @@ def execute(job: Job, report: Callable[[float], None]) -> JobResult:
     started = time.perf_counter()
     store, run = RunStore(job.root), job.run
     try:
-        results, costs, details = _compute(run, store.workdir(run.key), store.shared, report)
+        evaluation, costs, more = _compute(run, store.workdir(run.key), store.shared, report)
     except Exception as error:
         reason = str(error) if isinstance(error, MfbenchError) else f"{type(error).__name__}: {error}"
         log.warning("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
         store_failure(run, store, reason, traceback.format_exc(), time.perf_counter() - started)
         return JobResult(reason)
-    record = _head(run) | {"wall_s": time.perf_counter() - started, "costs": costs, **details}
-    store.save(run.key, "finished", record, [_row(run, record, costs, "finished", result) for result in results])
+    record = _head(run) | {"wall_s": time.perf_counter() - started, "costs": costs, **more}
+    rows = [_row(run, record, costs, "finished", result) for result in evaluation.rows]
+    store.save(run.key, "finished", record, rows, evaluation.details)
     return JobResult(None)
 
 
@@ -87,8 +88,8 @@ def _head(run: PlannedRun) -> dict[str, Any]:
 
 def _compute(
     run: PlannedRun, workdir: Path, shared: Path, report: Callable[[float], None]
-) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """Fit and score; returns (metrics, costs, details for the record)."""
+) -> tuple[Evaluation, dict[str, Any], dict[str, Any]]:
+    """Fit and score; returns (scores, costs, more for the record)."""
     spec, task, split = run.spec, task_of(run.spec), split_of(run.spec)
     if digest(split.record) != run.identity["split"]:
         raise LeakageError("the split is not the one that the run was planned with: it is not deterministic.")
@@ -100,8 +101,8 @@ def _compute(
     potential = strategy.fit(training, budget, spec.seed, progress=_SpentInAll(report), workdir=workdir, shared=shared)
     ledger = potential.ledger
     ledger.check(budget)
-    results = task.evaluate(potential, split)
-    if not results:
+    evaluation = task.evaluate(potential, split)
+    if not evaluation.rows:
         raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")
     costs = {
         "label_cost_cpu_s": label_cost(task, training, potential, arm_uses_low(spec.arm)),
@@ -112,7 +113,7 @@ def _compute(
         "inference_evaluations": int(ledger.inference_evaluations),
         "n_parameters": int(ledger.n_parameters),
     }
-    return results, costs, {"ledger": ledger.as_dict(), "potential": potential.record, "split": split.record}
+    return evaluation, costs, {"ledger": ledger.as_dict(), "potential": potential.record, "split": split.record}
 
 
 class _SpentInAll:

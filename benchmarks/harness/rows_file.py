@@ -7,17 +7,26 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.harness.details import LISTS, detail_path
 from mfcore.errors import DataError
 from mfcore.files import write_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from benchmarks.harness.store import RunStore
 
 SUFFIX = ".csv.gz"
 
 
-def write_rows(rows: pd.DataFrame, path: Path) -> None:
-    """Write rows as compressed CSV, the same bytes for the same rows.
+ORDER = ("task", "labels", "n_high", "arm", "draw", "seed", "split", "metric", "run_key")
+"""What lines are sorted by, as far as they have these columns."""
+
+
+def write_rows(rows: pd.DataFrame, path: Path, *, na_rep: str = "") -> None:
+    """Write rows, or a detail, as compressed CSV, the same bytes for the same rows.
 
     Raises
     ------
@@ -26,12 +35,39 @@ def write_rows(rows: pd.DataFrame, path: Path) -> None:
     """
     if not path.name.endswith(SUFFIX):
         raise DataError(f"expected a name that ends in {SUFFIX}.", file=path)
-    order = ["task", "labels", "n_high", "arm", "draw", "seed", "split", "metric", "run_key"]
-    text = rows.sort_values(order, kind="stable").to_csv(index=False, float_format="%.8g", lineterminator="\n")
+    order = [name for name in ORDER if name in rows.columns]
+    text = rows.sort_values(order, kind="stable").to_csv(
+        index=False, float_format="%.8g", lineterminator="\n", na_rep=na_rep
+    )
     content = io.BytesIO()
     with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as stream:  # no time, so that equal rows are equal files
         stream.write(text.encode())
     write_bytes(path, content.getvalue())
+
+
+def write_details(store: RunStore, rows_file: Path, names: Sequence[str]) -> list[Path]:
+    """Write details of a folder of runs beside a file of rows; those that no run has are left out.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    written = []
+    for name in names:
+        table = store.detail(name)
+        if not len(table):
+            continue
+        path = detail_path(rows_file, name)
+        if name in LISTS:
+            order = [column for column in ORDER if column in table.columns]
+            content = io.BytesIO()
+            table.sort_values(order, kind="stable").to_parquet(content, index=False, compression="zstd")
+            write_bytes(path, content.getvalue())
+        else:
+            write_rows(table, path, na_rep="nan")  # an empty cell is an empty name there
+        written.append(path)
+    return written
 
 
 def read_rows(path: Path) -> pd.DataFrame:

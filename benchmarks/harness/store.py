@@ -3,6 +3,7 @@
 DIR/plan.json                  which run stands for which cell of the grid (the last planned one)
 DIR/runs/<key>/record.json     identity, status, costs, versions
 DIR/runs/<key>/rows.parquet    one line per metric
+DIR/runs/<key>/NAME.parquet    a detail, see benchmarks.harness.details
 DIR/work/<key>/                checkpoints of a run that has not ended
 """
 
@@ -20,13 +21,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from benchmarks.harness.details import DETAILS, RUN_COLUMNS, detail_frame, empty_detail
 from benchmarks.harness.keys import digest
 from mfcore.errors import DataError
 from mfcore.files import write_text
 
 SCHEMA = 1
 COLUMNS = (
-    *("run_key", "task", "arm", "n_low", "n_high", "labels", "pairing", "coverage", "e0", "seed", "draw"),
+    *RUN_COLUMNS,
     *("split", "metric", "unit", "value", "n", "n_failed", "status"),
     *("label_cost_cpu_s", "train_atom_gradients", "train_wall_s", "train_cpu_s"),
     *("inference_us_per_atom", "inference_evaluations", "n_parameters"),
@@ -105,18 +107,21 @@ class RunStore:
             If it is missing, cannot be read, was changed since it was written, or has another schema.
         """
         record = self._record(key)
-        path = self.folder(key) / "rows.parquet"
+        return StoredRun(record, self._table(key, "rows", record.get("rows_sha256")))
+
+    def _table(self, key: str, name: str, sha256: str | None) -> pd.DataFrame:
+        path = self.folder(key) / f"{name}.parquet"
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"cannot be read ({error}).", file=path, hint=REMEDY) from error
-        if hashlib.sha256(content).hexdigest() != record.get("rows_sha256"):
+        if hashlib.sha256(content).hexdigest() != sha256:
             raise DataError(
                 "is not the file that was written: its sha256 differs from the record's.",
                 file=path,
                 hint=REMEDY,
             )
-        return StoredRun(record, pd.read_parquet(io.BytesIO(content)))
+        return pd.read_parquet(io.BytesIO(content))
 
     def _record(self, key: str) -> dict[str, Any]:
         path = self.folder(key) / "record.json"
@@ -130,7 +135,14 @@ class RunStore:
             raise DataError("not the record of the run that its folder names.", file=path, key="key", hint=REMEDY)
         return record
 
-    def save(self, key: str, status: Status, record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    def save(
+        self,
+        key: str,
+        status: Status,
+        record: Mapping[str, Any],
+        rows: Sequence[Mapping[str, Any]],
+        details: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    ) -> None:
         """Store a run that ended, in one step, and drop its checkpoints if it finished.
 
         Parameters
@@ -139,20 +151,26 @@ class RunStore:
             JSON values; NaN is written as null.
         rows
             Mappings with all of :data:`COLUMNS`.
+        details
+            By name, mappings with the columns of that detail.
         """
-        buffer = io.BytesIO()
-        rows_frame(rows).to_parquet(buffer, index=False)
+        tables = {"rows": _parquet(rows_frame(rows))}
+        for name, lines in (details or {}).items():
+            tables[name] = _parquet(detail_frame(name, lines))
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in tables.items()}
         head = {
             "schema": SCHEMA,
             "key": key,
             "status": status,
-            "rows_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+            "rows_sha256": sums.pop("rows"),
+            "details_sha256": sums,
         }
         self._runs.mkdir(parents=True, exist_ok=True)
         # Beside the final folder, so that the rename stays on one file system; the dot hides it.
         fresh = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=self._runs))
         try:
-            (fresh / "rows.parquet").write_bytes(buffer.getvalue())
+            for name, content in tables.items():
+                (fresh / f"{name}.parquet").write_bytes(content)
             text = json.dumps(head | _without_nan(record), indent=1, sort_keys=False, allow_nan=False)
             (fresh / "record.json").write_text(text + "\n", encoding="utf-8")
             if self.folder(key).exists():
@@ -209,6 +227,30 @@ class RunStore:
                 hint="`mfbench run PRESET --out DIR` makes some; give that DIR.",
             )
         return pd.concat([self.load(key).rows for key in keys], ignore_index=True)
+
+    def detail(self, name: str) -> pd.DataFrame:
+        """A detail of all current runs that have it, see :func:`benchmarks.harness.details.read_detail`."""
+        parts = []
+        for key in self.current_keys():
+            stored = self.load(key)
+            sums = stored.record.get("details_sha256", {})
+            if name in sums:
+                run = {column: stored.rows.at[0, column] for column in RUN_COLUMNS}
+                table = self._table(key, name, sums[name])
+                parts.append(pd.concat([pd.DataFrame([run] * len(table)), table], axis=1))
+        parts = [part for part in parts if len(part)]
+        return pd.concat(parts, ignore_index=True) if parts else empty_detail(name)
+
+    def details(self) -> list[str]:
+        """Names of the details that any current run has."""
+        found = {name for key in self.current_keys() for name in self._record(key).get("details_sha256", {})}
+        return [name for name in DETAILS if name in found]
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
 def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -141,6 +141,22 @@ class Split:
     record: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What a potential was scored on a task's tests.
+
+    Attributes
+    ----------
+    rows
+        One metric each: split, metric (unit in its name), unit, value, and n, the number it is over.
+    details
+        Named tables beside the rows, see :mod:`benchmarks.harness.details`.
+    """
+
+    rows: list[dict[str, Any]]
+    details: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
 class Task(ABC):
     """Frames with labels of several fidelities, and an objective.
 
@@ -198,8 +214,8 @@ class Task(ABC):
         """Return strategy settings that this task recommends for a preset ({}: the strategies' own)."""
         return {}
 
-    def evaluate(self, potential: Any, split: Split) -> list[dict[str, Any]]:
-        """Score a potential on the test frames: rows of split, metric, unit, value, n. Nothing is trained."""
+    def evaluate(self, potential: Any, split: Split) -> Evaluation:
+        """Score a potential on the test frames. Nothing is trained."""
         from benchmarks.tasks.evaluate import evaluate
 
         return evaluate(potential, split.tests, self.fidelities)

@@ -133,7 +133,7 @@ class TaskContract:
 
     def test_the_perfect_potential_scores_zero_on_every_metric(self, task, splits):
         _, split = splits[0]
-        rows = task.evaluate(Oracle(task.fidelities), split)
+        rows = task.evaluate(Oracle(task.fidelities), split).rows
         assert {row["split"] for row in rows} == set(split.tests)
         assert {"energy_mae_mev_per_atom", "low_energy_mae_mev_per_atom", "force_mae_mev_per_A"} <= {
             row["metric"] for row in rows
@@ -146,7 +146,7 @@ class TaskContract:
         _, split = splits[0]
         rows = {
             (r["split"], r["metric"]): r["value"]
-            for r in task.evaluate(Oracle([task.high], energy_error=0.003, force_error=-0.05), split)
+            for r in task.evaluate(Oracle([task.high], energy_error=0.003, force_error=-0.05), split).rows
         }
         for name in split.tests:
             assert rows[name, "energy_mae_mev_per_atom"] == pytest.approx(3.0)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -108,7 +109,7 @@ def test_forces_are_predicted_only_where_they_are_scored():
     task = ToyTask()
     tests = task.split(task.default_regime, 0).tests
     oracle = Oracle(["high"])
-    rows = evaluate(oracle, {"in_coverage": tests["in_coverage"]}, ("low", "high"))
+    rows = evaluate(oracle, {"in_coverage": tests["in_coverage"]}, ("low", "high")).rows
     assert sorted(oracle.asked) == [("high", 6, False), ("high", 6, True)]
     n = {r["metric"]: r["n"] for r in rows}
     assert n["energy_mae_mev_per_atom"] == 12
@@ -118,7 +119,7 @@ def test_forces_are_predicted_only_where_they_are_scored():
 def test_low_retention_is_scored_on_low_labels():
     task = ToyTask()
     tests = task.split(task.default_regime, 0).tests
-    rows = {r["metric"]: r for r in evaluate(Oracle(["low", "high"], 0.001, 0.02), tests, ("low", "high"))}
+    rows = {r["metric"]: r for r in evaluate(Oracle(["low", "high"], 0.001, 0.02), tests, ("low", "high")).rows}
     assert rows["low_energy_mae_mev_per_atom"]["value"] == pytest.approx(1.0)
     assert rows["low_force_mae_mev_per_A"]["value"] == pytest.approx(20.0)
 
@@ -137,3 +138,22 @@ def test_registry():
     assert make_task("molecular_cc").name == "molecular_cc"
     with pytest.raises(ConfigError, match=r"'nothing'.*molecular_cc"):
         make_task("nothing")
+
+
+def test_details_add_up_to_the_rows():
+    """Blocks, weighted, give the row; predictions give the errors again."""
+    task = ToyTask()
+    tests = task.split(task.default_regime, 0).tests
+    found = evaluate(Oracle(["low", "high"], 0.001, 0.02), tests, ("low", "high"))
+    values = {(r["split"], r["metric"]): r["value"] for r in found.rows}
+    for split, metric in {(b["split"], b["metric"]) for b in found.details["blocks"]}:
+        blocks = [b for b in found.details["blocks"] if (b["split"], b["metric"]) == (split, metric)]
+        mean = np.average([b["value"] for b in blocks], weights=[b["weight"] for b in blocks])
+        assert mean == pytest.approx(values[split, metric])
+        assert {b["group"] for b in blocks} <= {str(a.info["group"]) for a in tests[split]}
+    high = [p for p in found.details["predictions"] if (p["split"], p["fidelity"]) == ("in_coverage", "high")]
+    assert len(high) == len(tests["in_coverage"])
+    assert np.mean([abs(p["energy_pred_ev"] - p["energy_ref_ev"]) / p["n_atoms"] for p in high]) == pytest.approx(1e-3)
+    forces = np.concatenate([np.subtract(p["force_pred"], p["force_ref"]) for p in high])
+    assert np.abs(forces).mean() == pytest.approx(0.02, rel=1e-5)
+    assert {len(p["force_ref"]) for p in high} == {0} | {3 * p["n_atoms"] for p in high if p["force_ref"]}
