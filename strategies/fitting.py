@@ -69,6 +69,8 @@ class Fitting:
         workdir: Path | None,
         shared: Path | None,
     ) -> None:
+        if budget.patience is not None and settings.training.patience is not None:
+            raise ConfigError("training.patience: the budget's rule 'converged' has a patience of its own.")
         self.settings, self.data, self.budget, self.seed = settings, training_set, budget, seed
         self.policy: ReferencePolicy = settings.e0 or default_e0
         self.ledger = Ledger()
@@ -84,7 +86,7 @@ class Fitting:
     @property
     def left(self) -> Budget:
         """What is left of the budget."""
-        return Budget(self.budget.atom_gradients - self.ledger.atom_gradients)
+        return self.budget.rest(self.ledger.atom_gradients)
 
     def species(self, fidelities: Sequence[str]) -> tuple[int, ...]:
         """Atomic numbers in the training frames of some fidelities."""
@@ -223,7 +225,7 @@ class Fitting:
                 "labels": {f: str(s) for f, s in task.labels.items()},
                 "task": [task.name, task.high, task.trainable],
                 "training": config.model_dump(mode="json"),
-                "budget": budget.atom_gradients,
+                "budget": [budget.atom_gradients, budget.patience, budget.check_interval(config.validation_checks)],
                 "seed": self.seed,
                 "code": _code_hash(),
             }
@@ -242,6 +244,8 @@ class Fitting:
             "settings": settings,
             "seed": self.seed,
             "budget_atom_gradients": self.budget.atom_gradients,
+            "budget_rule": self.budget.rule,
+            "budget_patience": self.budget.patience,
             "reference_energies": {f: r.as_dict() for f, r in self.references.items()},
             "labels": {f: str(s) for f, s in self.data.labels.items()},
             "n_frames": {f: len(a) for f, a in self.data.train.items()},

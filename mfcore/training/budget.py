@@ -6,30 +6,68 @@ import math
 import resource
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mfcore.errors import BudgetError
+
+Rule = Literal["equal-compute", "converged"]
 
 
 @dataclass(frozen=True)
 class Budget:
     """Training compute in atom-gradient evaluations: atoms x structures seen x passes.
 
+    Rule "equal-compute" (no patience): all of it is spent. Rule "converged": it is a cap, and a stage that is
+    validated on HF ends earlier when `patience` checks in a row have found nothing better. The checks of every
+    stage of every arm are then equally far apart, at the same fraction of the cap, so that one patience means
+    the same compute to all. Stages without HF labels (pre-training, Δ baselines) spend their share of the cap.
+
     Attributes
     ----------
     atom_gradients
         All stages together, low-fidelity pre-training, baselines and replay included.
+    patience
+        HF validation checks without a better one before a stage ends; None spends everything.
+    cap
+        The whole that this is a part of, atom gradients; None: it is the whole.
     """
 
     atom_gradients: float
+    patience: int | None = None
+    cap: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.atom_gradients) and self.atom_gradients > 0):
             raise BudgetError(f"budget: expected a positive number of atom gradients, got {self.atom_gradients}.")
+        if self.patience is not None and self.patience < 1:
+            raise BudgetError(f"budget: expected a patience of 1 check or more, got {self.patience}.")
+
+    @property
+    def rule(self) -> Rule:
+        """Name of the rule."""
+        return "equal-compute" if self.patience is None else "converged"
 
     def fraction(self, share: float) -> Budget:
         """A part of the budget, 0 < share ≤ 1."""
-        return Budget(self.atom_gradients * share)
+        return self._part(self.atom_gradients * share)
+
+    def rest(self, spent: float) -> Budget:
+        """What is left after so many atom gradients."""
+        return self._part(self.atom_gradients - spent)
+
+    def _part(self, atom_gradients: float) -> Budget:
+        return Budget(atom_gradients, self.patience, self.cap or self.atom_gradients)
+
+    def check_interval(self, checks: int) -> float:
+        """Atom gradients between two validation checks of a stage that has this budget.
+
+        Parameters
+        ----------
+        checks
+            Checks over the stage ("equal-compute") or over the whole cap ("converged").
+        """
+        whole = self.atom_gradients if self.patience is None else self.cap or self.atom_gradients
+        return whole / checks
 
 
 @dataclass
@@ -50,6 +88,8 @@ class Stage:
         Whether the stage was taken from an identical one trained before; its cost still counts.
     best_spent
         Atom gradients after which the selected weights were reached.
+    stopped
+        Why it ended: "budget" (nothing more to spend) or "patience" (no better check for so long).
     """
 
     name: str
@@ -60,6 +100,7 @@ class Stage:
     cpu_s: float = 0.0
     reused: bool = False
     best_spent: float = 0.0
+    stopped: str = ""
 
 
 @dataclass
@@ -77,14 +118,17 @@ class Ledger:
     peak_memory_mib
         Largest resident set of the process so far, MiB.
     trials
-        Hyper-parameter trials that led to the settings, this one included.
+        Hyper-parameter trials that led to the settings; 0: they were not tuned.
+    trial_atom_gradients
+        What these trials spent in all.
     """
 
     stages: list[Stage] = field(default_factory=list)
     n_parameters: int = 0
     inference_evaluations: int = 1
     peak_memory_mib: float = 0.0
-    trials: int = 1
+    trials: int = 0
+    trial_atom_gradients: float = 0.0
 
     @property
     def atom_gradients(self) -> float:
@@ -132,6 +176,7 @@ class Ledger:
     def from_dict(cls, values: dict[str, Any]) -> Ledger:
         """Inverse of :meth:`as_dict`."""
         kept = {k: values[k] for k in ("n_parameters", "inference_evaluations", "peak_memory_mib", "trials")}
+        kept["trial_atom_gradients"] = values.get("trial_atom_gradients", 0.0)
         return cls(stages=[Stage(**s) for s in values["stages"]], **kept)
 
 

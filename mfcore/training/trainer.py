@@ -166,7 +166,9 @@ class StageTrainer:
         if self.checkpoint is not None and self.checkpoint.exists():
             self._resume()
             state = self.state
-        interval = self.budget.atom_gradients / config.validation_checks
+        interval = self.budget.check_interval(config.validation_checks)
+        patience = self.budget.patience or config.patience
+        state.stage.stopped = "budget"
         last_saved = time.monotonic()
         with Stopwatch(state.stage) as watch:
             if not state.stage.steps:
@@ -183,7 +185,8 @@ class StageTrainer:
                     state.checks += 1
                     self._check()
                     self.progress(self.task.name, state.stage.atom_gradients, self.budget.atom_gradients)
-                    if config.patience is not None and state.stale >= config.patience:
+                    if patience is not None and state.stale >= patience:
+                        state.stage.stopped = "patience"
                         break
                 if self.checkpoint is not None and time.monotonic() - last_saved >= config.checkpoint_s:
                     watch.lap()
