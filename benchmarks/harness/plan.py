@@ -73,6 +73,8 @@ class BudgetPlan(_Model):
 class TaskPlan(_Model):
     """What to run on one task.
 
+    Repetitions are every pair of `draws` and `seeds`, or `repeats` pairs that share neither: draw i with seed i.
+    For as many runs the latter say more, since the HF subset varies more than the seed does.
     `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
     defaults. `expected_us_per_atom_gradient` is for the time estimate only, until runs of the arm are stored.
     """
@@ -82,10 +84,24 @@ class TaskPlan(_Model):
     arms: list[str] | Literal["all"] = "all"
     seeds: list[int] = Field(default=[0], min_length=1)
     draws: list[int] = Field(default=[0], min_length=1)
+    repeats: PositiveInt | None = None
     budget: BudgetPlan
     settings: dict[str, Any] = {}
     arm_settings: dict[str, dict[str, Any]] = {}
     expected_us_per_atom_gradient: PositiveFloat = 100.0
+
+
+    @model_validator(mode="after")
+    def _repeats_stand_alone(self) -> TaskPlan:
+        if self.repeats is not None and self.model_fields_set & {"seeds", "draws"}:
+            raise ValueError("repeats: give either repeats, or seeds and draws")
+        return self
+
+    def repetitions(self) -> list[tuple[int, int]]:
+        """Pairs of (draw, seed)."""
+        if self.repeats is not None:
+            return [(number, number) for number in range(self.repeats)]
+        return [(draw, seed) for seed, draw in itertools.product(self.seeds, self.draws)]
 
 
 class Preset(_Model):
@@ -252,7 +268,7 @@ def expand(
         _known("arm", plan.arm_settings, arms)
         if selection.tasks and plan.task not in selection.tasks:
             continue
-        for regime, seed, draw, arm in itertools.product(plan.regimes.regimes(), plan.seeds, plan.draws, wanted):
+        for regime, (draw, seed), arm in itertools.product(plan.regimes.regimes(), plan.repetitions(), wanted):
             all_high = needs_all_high(arm)
             spec = RunSpec(
                 task=plan.task,

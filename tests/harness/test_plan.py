@@ -35,6 +35,8 @@ def runs(selection: Selection = EVERYTHING, **plan: object) -> list:
         ({"budget": {"atom_gradients": -1}}, "tasks.0.budget.atom_gradients"),
         ({"budget": {}}, "tasks.0.budget.atom_gradients: this key is missing"),
         ({"seeds": []}, "tasks.0.seeds"),
+        ({"repeats": 0}, "tasks.0.repeats"),
+        ({"repeats": 2, "draws": [0]}, "either repeats, or seeds and draws"),
     ],
 )
 def test_a_fault_in_a_preset_names_file_and_key(change: dict[str, object], key: str) -> None:
@@ -66,6 +68,12 @@ def test_the_grid_is_the_product_of_the_axes() -> None:
     )
     assert len(grid) == 2 * 2 * 3 * 2 * 2
     assert len({(r.arm, r.n_high, r.regime.labels, r.seed, r.draw) for r in grid}) == len(grid)
+
+
+def test_repeats_are_pairs_that_share_neither_draw_nor_seed() -> None:
+    grid = runs(repeats=3, arms=["plain", "joint"])
+    assert sorted({(r.draw, r.seed) for r in grid}) == [(0, 0), (1, 1), (2, 2)]
+    assert len(grid) == 3 * 2
 
 
 def test_a_ceiling_runs_once_for_all_set_sizes_with_all_labels() -> None:
