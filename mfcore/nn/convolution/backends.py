@@ -1,120 +1,194 @@
-"""Which code computes a convolution: generated kernels where they can be used, else plain torch."""
+"""Which code computes a convolution: the first provider of kernels that can be used, else plain torch.
+
+To add a provider, write a :class:`~mfcore.nn.convolution.kernels.Provider` and enter it below.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Literal, get_args
+import os
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import ClassVar, Literal, TypeVar, get_args
 
 import torch
 
 from mfcore.errors import ConfigError
-from mfcore.nn.convolution.compiler import CompilerError, cache_directory, compiler
-from mfcore.nn.convolution.fused import Kernels, kernels_for
-from mfcore.nn.convolution.fused_geometry import MAX_DEGREE, GeometryKernels, geometry_kernels
+from mfcore.nn.convolution.compiler import cache_directory, compiler
+from mfcore.nn.convolution.kernels import ConvolutionKernels, GeometryKernels, KernelsUnavailable, Provider
 from mfcore.nn.convolution.paths import TensorProductPaths
 
-Backend = Literal["auto", "reference", "fused"]
+Backend = Literal["auto", "reference", "fused", "numba", "triton"]
+
+#: Providers in the order in which "auto" tries them, with the class of each.
+_PROVIDERS: dict[str, str] = {
+    "fused": "mfcore.nn.convolution.cpp_kernels:CppProvider",
+    "numba": "mfcore.nn.convolution.numba_kernels:NumbaProvider",
+    "triton": "mfcore.nn.convolution.triton_kernels:TritonProvider",
+}
+MAX_DEGREE = 4  # of harmonics in kernels
+VARIABLE = "MFBENCH_BACKEND"
+_REFERENCE = "plain torch, several times slower"
 
 _log = logging.getLogger("mfbench")
-_DTYPES = (torch.float32, torch.float64)
+_Kernels = TypeVar("_Kernels")
 
 
 class _State:
-    """What this process has found out; `failure` is why kernels cannot be compiled."""
+    """What this process has found out."""
 
-    failure: str | None = None
-    announced = False
+    failures: ClassVar[dict[str, str]] = {}  # of providers whose kernels could not be made, the reason
+    announced: ClassVar[set[tuple[str, str]]] = set()  # (backend, device) that were logged
 
 
-def check_backend(backend: str) -> None:
+def forget() -> None:
+    """Find everything out again: for tests that change what this machine has."""
+    _State.failures.clear()
+    _State.announced.clear()
+    _obstacle.cache_clear()
+
+
+@cache
+def provider(name: str) -> Provider:
+    """The provider of a backend; only its own module is imported."""
+    module, attribute = _PROVIDERS[name].split(":")
+    made: Provider = getattr(import_module(module), attribute)()
+    return made
+
+
+@cache
+def _obstacle(name: str) -> str | None:
+    return provider(name).obstacle()
+
+
+def check_backend(backend: str, what: str = "convolution backend") -> None:
     """Raise ConfigError for an unknown name."""
     if backend not in get_args(Backend):
-        raise ConfigError(f"convolution backend: expected one of {', '.join(get_args(Backend))}; got '{backend}'.")
+        raise ConfigError(f"{what}: expected one of {', '.join(get_args(Backend))}; got '{backend}'.")
 
 
-def _usable(backend: Backend, obstacle: str | None) -> bool:
-    """Whether to try the kernels; ConfigError if they are demanded and there is an obstacle."""
-    if backend == "reference":
-        return False
-    obstacle = obstacle or _State.failure
-    if obstacle and backend == "fused":
-        raise ConfigError(f"the fused convolution cannot be used: {obstacle} Set the backend to auto or reference.")
-    return obstacle is None
+def _forced() -> str | None:
+    """What "auto" stands for by the environment variable; None if it is not set."""
+    value = os.environ.get(VARIABLE, "").strip()
+    if value in ("", "auto"):
+        return None
+    check_backend(value, VARIABLE)
+    return value
 
 
-def _obstacle(device: torch.device, dtype: torch.dtype) -> str | None:
-    if device.type != "cpu":
-        return f"it runs on the CPU, but the tensors are on {device}."
-    if dtype not in _DTYPES:
-        return f"it is compiled for float32 and float64, not {dtype}."
+def _unfit(name: str, device: torch.device, dtype: torch.dtype, table: bool) -> str | None:
+    """Why the kernels of a provider are not for such a convolution."""
+    if not table:
+        return "it needs radial functions in table mode."
+    found = provider(name)
+    if found.device != device.type:
+        return f"it runs on {found.device}, but the tensors are on {device}."
+    if dtype not in found.dtypes:
+        return f"it computes in {' and '.join(str(t).removeprefix('torch.') for t in found.dtypes)}, not {dtype}."
     return None
 
 
-def _failed(error: CompilerError, backend: Backend) -> None:
-    _State.failure = str(error)
-    if backend == "fused":
-        raise ConfigError(f"the fused convolution cannot be used: {error}") from None
-    _log.warning("convolution: plain torch (several times slower), because %s", error)
+def _announce(name: str, device: torch.device, why: list[str]) -> None:
+    """Say once which backend is used, and why not the ones before it."""
+    if (name, device.type) in _State.announced:
+        return
+    _State.announced.add((name, device.type))
+    title = _REFERENCE if name == "reference" else provider(name).title
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    level = logging.WARNING if name == "reference" else logging.INFO
+    because = f", because {' '.join(why)}" if why else ""
+    _log.log(level, "convolution on %s: backend %s (%s%s)%s", device.type, name, title, threads, because)
 
 
-def _announce() -> None:
-    if not _State.announced:
-        _State.announced = True
-        found = compiler()
-        _log.info("convolution: fused kernels compiled by %s, %d threads", found and found[1], torch.get_num_threads())
+def _select(
+    make: Callable[[Provider], _Kernels],
+    device: torch.device,
+    dtype: torch.dtype,
+    table: bool,
+    degree: int,
+    backend: Backend,
+) -> _Kernels | None:
+    """Kernels of the first provider that can be used; None for the reference.
+
+    Raises
+    ------
+    ConfigError
+        If a provider is demanded and cannot be used.
+    """
+    if backend == "reference":
+        return None
+    forced = _forced() if backend == "auto" else None
+    if forced == "reference":
+        return None
+    names = [backend] if backend != "auto" else [forced] if forced else list(_PROVIDERS)
+    why: list[str] = []
+    for name in names:
+        unfit = _unfit(name, device, dtype, table)
+        if degree > MAX_DEGREE:
+            unfit = unfit or f"its harmonics end at degree {MAX_DEGREE}."
+        if unfit and backend == "auto":
+            continue  # not the provider's fault: another convolution may be for it
+        obstacle = unfit or _State.failures.get(name) or _obstacle(name)
+        if obstacle is None:
+            try:
+                kernels = make(provider(name))
+            except KernelsUnavailable as error:
+                obstacle = _State.failures[name] = str(error)
+            else:
+                _announce(name, device, why)
+                return kernels
+        if forced or backend != "auto":
+            hint = f"Unset {VARIABLE}." if forced else "Set the backend to auto or reference."
+            raise ConfigError(f"the {name} convolution cannot be used: {obstacle} {hint}")
+        why.append(f"{name} cannot be used: {obstacle}")
+    if why:
+        _announce("reference", device, why)
+    return None
 
 
 def convolution_kernels(
     paths: TensorProductPaths, device: torch.device, dtype: torch.dtype, table: bool, backend: Backend
-) -> Kernels | None:
+) -> ConvolutionKernels | None:
     """Kernels to use for a convolution, or None for the reference.
 
     Raises
     ------
     ConfigError
-        If `backend` is "fused" and they cannot be used.
+        If a backend is demanded, by `backend` or by the environment variable, and it cannot be used.
     """
-    obstacle = _obstacle(device, dtype) if table else "it needs radial functions in table mode."
-    if not _usable(backend, obstacle):
-        return None
-    try:
-        kernels = kernels_for(paths, dtype)
-    except CompilerError as error:
-        _failed(error, backend)
-        return None
-    _announce()
-    return kernels
+    return _select(lambda p: p.convolution(paths, dtype), device, dtype, table, paths.lmax, backend)
 
 
 def kernels_of_geometry(
-    lmax: int, envelope_power: int, device: torch.device, dtype: torch.dtype, table: bool, backend: Backend
+    lmax: int, envelope_power: int, vectors: torch.Tensor, table: bool, backend: Backend
 ) -> GeometryKernels | None:
     """As :func:`convolution_kernels`, for the geometry operator."""
-    obstacle = _obstacle(device, dtype) if table else "it needs radial functions in table mode."
-    if lmax > MAX_DEGREE:
-        obstacle = obstacle or f"its harmonics end at degree {MAX_DEGREE}."
-    if not _usable(backend, obstacle):
-        return None
-    try:
-        return geometry_kernels(lmax, envelope_power, dtype)
-    except CompilerError as error:
-        _failed(error, backend)
-        return None
+    dtype = vectors.dtype
+    return _select(lambda p: p.geometry(lmax, envelope_power, dtype), vectors.device, dtype, table, lmax, backend)
 
 
 def backend_report() -> dict[str, str]:
-    """Which convolution backend this machine uses, and why: for people. Compiles nothing."""
+    """Which convolution backends this machine has, and why: for people. Makes no kernels."""
     report = {}
-    if _State.failure:
-        report["backend on the CPU"] = f"reference (plain torch): {_State.failure}"
-    elif compiler() is None:
-        report["backend on the CPU"] = "reference (plain torch): no C++ compiler was found"
-    else:
-        report["backend on the CPU"] = "fused (generated C++) with radial tables, otherwise reference (plain torch)"
+    devices = {"cpu": "the CPU"} | ({"cuda": "CUDA"} if torch.cuda.is_available() else {})
+    forced = _forced()
+    for device, label in devices.items():
+        names = [name for name in _PROVIDERS if provider(name).device == device and forced in (None, name)]
+        obstacles = {name: _State.failures.get(name) or _obstacle(name) for name in names}
+        used = next((name for name, obstacle in obstacles.items() if obstacle is None), None)
+        reasons = " ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items() if obstacle)
+        if used is None:
+            text = f"reference (plain torch). {reasons}"
+        else:
+            text = f"{used} ({provider(used).title}) with radial tables, otherwise reference (plain torch). {reasons}"
+        report[f"backend on {label}"] = text.strip()
+        others = [name for name, obstacle in obstacles.items() if obstacle is None and name != used]
+        if others:
+            report[f"also on {label}"] = ", ".join(f"{name} ({provider(name).title})" for name in others)
+    report[VARIABLE] = forced or f"not set (auto); one of {', '.join(get_args(Backend)[1:])} forces it"
     found = compiler()
     report["compiler"] = f"{found[0]}: {found[1]}" if found else "none"
     report["kernel cache"] = str(cache_directory())
     report["threads"] = str(torch.get_num_threads())
-    if torch.cuda.is_available():
-        report["backend on CUDA"] = "reference (plain torch)"
     return report

@@ -22,6 +22,8 @@ from pathlib import Path
 import platformdirs
 import torch
 
+from mfcore.nn.convolution.kernels import KernelsUnavailable
+
 _log = logging.getLogger("mfbench")
 
 # NaN, infinities and subnormals keep their meaning: none of the -ffast-math flags that give them up, and nothing at
@@ -36,10 +38,6 @@ _FLAGS = (
     "-fno-signed-zeros",
 )
 _TIMEOUT_S = 300
-
-
-class CompilerError(Exception):
-    """The kernels cannot be compiled or loaded here; the message says why."""
 
 
 def cache_directory() -> Path:
@@ -124,7 +122,7 @@ def _compile(path: str, source: str, target: Path) -> None:
             else:
                 os.replace(library, target)
                 return
-    raise CompilerError(f"{path} failed: {error}")
+    raise KernelsUnavailable(f"{path} failed: {error}")
 
 
 def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
@@ -139,12 +137,12 @@ def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
 
     Raises
     ------
-    CompilerError
+    KernelsUnavailable
         If there is no compiler, or compiling or loading fails.
     """
     found = compiler()
     if found is None:
-        raise CompilerError("no C++ compiler was found (g++, c++ or clang++ on the PATH, or $CXX).")
+        raise KernelsUnavailable("no C++ compiler was found (g++, c++ or clang++ on the PATH, or $CXX).")
     text = "\n".join([key, _generators(), " ".join(_FLAGS), *found, _cpu()])
     target = cache_directory() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
     try:
@@ -154,4 +152,4 @@ def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
         _share_openmp()
         return ctypes.CDLL(str(target))
     except OSError as failure:
-        raise CompilerError(f"{target}: {failure}") from None
+        raise KernelsUnavailable(f"{target}: {failure}") from None

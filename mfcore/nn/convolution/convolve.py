@@ -27,8 +27,8 @@ def convolve(
 ) -> list[Tensor]:
     """Sum over the edges into each atom of weight ⊙ (features[sender] ⊗ harmonics[edge]).
 
-    Not divided by the number of neighbours. All first and second derivatives are right in every backend. In a fused
-    convolution, second derivatives that reach the geometry (Hessians) are taken from the reference, which is slow:
+    Not divided by the number of neighbours. All first and second derivatives are right in every backend. With
+    kernels, second derivatives that reach the geometry (Hessians) are taken from the reference, which is slow:
     a training step on forces should end in ``loss.backward(inputs=parameters)``, so that they are not asked for.
     Third derivatives need the reference backend (here and in ``edge_geometry``).
 
@@ -43,8 +43,9 @@ def convolve(
     weights
         From :class:`~mfcore.nn.convolution.radial.RadialNetwork`.
     backend
-        "reference" (plain torch), "fused" (generated kernels: CPU, radial table), or "auto": fused where it can be
-        used. For a fixed number of threads the fused results repeat bit for bit.
+        "reference" (plain torch), or kernels, which need a radial table: "fused" (generated C++) and "numba" on the
+        CPU, "triton" on CUDA. "auto": the first of these that can be used, or what the environment variable
+        MFBENCH_BACKEND names. For a fixed number of threads the results of the CPU's kernels repeat bit for bit.
 
     Returns
     -------

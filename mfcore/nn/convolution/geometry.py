@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mfcore.nn.convolution.backends import Backend, check_backend, kernels_of_geometry
 from mfcore.nn.convolution.fused_geometry import fused_geometry
+from mfcore.nn.convolution.kernels import Edges
 from mfcore.nn.convolution.radial import RadialSettings, bessel, envelope
+from mfcore.nn.convolution.reference_geometry import reference_harmonics, reference_spline
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class EdgeGeometry:
     spline: Tensor | None = None
     basis: Tensor | None = None
     envelope: Tensor | None = None
+
+    @cached_property
+    def edges(self) -> Edges:
+        """Which atoms the edges join; one object for all convolutions."""
+        return Edges(self.n_atoms, self.sender, self.receiver, self.row_pointer)
 
     @property
     def distances(self) -> Tensor:
@@ -92,36 +100,16 @@ def edge_geometry(
     """
     check_backend(backend)
     table = settings.mode == "table"
-    kernels = kernels_of_geometry(lmax, settings.envelope_power, vectors.device, vectors.dtype, table, backend)
+    kernels = kernels_of_geometry(lmax, settings.envelope_power, vectors, table, backend)
     if kernels is not None:
-        harmonics, knot, spline = fused_geometry(kernels, vectors, settings.cutoff, settings.n_knots)
+        harmonics, knot, spline = fused_geometry(kernels, vectors, lmax, settings)
         shared = (sender, receiver, row_pointer, n_atoms, lmax, settings, vectors, harmonics)
         return EdgeGeometry(*shared, knot=knot, spline=spline)
     harmonics = reference_harmonics(vectors, lmax)
     x = torch.linalg.vector_norm(vectors, dim=1) / settings.cutoff
     shared = (sender, receiver, row_pointer, n_atoms, lmax, settings, vectors, harmonics)
-    smooth = envelope(x, settings.envelope_power)
     if not table:
+        smooth = envelope(x, settings.envelope_power)
         return EdgeGeometry(*shared, basis=bessel(x, settings.n_bessel), envelope=smooth)
-    knot, spline = reference_spline(x, settings.n_knots)
-    return EdgeGeometry(*shared, knot=knot, spline=spline * smooth[:, None])
-
-
-def reference_harmonics(vectors: Tensor, lmax: int) -> Tensor:
-    """Real spherical harmonics of the directions of (E, 3) vectors by e3nn, (E, (lmax + 1)²)."""
-    from e3nn import o3
-
-    degrees = list(range(lmax + 1))
-    harmonics: Tensor = o3.spherical_harmonics(degrees, vectors, normalize=True, normalization="component")
-    return harmonics
-
-
-def reference_spline(x: Tensor, n_knots: int) -> tuple[Tensor, Tensor]:
-    """Interval (E,) int32 and values (E, 4) of the cubic B-splines there, of reduced distances (E,)."""
-    scaled = x * n_knots
-    with torch.no_grad():
-        interval = scaled.nan_to_num(nan=0.0).clamp(0, n_knots - 1).floor()
-    u = scaled - interval
-    v = 1.0 - u
-    weights = (v**3, 4.0 - 3.0 * u * u * (1.0 + v), 4.0 - 3.0 * v * v * (1.0 + u), u**3)
-    return interval.to(torch.int32), torch.stack(weights, 1) / 6.0
+    knot, spline = reference_spline(x, settings.n_knots, settings.envelope_power)
+    return EdgeGeometry(*shared, knot=knot, spline=spline)

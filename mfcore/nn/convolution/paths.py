@@ -106,6 +106,11 @@ class TensorProductPaths:
         """Number of components of all harmonics, (lmax + 1)²."""
         return (self.lmax + 1) ** 2
 
+    @property
+    def output_irreps(self) -> tuple[tuple[int, int], ...]:
+        """(l, p) of each irrep of `output_layout`."""
+        return tuple((l3, p3) for l3, p3, _ in self.output_layout)
+
     def paths_from(self, k_in: int) -> list[int]:
         """Indices of the paths that take input irrep `k_in`; they are neighbours."""
         return [q for q, path in enumerate(self.paths) if path.k_in == k_in]

@@ -68,8 +68,7 @@ def convolve_reference(
     Irreps of equal channel count are not merged, so that nothing of size (E, …) is sliced: the backward of
     a slice would allocate and clear all of it.
     """
-    irreps = tuple((l3, p3) for l3, p3, _ in paths.output_layout)
-    blocks = _blocks(paths.input, paths.lmax, irreps, weights.dtype, weights.device)
+    blocks = _blocks(paths.input, paths.lmax, paths.output_irreps, weights.dtype, weights.device)
     n_edges = weights.shape[0]
     sizes = [len(block.rows) * c for block, (_, _, c) in zip(blocks, paths.input, strict=True)]
     sums: list[Tensor] = []  # one of (n_atoms, 2 l3+1, channels) per path

@@ -1,8 +1,7 @@
 """C++ source of the geometry operator: edge vectors → harmonics, spline interval, spline weights × envelope.
 
-With its vector–Jacobian product (backward), Jacobian–vector product (for the double backward's cotangents) and the
-Hessian–vector product (the backward of the backward with respect to the vectors), which is the first evaluated on
-dual numbers. Edges go in groups of lanes that a compiler can put into vector registers.
+With its vector–Jacobian product (backward) and Jacobian–vector product (for the double backward's cotangents). Edges
+go in groups of lanes that a compiler can put into vector registers.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def _monomials(lmax: int) -> str:
         for a in range(degree, -1, -1):
             for b in range(degree - a, -1, -1):
                 name = "x" * a + "y" * b + "z" * (degree - a - b)
-                lines.append(f"  const T {name} = {name[:-1]} * {name[-1]};")
+                lines.append(f"  const S {name} = {name[:-1]} * {name[-1]};")
     return "\n".join(lines)
 
 
@@ -79,61 +78,54 @@ _TEMPLATE = r"""
 typedef @SCALAR@ S;
 typedef int64_t I;
 constexpr int NY = @NY@, LANES = 16;
-// numbers with one directional derivative
-struct Dual { S v, d; Dual() {} Dual(S a) : v(a), d(0) {} Dual(S a, S b) : v(a), d(b) {} };
-static inline Dual operator+(Dual a, Dual b) { return Dual(a.v + b.v, a.d + b.d); }
-static inline Dual operator-(Dual a, Dual b) { return Dual(a.v - b.v, a.d - b.d); }
-static inline Dual operator*(Dual a, Dual b) { return Dual(a.v * b.v, a.v * b.d + a.d * b.v); }
-static inline Dual operator*(S a, Dual b) { return Dual(a * b.v, a * b.d); }
-static inline Dual reciprocal(Dual a) { const S q = S(1) / a.v; return Dual(q, -q * q * a.d); }
-static inline S reciprocal(S a) { return S(1) / a; }
 static inline S root(S a) { return std::sqrt(a); }
-static inline Dual root(Dual a) { const S r = std::sqrt(a.v); return Dual(r, S(0.5) * a.d / r); }
-static inline S value(S a) { return a; }
-static inline S value(Dual a) { return a.v; }
 
-template <class T> static inline void harmonics(T x, T y, T z, T* o) {
+static inline void harmonics(S x, S y, S z, S* o) {
 @MONOMIALS@
 @HARMONICS@
 }
 // Σ_k g[k] ∂Y_k/∂(x, y, z)
-template <class T> static inline void harmonics_vjp(T x, T y, T z, const S* g, T* o) {
+static inline void harmonics_vjp(S x, S y, S z, const S* g, S* o) {
 @LOWER@
 @VJP@
 }
+// ∂Y/∂(x, y, z) · (dx, dy, dz)
+static inline void harmonics_jvp(S x, S y, S z, S dx, S dy, S dz, S* o) {
+@LOWER@
+@JVP@
+}
 // the four B-splines at distance r times the envelope, and the derivatives of these products; the interval
-template <class T> static inline int radial(T r, S cutoff, int knots, T* c, T* d) {
+static inline int radial(S r, S cutoff, int knots, S* c, S* d) {
   const S inverse = S(1) / cutoff, step = (S)knots * inverse;
-  const T x = inverse * r, s = step * r;
-  S place = value(s);
+  const S x = inverse * r, s = step * r;
+  S place = s;
   place = place > S(0) ? place : S(0);
   place = place < (S)(knots - 1) ? place : (S)(knots - 1);
   const int interval = (int)place;
-  const T u = s - T((S)interval), w = T(S(1)) - u, uu = u * u, ww = w * w;
+  const S u = s - (S)interval, w = S(1) - u, uu = u * u, ww = w * w;
   const S sixth = S(1) / S(6);
-  const T b[4] = {sixth * (w * ww), sixth * (T(S(4)) - S(3) * (uu * (T(S(1)) + w))),
-                  sixth * (T(S(4)) - S(3) * (ww * (T(S(1)) + u))), sixth * (u * uu)};
-  const T e[4] = {(S(-0.5) * step) * ww, (S(0.5) * step) * (u * (S(3) * u - T(S(4)))),
-                  (S(-0.5) * step) * (w * (S(3) * w - T(S(4)))), (S(0.5) * step) * uu};
-  const T below = @POWER@;  // x^(p-1)
-  const T one = T(S(1)) - x, a = below * x;
-  T envelope = T(S(1)) - a * (T(S(@A@)) - x * (T(S(@B@)) - S(@C@) * x));
-  T slope = (S(@SLOPE@) * inverse) * (below * (one * one));
-  const bool outside = value(x) >= S(1);  // false for NaN, which stays NaN
-  envelope = outside ? T(S(0)) : envelope;
-  slope = outside ? T(S(0)) : slope;
+  const S b[4] = {sixth * (w * ww), sixth * (S(4) - S(3) * (uu * (S(1) + w))),
+                  sixth * (S(4) - S(3) * (ww * (S(1) + u))), sixth * (u * uu)};
+  const S e[4] = {(S(-0.5) * step) * ww, (S(0.5) * step) * (u * (S(3) * u - S(4))),
+                  (S(-0.5) * step) * (w * (S(3) * w - S(4))), (S(0.5) * step) * uu};
+  const S below = @POWER@;  // x^(p-1)
+  const S one = S(1) - x, a = below * x;
+  S envelope = S(1) - a * (S(@A@) - x * (S(@B@) - S(@C@) * x));
+  S slope = (S(@SLOPE@) * inverse) * (below * (one * one));
+  const bool outside = x >= S(1);  // false for NaN, which stays NaN
+  envelope = outside ? S(0) : envelope;
+  slope = outside ? S(0) : slope;
   for (int k = 0; k < 4; ++k) { c[k] = b[k] * envelope; d[k] = e[k] * envelope + b[k] * slope; }
   return interval;
 }
-template <class T>
-static inline void backward_edge(const T* vector, S cutoff, int knots, const S* gy, const S* gc, T* o) {
-  const T r = root(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]), q = reciprocal(r);
-  const T x = q * vector[0], y = q * vector[1], z = q * vector[2];
-  T c[4], d[4], s[3];
+static inline void backward_edge(const S* vector, S cutoff, int knots, const S* gy, const S* gc, S* o) {
+  const S r = root(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]), q = S(1) / r;
+  const S x = q * vector[0], y = q * vector[1], z = q * vector[2];
+  S c[4], d[4], s[3];
   radial(r, cutoff, knots, c, d);
   harmonics_vjp(x, y, z, gy, s);
-  const T along = x * s[0] + y * s[1] + z * s[2];
-  const T radial_part = gc[0] * d[0] + gc[1] * d[1] + gc[2] * d[2] + gc[3] * d[3] - q * along;
+  const S along = x * s[0] + y * s[1] + z * s[2];
+  const S radial_part = gc[0] * d[0] + gc[1] * d[1] + gc[2] * d[2] + gc[3] * d[3] - q * along;
   o[0] = q * s[0] + x * radial_part;
   o[1] = q * s[1] + y * radial_part;
   o[2] = q * s[2] + z * radial_part;
@@ -199,12 +191,11 @@ extern "C" void geometry_tangent(I n, const S* v, S cutoff, int knots, const S* 
       const S r = root(X[0][l] * X[0][l] + X[1][l] * X[1][l] + X[2][l] * X[2][l]), q = S(1) / r;
       const S x = q * X[0][l], y = q * X[1][l], z = q * X[2][l];
       const S along = x * A[0][l] + y * A[1][l] + z * A[2][l];
-      const Dual dx(x, q * (A[0][l] - x * along)), dy(y, q * (A[1][l] - y * along)), dz(z, q * (A[2][l] - z * along));
-      Dual h[NY];
-      S w[4], d[4];
+      const S dx = q * (A[0][l] - x * along), dy = q * (A[1][l] - y * along), dz = q * (A[2][l] - z * along);
+      S h[NY], w[4], d[4];
       radial(r, cutoff, knots, w, d);
-      harmonics(dx, dy, dz, h);
-      for (int k = 0; k < NY; ++k) B[k][l] = h[k].d;
+      harmonics_jvp(x, y, z, dx, dy, dz, h);
+      for (int k = 0; k < NY; ++k) B[k][l] = h[k];
       for (int k = 0; k < 4; ++k) U[k][l] = d[k] * along;
     }
     for (int l = 0; l < lanes; ++l) {
@@ -212,16 +203,6 @@ extern "C" void geometry_tangent(I n, const S* v, S cutoff, int knots, const S* 
       for (int k = 0; k < NY; ++k) b[e * NY + k] = B[k][l];
       for (int k = 0; k < 4; ++k) u[e * 4 + k] = U[k][l];
     }
-  }
-}
-extern "C" void geometry_hessian(I n, const S* v, S cutoff, int knots, const S* gy, const S* gc, const S* a, S* o,
-                                 int threads) {
-  PARALLEL
-  for (I e = 0; e < n; ++e) {
-    Dual x[3], made[3];
-    for (int k = 0; k < 3; ++k) x[k] = Dual(v[3 * e + k], a[3 * e + k]);
-    backward_edge(x, cutoff, knots, gy + e * NY, gc + e * 4, made);
-    for (int k = 0; k < 3; ++k) o[3 * e + k] = made[k].d;
   }
 }
 """
@@ -238,13 +219,19 @@ def geometry_source(lmax: int, envelope_power: int, scalar: str) -> str:
             for k, polynomial in enumerate(polynomials)
             if (slope := _derivative(polynomial, axis))
         ]
-        gradient.append(f"  o[{axis}] = {' + '.join(f'({term})' for term in terms) or 'T(S(0))'};")
+        gradient.append(f"  o[{axis}] = {' + '.join(f'({term})' for term in terms) or 'S(0)'};")
+    along = []
+    for k, polynomial in enumerate(polynomials):
+        slopes = zip(("dx", "dy", "dz"), (_derivative(polynomial, axis) for axis in range(3)), strict=True)
+        products = [f"{name} * ({_expression(slope)})" for name, slope in slopes if slope]
+        along.append(f"  o[{k}] = {' + '.join(products) or 'S(0)'};")
     values = {
         "SCALAR": scalar,
         "NY": str(len(polynomials)),
         "MONOMIALS": _monomials(lmax),
         "LOWER": _monomials(lmax - 1),
         "HARMONICS": "\n".join(f"  o[{k}] = {_expression(polynomial)};" for k, polynomial in enumerate(polynomials)),
+        "JVP": "\n".join(along),
         "VJP": "\n".join(gradient),
         "POWER": " * ".join("x" * (p - 1)),
         "A": repr((p + 1) * (p + 2) / 2),

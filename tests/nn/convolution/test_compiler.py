@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mfcore.errors import ConfigError
-from mfcore.nn.convolution import backends, compiler, fused, fused_geometry
+from mfcore.nn.convolution import backends, compiler, cpp_kernels
 from mfcore.nn.convolution.convolve import backend_report, convolve
 from tests.nn.convolution.examples import paths_named, radial_for, random_features, random_graph
 
@@ -22,11 +22,11 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An empty kernel cache, and a process that has compiled nothing yet."""
 
     def forget() -> None:
-        for function in (compiler.compiler, fused._kernels, fused_geometry.geometry_kernels):
+        for function in (compiler.compiler, cpp_kernels._convolution, cpp_kernels._geometry):
             function.cache_clear()
+        backends.forget()
 
     monkeypatch.setenv("MFBENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(backends._State, "failure", None)
     forget()
     yield tmp_path / "kernels"
     forget()
