@@ -1,0 +1,62 @@
+"""What the sampling of both crystal tasks shares: strain, displacements, and the loop that collects frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+SAMPLING_SEED = 20261121
+
+Made = tuple[Atoms, dict[str, Any]]
+
+
+def disturbed(
+    atoms: Atoms, generator: np.random.Generator, *, strain: float, sigma: np.ndarray, closest: float
+) -> Atoms | None:
+    """Strain a cell and displace its atoms.
+
+    Parameters
+    ----------
+    atoms
+        Changed in place.
+    generator
+        Source of all random numbers.
+    strain
+        Standard deviation of the entries of the strain tensor, which is then made symmetric.
+    sigma
+        (n,) Å, standard deviation of each atom's displacement along each axis.
+    closest
+        Å.
+
+    Returns
+    -------
+    Atoms or None
+        None if two atoms are closer than `closest`.
+    """
+    tensor = generator.normal(0, strain, (3, 3))
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + (tensor + tensor.T) / 2), scale_atoms=True)
+    atoms.positions += generator.normal(0, 1, atoms.positions.shape) * sigma[:, None]
+    distances = atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)]
+    return atoms if distances.min() > closest else None
+
+
+def collect(prefix: str, make: Callable[[np.random.Generator], Made | None], count: int) -> list[Atoms]:
+    """Make frames until there are `count`; attempt n has the generator (seed, n), whatever attempts before it gave.
+
+    The structure_id of a frame has the number of its attempt, and its `info` what `make` says of it.
+    """
+    frames: list[Atoms] = []
+    attempt = 0
+    while len(frames) < count:
+        made = make(np.random.default_rng([SAMPLING_SEED, attempt]))
+        if made is not None:
+            atoms, info = made
+            plain = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=True)
+            plain.wrap()
+            plain.info = {"structure_id": f"{prefix}-{attempt:04d}"} | info
+            frames.append(plain)
+        attempt += 1
+    return frames

@@ -1,0 +1,111 @@
+"""Make the data set of a crystal task (frames and dataset.yml) of geometries and raw labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from ase import Atoms
+
+from benchmarks.tasks.fetch import sha256_of
+from benchmarks.tasks.gpaw import worker
+from mfcore.data.frames import set_labels, write_frames
+from mfcore.errors import DataError
+from mfcore.files import write_text
+
+LOW, HIGH = worker.LEVELS
+
+_METHODS = {
+    LOW: ("PBE", "energy, forces and stress"),
+    HIGH: ("r2SCAN", "energy and forces (no stress: this GPAW has none for meta-GGA functionals)"),
+}
+
+
+def convert(
+    name: str, title: str, frames: Sequence[Atoms], labels: Mapping[tuple[str, str], dict[str, Any]], folder: Path
+) -> Path:
+    """Write `data/NAME.extxyz` and `dataset.yml` into a task's folder; the same labels, the same files.
+
+    Frames without a PBE label are left out; labels that did not converge are listed with their reason.
+
+    Raises
+    ------
+    DataError
+        If there is no labelled frame, or an r2SCAN label without PBE's.
+    """
+    kept, failures, programs = [], [], set()
+    for atoms in frames:
+        identity = str(atoms.info["structure_id"])
+        records = {level: labels[identity, level] for level in worker.LEVELS if (identity, level) in labels}
+        failures += [
+            {"structure_id": identity, "level": level, "reason": record["error"]}
+            for level, record in records.items()
+            if "error" in record
+        ]
+        records = {level: record for level, record in records.items() if "error" not in record}
+        if LOW not in records:
+            if records:
+                raise DataError(f"'{identity}' has a label of {HIGH} and none of {LOW}.")
+            continue
+        made = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+        made.info = {key: value for key, value in atoms.info.items() if key != "levels"}
+        for level, record in records.items():
+            stress = record.get("stress_eV_per_A3")
+            set_labels(
+                made,
+                level,
+                energy=record["energy_eV"],
+                forces=np.array(record["forces_eV_per_A"]),
+                stress=None if stress is None else np.array(stress),
+            )
+            made.info[f"{level}_cpu_s"] = record["cpu_s"]
+            programs.add((record["gpaw"], record["ase"]))
+        kept.append(made)
+    if not kept:
+        raise DataError(f"{name}: no frame has a converged label of {LOW}.")
+    path = folder / "data" / f"{name}.extxyz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_frames(path, kept)
+    card = {
+        "name": name,
+        "title": title,
+        "licence": "CC-BY-4.0",
+        "units": {"positions": "Å", "energy": "eV", "forces": "eV/Å", "stress": "eV/Å³", "cpu_s": "CPU-s on one core"},
+        "energies": "free energies at the electronic temperature, which forces belong to",
+        "settings": worker.SETTINGS,
+        "programs": [{"gpaw": gpaw, "setups": "gpaw-data 0.9.20000", "ase": ase} for gpaw, ase in sorted(programs)],
+        "groups": "see README.md",
+        "files": {f"data/{path.name}": {"sha256": sha256_of(path), "bytes": path.stat().st_size}},
+        "n_frames": len(kept),
+        "failures": failures,
+        "cpu_hours": round(sum(_cpu_s(atoms) for atoms in kept) / 3600, 2),
+        "levels": {level: _level(level, kept) for level in worker.LEVELS},
+    }
+    text = f"# Written by benchmarks.tasks.{name}.generate; see README.md.\n"
+    text += yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=116)
+    write_text(folder / "dataset.yml", text)
+    return path
+
+
+def _cpu_s(atoms: Atoms) -> float:
+    """All CPU time of a frame; that of r2SCAN has PBE's in it."""
+    return float(atoms.info.get(f"{HIGH}_cpu_s", atoms.info[f"{LOW}_cpu_s"]))
+
+
+def _level(level: str, frames: Sequence[Atoms]) -> dict[str, Any]:
+    labelled = [atoms for atoms in frames if f"{level}_energy" in atoms.info]
+    method, kinds = _METHODS[level]
+    counts = {"energy": len(labelled), "forces": len(labelled)}
+    if level == LOW:
+        counts["stress"] = len(labelled)
+    times = [float(atoms.info[f"{level}_cpu_s"]) for atoms in labelled]
+    return {
+        "method": method,
+        "functional": worker.FUNCTIONALS[level],
+        "labels": kinds,
+        "counts": counts,
+        "mean_cpu_s": round(float(np.mean(times)), 1) if times else None,
+    }
