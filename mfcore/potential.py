@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from ase import Atoms
 
 from mfcore.data.frames import energy_of, forces_of, stress_of
-from mfcore.data.graphs import GraphStore
 from mfcore.errors import ConfigError, DataError
-from mfcore.fidelity import LabelSet
 from mfcore.files import write_text
+from mfcore.frozen_potential import FrozenPotential, state_of
 from mfcore.nn.core import EquivariantCore
 from mfcore.training.budget import Ledger
 from mfcore.training.checkpoint import load_tensors, save_tensors
@@ -84,6 +82,9 @@ class Potential:
     label_base: dict[str, str] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     record: dict[str, Any] = field(default_factory=dict)
+    _frozen: dict[str, tuple[list[tuple[int, int]], FrozenPotential]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def fidelities(self) -> tuple[str, ...]:
@@ -146,46 +147,69 @@ class Potential:
         energies = np.zeros(len(frames))
         force = [np.zeros((len(a), 3)) for a in frames] if forces else None
         stresses = np.zeros((len(frames), 3, 3)) if stress else None
-        for term in self.answers[name]:
-            self._add_core(self.cores[term.core], term.fidelity, frames, energies, force, stresses, batch_atoms)
+        self._add_networks(self._networks(name), frames, energies, force, stresses, batch_atoms)
         if name in self.label_base:
             _add_labels(frames, self.label_base[name], energies, force, stresses, base)
         return Predictions(energies, force, stresses)
 
     @staticmethod
-    def _add_core(
-        core: EquivariantCore,
-        fidelity: str,
+    def _add_networks(
+        networks: FrozenPotential,
         frames: Sequence[Atoms],
         energies: np.ndarray,
         force: list[np.ndarray] | None,
         stresses: np.ndarray | None,
         batch_atoms: int,
     ) -> None:
-        unlabelled = {fidelity: LabelSet.of(())}
-        store = GraphStore(
-            frames, [fidelity] * len(frames), core.fidelities, unlabelled, core.species, core.config.cutoff
-        )
-        parameter = core.embedding
+        store = networks.graphs(frames)
         start = 0
         while start < len(frames):
             stop, atoms = start + 1, len(frames[start])
             while stop < len(frames) and atoms + len(frames[stop]) <= batch_atoms:
                 atoms += len(frames[stop])
                 stop += 1
-            batch = store.batch(np.arange(start, stop)).to(parameter.device, parameter.dtype)
-            with torch.no_grad():
-                output = core(batch, forces=force is not None, stress=stresses is not None)
-                total = output.energy.double() + core.reference_energy(batch)
-            energies[start:stop] += total.cpu().numpy()
+            batch = store.batch(np.arange(start, stop)).to(networks.device, networks.dtype)
+            output = networks(batch, forces=force is not None, stress=stresses is not None)
+            energies[start:stop] = output.energy.cpu().numpy()
             if force is not None and output.forces is not None:
-                values = output.forces.double().cpu().numpy()
                 ends = np.cumsum([len(a) for a in frames[start:stop]])[:-1]
-                for offset, part in enumerate(np.split(values, ends)):
-                    force[start + offset] += part
+                force[start:stop] = np.split(output.forces.double().cpu().numpy(), ends)
             if stresses is not None and output.stress is not None:
-                stresses[start:stop] += output.stress.double().cpu().numpy()
+                stresses[start:stop] = output.stress.double().cpu().numpy()
             start = stop
+
+    def freeze(self, fidelity: str | None = None) -> FrozenPotential:
+        """The present weights as a fixed function of a graph, for molecular dynamics and other inference.
+
+        It gives what :meth:`predict` gives, without a way back to the weights: a batch goes in, and energies with
+        reference energies, forces and stress come out (Δ on a model: the sum of both networks).
+
+        Parameters
+        ----------
+        fidelity
+            As in :meth:`predict`.
+
+        Raises
+        ------
+        ConfigError
+            If the potential does not answer for the fidelity, or needs labels of a cheaper level for it.
+        """
+        name = self._resolve(fidelity)
+        if name in self.label_base:
+            raise ConfigError(
+                f"this {self.arm} potential adds '{self.label_base[name]}' labels to its network and cannot be frozen; "
+                "use predict or calculator with base=<an ASE calculator of that level>."
+            )
+        return self._networks(name)
+
+    def _networks(self, name: str) -> FrozenPotential:
+        """What the networks say of a fidelity; kept until a weight is written to."""
+        terms = [(self.cores[term.core], term.fidelity) for term in self.answers[name]]
+        state = state_of([core for core, _ in terms])
+        kept = self._frozen.get(name)
+        if kept is None or kept[0] != state:
+            kept = self._frozen[name] = (state, FrozenPotential(terms))
+        return kept[1]
 
     def calculator(self, fidelity: str | None = None, *, base: Calculator | None = None) -> PotentialCalculator:
         """An ASE calculator of one fidelity (energy, forces, stress); `base` as in :meth:`predict`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -15,30 +14,14 @@ from mfcore.nn.config import CoreConfig
 from mfcore.nn.convolution.geometry import edge_geometry
 from mfcore.nn.convolution.paths import Layout
 from mfcore.nn.convolution.radial import RadialSettings
+from mfcore.nn.frozen import FrozenCore
 from mfcore.nn.layers import ConditionedReadout, Interaction, MultiHeadReadout
+from mfcore.nn.output import CoreOutput
 from mfcore.nn.zbl import ZBLRepulsion
 
+__all__ = ["Conditioning", "CoreOutput", "EquivariantCore"]
+
 Conditioning = Literal["none", "one_hot", "heads"]
-
-
-@dataclass
-class CoreOutput:
-    """What the core says of a batch.
-
-    Attributes
-    ----------
-    energy
-        (B,) eV, without the reference energies, which are added in float64 by
-        :meth:`EquivariantCore.reference_energy`.
-    forces
-        (A, 3) eV/Å, or None if they were not asked for.
-    stress
-        (B, 3, 3) eV/Å³, ASE's sign, NaN for molecules; None if it was not asked for.
-    """
-
-    energy: Tensor
-    forces: Tensor | None
-    stress: Tensor | None
 
 
 class EquivariantCore(nn.Module):
@@ -109,6 +92,10 @@ class EquivariantCore(nn.Module):
         self.requires_grad_(False)
         return self
 
+    def frozen(self, fidelity: str) -> FrozenCore:
+        """One fidelity of the present weights as a fixed function for inference: same answers, faster."""
+        return FrozenCore(self, fidelity)
+
     def description(self) -> dict[str, Any]:
         """Arguments that build the same network again, as plain JSON values."""
         return {
@@ -162,10 +149,7 @@ class EquivariantCore(nn.Module):
     def forward(
         self, batch: Batch, forces: bool = True, stress: bool = False, create_graph: bool = False
     ) -> CoreOutput:
-        """Energies, forces and stress of a batch.
-
-        All geometry reaches the energy through the edge vectors, so both forces and the strain derivative
-        are sums of one gradient: F_i from the edges at i, and σ = Σ_e ∂E/∂r_e ⊗ r_e / V.
+        """Energies, forces and stress of a batch, see :class:`~mfcore.nn.output.CoreOutput`.
 
         Parameters
         ----------
@@ -191,22 +175,7 @@ class EquivariantCore(nn.Module):
             (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=create_graph)
         if not create_graph:
             energy = energy.detach()
-        force = stresses = None
-        if forces:
-            force = (
-                torch.zeros_like(batch.positions)
-                .index_add(0, batch.receiver, gradient)
-                .index_add(0, batch.sender, gradient, alpha=-1)
-            )
-        if stress:
-            virial = torch.zeros(batch.n_frames, 9, dtype=gradient.dtype, device=gradient.device).index_add(
-                0,
-                batch.frame.index_select(0, batch.receiver),
-                (gradient[:, :, None] * vectors.detach()[:, None, :]).reshape(-1, 9),
-            )
-            virial = virial.view(-1, 3, 3)
-            stresses = 0.5 * (virial + virial.transpose(1, 2)) / batch.volume[:, None, None]
-        return CoreOutput(energy, force, stresses)
+        return CoreOutput.of_edges(energy, gradient, vectors.detach(), batch, forces, stress)
 
     def _energy(self, batch: Batch, vectors: Tensor) -> Tensor:
         """Interaction energy of each frame, (B,) eV."""

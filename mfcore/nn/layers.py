@@ -15,13 +15,13 @@ from mfcore.nn.convolution.paths import Layout, TensorProductPaths
 from mfcore.nn.convolution.radial import RadialNetwork
 
 # second-moment normalisation of the activations under a unit normal input, as e3nn.math.normalize2mom
-_SILU_SCALE = 1.6791767675
-_TANH_SCALE = 1.5927869
+GATE_SCALE = 1.6791767675
+PSEUDOSCALAR_SCALE = 1.5927869
 
 
 def silu(x: Tensor) -> Tensor:
     """SiLU scaled so that a unit-variance input keeps its second moment."""
-    return torch.nn.functional.silu(x) * _SILU_SCALE
+    return torch.nn.functional.silu(x) * GATE_SCALE
 
 
 def _matrix(rows: int, columns: int, scale: float = 1.0) -> nn.Parameter:
@@ -87,11 +87,11 @@ class Interaction(nn.Module):
         )
         reached = [(degree, parity) for degree, parity, _ in self.paths.output_layout]
         widths = [config.channels_of(degree) for degree, _ in reached]
-        self._gated = [k for k, irrep in enumerate(reached) if irrep[0] > 0]
-        self._pseudoscalar = [k for k, irrep in enumerate(reached) if irrep == (0, -1)]
-        self._gate_widths = [widths[k] for k in self._gated]
+        self.gated = [k for k, irrep in enumerate(reached) if irrep[0] > 0]
+        self.pseudoscalars = [k for k, irrep in enumerate(reached) if irrep == (0, -1)]
+        self.gate_widths = [widths[k] for k in self.gated]
         out = list(widths)
-        out[0] += sum(self._gate_widths)
+        out[0] += sum(self.gate_widths)
         self.output_layout: Layout = tuple(
             (degree, parity, width) for (degree, parity), width in zip(reached, widths, strict=True)
         )
@@ -100,12 +100,12 @@ class Interaction(nn.Module):
             [_matrix(c, width) for (_, _, c), width in zip(self.paths.output_layout, out, strict=True)]
         )
         incoming = {(degree, parity): k for k, (degree, parity, _) in enumerate(layout)}
-        self._self_source = [incoming.get(irrep, -1) for irrep in reached]
-        self._n_species = n_species if config.self_connection == "species" else 1
+        self.self_source = [incoming.get(irrep, -1) for irrep in reached]
+        self.n_matrices = n_species if config.self_connection == "species" else 1
         self.self_connection = nn.ParameterList(
             [
-                _matrix(layout[source][2], width * self._n_species)
-                for source, width in zip(self._self_source, out, strict=True)
+                _matrix(layout[source][2], width * self.n_matrices)
+                for source, width in zip(self.self_source, out, strict=True)
                 if source >= 0
             ]
         )
@@ -123,8 +123,8 @@ class Interaction(nn.Module):
         out, connection = [], 0
         for k, (message, weight) in enumerate(zip(messages, self.linear_out, strict=True)):
             value = message @ (weight * self.scale)
-            if self._self_source[k] >= 0:
-                value = value + self._select(features[self._self_source[k]], connection, species)
+            if self.self_source[k] >= 0:
+                value = value + self._select(features[self.self_source[k]], connection, species)
                 connection += 1
             out.append(value)
         if self.bias_out is not None:
@@ -134,23 +134,23 @@ class Interaction(nn.Module):
     def _select(self, feature: Tensor, connection: int, species: Tensor) -> Tensor:
         """Self-connection with the matrix of each atom's species."""
         product: Tensor = feature @ self.self_connection[connection]
-        if self._n_species == 1:
+        if self.n_matrices == 1:
             return product
         atoms, components, width = product.shape
-        split = product.view(atoms, components, self._n_species, width // self._n_species)
+        split = product.view(atoms, components, self.n_matrices, width // self.n_matrices)
         index = species.view(-1, 1, 1, 1).expand(-1, components, 1, split.shape[-1])
         return split.gather(2, index).squeeze(2)
 
     def _gate(self, out: list[Tensor]) -> list[Tensor]:
-        if not self._gated:
+        if not self.gated:
             gated = [silu(out[0])]
         else:
-            scalars, *gates = silu(out[0]).split([out[0].shape[2] - sum(self._gate_widths), *self._gate_widths], 2)
+            scalars, *gates = silu(out[0]).split([out[0].shape[2] - sum(self.gate_widths), *self.gate_widths], 2)
             gated = [scalars.contiguous(), *out[1:]]
-            for k, gate in zip(self._gated, gates, strict=True):
+            for k, gate in zip(self.gated, gates, strict=True):
                 gated[k] = out[k] * gate
-        for k in self._pseudoscalar:
-            gated[k] = torch.tanh(out[k]) * _TANH_SCALE
+        for k in self.pseudoscalars:
+            gated[k] = torch.tanh(out[k]) * PSEUDOSCALAR_SCALE
         return gated
 
 
