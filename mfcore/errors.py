@@ -15,6 +15,10 @@ class LeakageError(MfbenchError):
     """A test geometry, or a near-duplicate of one, is in a training set; nothing was trained."""
 
 
+class SelfCheckError(MfbenchError):
+    """A training or a potential is not what it claims to be: a fault in code or settings, never in the data."""
+
+
 class BudgetError(MfbenchError):
     """A budget that buys nothing, or a run that spent more than it was given."""
 

@@ -90,6 +90,10 @@ class Stage:
         Atom gradients after which the selected weights were reached.
     stopped
         Why it ended: "budget" (nothing more to spend) or "patience" (no better check for so long).
+    frames_seen
+        How many frames of each fidelity the steps had, repetitions counted.
+    fidelity, validation_energy_mae_ev_per_atom
+        What the weights were selected on, and their mean absolute energy error there; None without energies.
     """
 
     name: str
@@ -101,6 +105,9 @@ class Stage:
     reused: bool = False
     best_spent: float = 0.0
     stopped: str = ""
+    frames_seen: dict[str, int] = field(default_factory=dict)
+    fidelity: str = ""
+    validation_energy_mae_ev_per_atom: float | None = None
 
 
 @dataclass

@@ -20,7 +20,8 @@ from mfcore.fidelity import LabelSet
 from mfcore.nn.core import EquivariantCore
 from mfcore.training.budget import Budget, Stage, Stopwatch
 from mfcore.training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
-from mfcore.training.config import TrainingConfig
+from mfcore.training.checks import check_all_seen, check_high_counts, validation_energy_mae
+from mfcore.training.config import LossConfig, TrainingConfig
 from mfcore.training.devices import DTYPES, average_gradients, fabric
 from mfcore.training.loss import loss_of
 from mfcore.training.progress import Progress, silent
@@ -111,6 +112,7 @@ class StageTrainer:
             names += list(chosen)
             fidelities += [fidelity] * len(chosen)
         self.store = self._store(names, fidelities)
+        self.fidelity = np.array([list(task.frames).index(f) for f in fidelities], dtype=np.int64)
         is_high = np.array([f == task.high for f in fidelities])
         self.high, self.low = np.flatnonzero(is_high), np.flatnonzero(~is_high)
         self.validation = self._store(task.validation, [task.high] * len(task.validation))
@@ -172,6 +174,7 @@ class StageTrainer:
         last_saved = time.monotonic()
         with Stopwatch(state.stage) as watch:
             if not state.stage.steps:
+                check_high_counts(self)
                 self._check()  # what a stage starts from is a candidate too: fine-tuning can make it worse
             for indices in self._batches():
                 cost = float(self.store.n_atoms[indices].sum())
@@ -180,6 +183,8 @@ class StageTrainer:
                 self._step(self.store.batch(self._share(indices)))
                 state.stage.atom_gradients += cost
                 state.stage.steps += 1
+                for name, number in zip(self.task.frames, np.bincount(self.fidelity[indices]), strict=False):
+                    state.stage.frames_seen[name] = state.stage.frames_seen.get(name, 0) + int(number)
                 state.position += len(indices)
                 if state.stage.atom_gradients >= (state.checks + 1) * interval:
                     state.checks += 1
@@ -193,7 +198,10 @@ class StageTrainer:
                     self._save()
                     last_saved = time.monotonic()
             self._check()
+        check_all_seen(self)
         self._load(self.best)
+        state.stage.fidelity = self.task.high
+        state.stage.validation_energy_mae_ev_per_atom = validation_energy_mae(self)
         self.progress(self.task.name, self.budget.atom_gradients, self.budget.atom_gradients)
         return state.stage
 
@@ -224,22 +232,23 @@ class StageTrainer:
         }[config.decay]
         return config.learning_rate * factor
 
-    def _target(self, batch: Batch) -> Tensor:
+    def target(self, batch: Batch) -> Tensor:
         """Energies less reference energies, in float64 until they are small."""
         return (batch.energy - self.core.reference_energy(batch)).to(self.dtype)
 
-    def _loss(self, batch: Batch, training: bool) -> Tensor:
+    def loss(self, batch: Batch, training: bool, config: LossConfig | None = None) -> Tensor:
+        """Loss of a batch, by the stage's weights or others."""
         batch = batch.to(self.world.device, self.dtype)
         forces = bool(torch.isfinite(batch.forces).any())
         stress = bool(torch.isfinite(batch.stress).any())
         output = self.core(batch, forces=forces, stress=stress, create_graph=training)
-        return loss_of(output, batch, self._target(batch), self.core.fidelities, self.config.loss)
+        return loss_of(output, batch, self.target(batch), self.core.fidelities, config or self.config.loss)
 
     def _step(self, batch: Batch) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch, training=True)
+        loss = self.loss(batch, training=True)
         if loss.requires_grad:
             loss.backward(inputs=self.parameters)  # positions are no parameters: nothing is propagated to them
         average_gradients(self.parameters, self.world)
@@ -256,19 +265,17 @@ class StageTrainer:
 
     def validation_loss(self) -> float:
         """Loss of the core's present weights on the validation frames."""
-        atoms = self.store_atoms_of_validation
-        self.state.stage.validation_atom_evaluations += float(atoms.sum())
-        groups = np.split(np.arange(len(atoms)), np.flatnonzero(np.diff(atoms.cumsum() // _VALIDATION_ATOMS)) + 1)
+        self.state.stage.validation_atom_evaluations += float(self.validation.n_atoms.sum())
         total = 0.0
         with torch.no_grad():
-            for group in groups:
-                total += float(self._loss(self.validation.batch(group), training=False)) * len(group)
-        return total / len(atoms)
+            for group in self.validation_groups():
+                total += float(self.loss(self.validation.batch(group), training=False)) * len(group)
+        return total / len(self.validation)
 
-    @property
-    def store_atoms_of_validation(self) -> np.ndarray:
-        """Atoms of each validation frame."""
-        return self.validation.n_atoms.numpy()
+    def validation_groups(self) -> list[np.ndarray]:
+        """Indices of the validation frames, in groups that are evaluated at once."""
+        atoms = self.validation.n_atoms.numpy()
+        return np.split(np.arange(len(atoms)), np.flatnonzero(np.diff(atoms.cumsum() // _VALIDATION_ATOMS)) + 1)
 
     def _check(self) -> None:
         """Compare the averaged weights with the best so far; without validation frames the last are taken."""
