@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from benchmarks import cli_selection as selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from benchmarks.harness.plan import RunSpec
     from benchmarks.harness.prepare import PlannedRun
     from benchmarks.harness.runner import Agenda
-    from benchmarks.harness.store import RunStore
 
 RUNS = Path("results/runs")
 
@@ -64,21 +65,18 @@ def _summaries(kind: What) -> list[tuple[str, str]]:
     return [(name, load_preset(name).summary) for name in preset_names()]
 
 
-def _size(text: str) -> Any:
-    if text == "all" or (text.isdigit() and int(text) > 0):
-        return text if text == "all" else int(text)
-    raise typer.BadParameter(f"'{text}': expected a positive number, or all")
-
-
 def run(
     preset: Annotated[str, typer.Argument(help="Name of a preset (mfbench list presets), or a YAML file.")],
-    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated, as the next four.")] = None,
-    arm: Annotated[list[str] | None, typer.Option(help="Only this arm.")] = None,
-    n_high: Annotated[
-        list[str] | None, typer.Option(help="Only this number of HF frames, or all; ceilings always run.")
-    ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Only this model seed.")] = None,
-    draw: Annotated[list[int] | None, typer.Option(help="Only this HF-subset draw.")] = None,
+    task: selection.Task = None,
+    arm: selection.Arm = None,
+    n_high: selection.NHigh = None,
+    seed: selection.Seed = None,
+    draw: selection.Draw = None,
+    n_low: selection.NLow = None,
+    labels: selection.Labels = None,
+    pairing: selection.Pairing = None,
+    coverage: selection.Coverage = None,
+    e0: selection.E0 = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="results/runs/PRESET")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
@@ -94,19 +92,7 @@ def run(
     """
     from rich.console import Console
 
-    from benchmarks.harness.plan import Selection, expand, load_preset
-    from benchmarks.tasks.registry import task_names
-    from strategies.registry import arm_factory, arm_names
-
-    sizes = tuple(_size(text) for text in n_high or ())
-    chosen = load_preset(preset)
-    specs = expand(
-        chosen,
-        Selection(tuple(task or ()), tuple(arm or ()), sizes, tuple(seed or ()), tuple(draw or ())),
-        tasks=task_names(),
-        arms=arm_names(),
-        needs_all_high=lambda name: bool(getattr(arm_factory(name), "needs_all_high", False)),
-    )
+    chosen, specs = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0)
     root = out or RUNS / chosen.name
     console = Console()
     failed = compute(console, specs, root, workers=workers, dry_run=dry_run, retry_failed=retry_failed)
@@ -133,7 +119,9 @@ def compute(
     int
         Number of runs of the plan that have failed, now or before.
     """
+    from benchmarks.cli_plan import summary_line
     from benchmarks.cli_progress import RunsProgress
+    from benchmarks.harness.overview import overview
     from benchmarks.harness.prepare import prepare
     from benchmarks.harness.runner import agenda, default_workers, run_all
     from benchmarks.harness.store import RunStore
@@ -143,34 +131,18 @@ def compute(
     store = RunStore(root)
     plan = agenda(planned, store, retry_failed=retry_failed)
     processes = min(workers or default_workers(), max(1, len(plan.todo)))
-    _announce(console, plan, store, processes)
+    with console.status("Adding up costs"):
+        whole = overview(planned, plan, store, processes)
+    console.print(summary_line(whole), highlight=False, soft_wrap=True)
+    for run, reason in plan.failed:
+        text = f"failed before: {run.spec.title()}: {reason} (--retry-failed computes it again)"
+        console.print(text, style="red", markup=False, soft_wrap=True)
     if dry_run:
         _list_runs(console, planned, plan)
         return len(plan.failed)
     with RunsProgress(console, plan.todo) as monitor:
         failed = run_all(plan.todo, planned, store, monitor, processes)
     return len(plan.failed) + len(failed)
-
-
-def _announce(console: Console, plan: Agenda, store: RunStore, processes: int) -> None:
-    from benchmarks.cli_progress import duration
-    from benchmarks.harness.runner import estimate
-
-    total = len(plan.stored) + len(plan.failed) + len(plan.todo)
-    parts = [f"{total} runs: {len(plan.stored)} stored"]
-    if plan.failed:
-        parts.append(f"{len(plan.failed)} failed before")
-    parts.append(f"{len(plan.todo)} to compute")
-    line = ", ".join(parts)
-    if plan.todo:
-        expected = estimate(plan.todo, store, processes)
-        rest = "from stored runs" if expected.measured == expected.runs else "a first guess"
-        noun = "process" if processes == 1 else "processes"
-        line += f" in about {duration(expected.seconds)} on {processes} {noun} ({rest})"
-    console.print(line + ".", highlight=False, soft_wrap=True)
-    for run, reason in plan.failed:
-        text = f"failed before: {run.spec.title()}: {reason} (--retry-failed computes it again)"
-        console.print(text, style="red", markup=False, soft_wrap=True)
 
 
 def _list_runs(console: Console, planned: Sequence[PlannedRun], plan: Agenda) -> None:

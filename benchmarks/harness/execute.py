@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.harness.cost import label_cost, labels_of
 from benchmarks.harness.keys import digest
 from benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from benchmarks.harness.store import RunStore
@@ -21,8 +22,7 @@ from mfcore.training.budget import Budget
 from strategies.registry import arm_factory
 
 if TYPE_CHECKING:
-    from benchmarks.tasks.base import Evaluation, Split, Task
-    from mfcore.data.training_set import TrainingSet
+    from benchmarks.tasks.base import Evaluation, Split
     from mfcore.potential import Potential
 
 log = logging.getLogger("mfbench")
@@ -94,18 +94,20 @@ def _compute(
     if digest(split.record) != run.identity["split"]:
         raise LeakageError("the split is not the one that the run was planned with: it is not deterministic.")
     training = split.ceiling if spec.all_high else split.training
-    budget = Budget(spec.budget)
+    budget = Budget(spec.budget, spec.patience)
     for folder in (workdir, shared):
         folder.mkdir(parents=True, exist_ok=True)
     strategy = arm_factory(spec.arm)(run.settings)
     potential = strategy.fit(training, budget, spec.seed, progress=_SpentInAll(report), workdir=workdir, shared=shared)
     ledger = potential.ledger
     ledger.check(budget)
+    if spec.tuning is not None:
+        ledger.trials, ledger.trial_atom_gradients = spec.tuning.trials, spec.tuning.atom_gradients
     evaluation = task.evaluate(potential, split)
     if not evaluation.rows:
         raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")
     costs = {
-        "label_cost_cpu_s": label_cost(task, training, potential, arm_uses_low(spec.arm)),
+        "label_cost_cpu_s": label_cost(task, labels_of(spec, getattr(potential, "requires_low_labels", ()))),
         "train_atom_gradients": float(ledger.atom_gradients),
         "train_wall_s": float(ledger.wall_s),
         "train_cpu_s": float(ledger.cpu_s),
@@ -126,24 +128,6 @@ class _SpentInAll:
     def __call__(self, stage: str, spent: float, budget: float) -> None:
         self._spent[stage] = spent
         self._report(sum(self._spent.values()))
-
-
-def arm_uses_low(arm: str) -> bool:
-    """Whether an arm learns from LF labels, whose cost then counts (attribute `uses_low` of its factory)."""
-    return bool(getattr(arm_factory(arm), "uses_low", True))
-
-
-def label_cost(task: Task, training: TrainingSet, potential: Potential, uses_low: bool) -> float:
-    """Return the CPU time of the labels that a run used, in s; NaN if the task does not know one of them."""
-    high = training.high
-    cost = task.label_cost([*training.train[high], *training.validation], high, training.labels[high])
-    for low in training.low if uses_low else ():
-        frames = list(training.train[low])
-        if low in getattr(potential, "requires_low_labels", ()):
-            # A Δ on labels needs the LF label of every HF geometry, trained on and predicted.
-            frames += [*training.train[high], *training.validation]
-        cost += task.label_cost(frames, low, training.labels[low])
-    return float(cost)
 
 
 def inference_cost(potential: Potential, split: Split) -> float:
@@ -171,6 +155,7 @@ def _row(
         "inference_evaluations": 0,
         "n_parameters": 0,
     }
+    tuning = spec.tuning
     return {
         "run_key": run.key,
         "task": spec.task,
@@ -192,6 +177,8 @@ def _row(
         "status": status,
         **unknown,
         **costs,
+        "trials": 0 if tuning is None else tuning.trials,
+        "trial_atom_gradients": 0.0 if tuning is None else tuning.atom_gradients,
         "mfbench_version": record["versions"]["mfbench"],
         "torch_version": record["versions"]["torch"],
         "date": record["date"],

@@ -1,126 +1,74 @@
-"""Presets: which arms run on which task under which regimes, and the grid of runs that follows from one.
+"""The grid of runs that follows from a preset.
 
-A preset is a YAML file, one of mfbench's own (`quick`, `standard`) or the user's. Unknown keys and impossible
-values are errors that name the key. Expanding a preset only lists runs; nothing is loaded or computed.
+Expanding a preset only lists runs; no data are loaded and nothing is computed.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
-
+from benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names
 from benchmarks.tasks.base import Regime
+from benchmarks.tuning.settings_file import TunedSettings, load_tuned
 from mfcore.errors import ConfigError
 
-Count = PositiveInt | Literal["all"]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Axes(_Model):
-    """The regimes of a task: every combination of these lists (see :class:`benchmarks.tasks.base.Regime`)."""
-
-    n_low: list[Count] = Field(default=["all"], min_length=1)
-    n_high: list[Count] = Field(default=["all"], min_length=1)
-    labels: list[str] = Field(default=["low=EF,high=E"], min_length=1)
-    pairing: list[Literal["paired", "disjoint"]] = Field(default=["disjoint"], min_length=1)
-    coverage: list[Literal["gap", "full"]] = Field(default=["gap"], min_length=1)
-    e0: list[str] = Field(default=["default"], min_length=1)
-
-    def regimes(self) -> list[Regime]:
-        """All combinations, the last axis fastest."""
-        axes = self.model_dump()
-        cells = itertools.product(*axes.values())
-        return [Regime.model_validate(dict(zip(axes, cell, strict=True))) for cell in cells]
-
-    @model_validator(mode="after")
-    def _regimes_are_valid(self) -> Axes:
-        try:
-            self.regimes()
-        except ValidationError as error:
-            raise ValueError("; ".join(f"{_dotted(e['loc'])}: {_explain(e)}" for e in error.errors())) from None
-        return self
-
-
-class BudgetPlan(_Model):
-    """Training compute of a run, in atom-gradient evaluations; `n_high` overrides it for some sizes."""
-
-    atom_gradients: PositiveFloat
-    n_high: dict[Count, PositiveFloat] = {}
-
-    def of(self, n_high: Count) -> float:
-        """Budget of a run with `n_high` HF frames."""
-        return float(self.n_high.get(n_high, self.atom_gradients))
-
-
-class TaskPlan(_Model):
-    """What to run on one task.
-
-    Repetitions are every pair of `draws` and `seeds`, or `repeats` pairs that share neither: draw i with seed i.
-    For as many runs the latter say more, since the HF subset varies more than the seed does.
-    `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
-    defaults. `expected_us_per_atom_gradient` is for the time estimate only, until runs of the arm are stored.
-    """
-
-    task: str
-    regimes: Axes = Axes()
-    arms: list[str] | Literal["all"] = "all"
-    seeds: list[int] = Field(default=[0], min_length=1)
-    draws: list[int] = Field(default=[0], min_length=1)
-    repeats: PositiveInt | None = None
-    budget: BudgetPlan
-    settings: dict[str, Any] = {}
-    arm_settings: dict[str, dict[str, Any]] = {}
-    expected_us_per_atom_gradient: PositiveFloat = 100.0
-
-
-    @model_validator(mode="after")
-    def _repeats_stand_alone(self) -> TaskPlan:
-        if self.repeats is not None and self.model_fields_set & {"seeds", "draws"}:
-            raise ValueError("repeats: give either repeats, or seeds and draws")
-        return self
-
-    def repetitions(self) -> list[tuple[int, int]]:
-        """Pairs of (draw, seed)."""
-        if self.repeats is not None:
-            return [(number, number) for number in range(self.repeats)]
-        return [(draw, seed) for seed, draw in itertools.product(self.seeds, self.draws)]
-
-
-class Preset(_Model):
-    """A named set of task plans."""
-
-    name: str
-    summary: str = ""
-    tasks: list[TaskPlan] = Field(min_length=1)
+__all__ = ["RunSpec", "Selection", "Tuning", "expand", "load_preset", "merge", "parse_preset", "preset_names"]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Narrows a preset to some tasks, arms, HF set sizes, seeds or draws; an empty tuple selects all."""
+    """Narrows a preset to some tasks, arms, values of the axes, seeds or draws; an empty tuple selects all."""
 
     tasks: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
     n_high: tuple[int | Literal["all"], ...] = ()
     seeds: tuple[int, ...] = ()
     draws: tuple[int, ...] = ()
+    n_low: tuple[int | Literal["all"], ...] = ()
+    labels: tuple[str, ...] = ()
+    pairing: tuple[str, ...] = ()
+    coverage: tuple[str, ...] = ()
+    e0: tuple[str, ...] = ()
+
+    def admits(self, spec: RunSpec) -> bool:
+        """Whether a run is selected; one on all HF labels stands beside every set size."""
+        regime = spec.regime
+        sizes = spec.all_high or not self.n_high or spec.n_high in self.n_high
+        wanted = (
+            (self.tasks, spec.task),
+            (self.arms, spec.arm),
+            (self.seeds, spec.seed),
+            (self.draws, spec.draw),
+            (self.n_low, regime.n_low),
+            (tuple(Regime(labels=text).labels for text in self.labels), regime.labels),
+            (self.pairing, regime.pairing),
+            (self.coverage, regime.coverage),
+            (self.e0, regime.e0),
+        )
+        return sizes and all(not chosen or value in chosen for chosen, value in wanted)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What the search for a run's settings cost, and what it rests on.
+
+    Attributes
+    ----------
+    source
+        The settings file.
+    trials, atom_gradients
+        Number of trials of the arm, and what they spent in all.
+    data
+        sha256 of the task's data files that were tuned on, by name.
+    """
+
+    source: str
+    trials: int
+    atom_gradients: float
+    data: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -135,6 +83,10 @@ class RunSpec:
         What a task made of files is told; empty for registered tasks.
     settings
         The preset's settings for this arm, over which nothing else goes.
+    patience
+        HF validation checks without a better one before training ends (rule "converged"); None spends the budget.
+    tuning
+        Where the settings were tuned; None if they were not.
     """
 
     task: str
@@ -148,6 +100,8 @@ class RunSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     expected_us_per_atom_gradient: float = 100.0
+    patience: int | None = None
+    tuning: Tuning | None = None
 
     @property
     def n_high(self) -> int | Literal["all"]:
@@ -173,67 +127,6 @@ class RunSpec:
         return f"{self.task} {self.arm} {sizes} {r.labels} seed={self.seed} draw={self.draw}"
 
 
-def preset_names() -> list[str]:
-    """Names of the presets that come with mfbench."""
-    folder = resources.files("benchmarks") / "presets"
-    return sorted(entry.name.removesuffix(".yml") for entry in folder.iterdir() if entry.name.endswith(".yml"))
-
-
-def load_preset(name_or_path: str) -> Preset:
-    """Read a preset by name, or a YAML file by path.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such preset, or the file is not valid; names the file and the key.
-    """
-    if name_or_path in preset_names():
-        source = f"preset {name_or_path}"
-        text = (resources.files("benchmarks") / "presets" / f"{name_or_path}.yml").read_text(encoding="utf-8")
-    elif Path(name_or_path).is_file():
-        source = name_or_path
-        text = Path(name_or_path).read_text(encoding="utf-8")
-    else:
-        raise ConfigError(f"no preset '{name_or_path}': give {', '.join(preset_names())}, or the path of a YAML file.")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{source}: expected the keys of a preset (name, tasks), found {type(content).__name__}.")
-    return parse_preset(content, source)
-
-
-def parse_preset(content: Mapping[str, Any], source: str) -> Preset:
-    """Validate a preset; `source` names it in errors.
-
-    Raises
-    ------
-    ConfigError
-        Names each faulty key and what it should be.
-    """
-    try:
-        return Preset.model_validate(content)
-    except ValidationError as error:
-        faults = [f"{_dotted(fault['loc'])}: {_explain(fault)}" for fault in error.errors()]
-        raise ConfigError(f"{source}: " + "; ".join(dict.fromkeys(faults))) from error
-
-
-def _dotted(location: Iterable[int | str]) -> str:
-    # Pydantic appends the tried member of a union ("int", "literal['all']"), which is no key of the file.
-    unions = ("int", "constrained-int", "literal[", "list[", "function-")
-    parts = [str(part) for part in location if not str(part).startswith(unions)]
-    return ".".join(parts)
-
-
-def _explain(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "extra_forbidden":
-        return "unknown key"
-    if fault["type"] == "missing":
-        return "this key is missing"
-    return f"{fault['msg']} (found {fault['input']!r})"
-
-
 def expand(
     preset: Preset,
     selection: Selection = Selection(),
@@ -256,7 +149,8 @@ def expand(
     Raises
     ------
     ConfigError
-        If the preset or the selection names an unknown task or arm, or selects nothing.
+        If the preset or the selection names an unknown task or arm or selects nothing, if two plans give one run
+        different budgets or settings, or if tuned settings are missing or of another task.
     """
     _known("task", [plan.task for plan in preset.tasks], tasks)
     _known("task", selection.tasks, tasks)
@@ -268,6 +162,10 @@ def expand(
         _known("arm", plan.arm_settings, arms)
         if selection.tasks and plan.task not in selection.tasks:
             continue
+        if selection.arms:
+            wanted = [arm for arm in wanted if arm in selection.arms]
+        tuned = load_tuned(plan.tuned, plan.task) if plan.tuned is not None else None
+        settings = {arm: _settings(plan, arm, tuned) for arm in wanted}
         for regime, (draw, seed), arm in itertools.product(plan.regimes.regimes(), plan.repetitions(), wanted):
             all_high = needs_all_high(arm)
             spec = RunSpec(
@@ -279,25 +177,46 @@ def expand(
                 draw=draw,
                 preset=preset.name,
                 all_high=all_high,
-                settings=merge(plan.settings, plan.arm_settings.get(arm, {})),
+                settings=settings[arm][0],
                 expected_us_per_atom_gradient=plan.expected_us_per_atom_gradient,
+                patience=plan.budget.patience,
+                tuning=settings[arm][1],
             )
-            if _selected(spec, selection):
-                # The first regime stands for all of a ceiling run's: they differ in n_high only.
-                specs.setdefault(repr(spec.cell()), spec)
+            if not selection.admits(spec):
+                continue
+            # The first regime stands for all of a ceiling run's: they differ in n_high only.
+            known = specs.setdefault(repr(spec.cell()), spec)
+            if replace(known, regime=spec.regime) != spec:
+                raise ConfigError(f"preset '{preset.name}': two plans compute {spec.title()} in different ways.")
     if not specs:
         raise ConfigError(f"the selection leaves no run of preset '{preset.name}'.")
     return list(specs.values())
 
 
-def _selected(spec: RunSpec, selection: Selection) -> bool:
-    sizes = spec.all_high or not selection.n_high or spec.n_high in selection.n_high
-    return (
-        sizes
-        and (not selection.arms or spec.arm in selection.arms)
-        and (not selection.seeds or spec.seed in selection.seeds)
-        and (not selection.draws or spec.draw in selection.draws)
-    )
+def _settings(plan: TaskPlan, arm: str, tuned: TunedSettings | None) -> tuple[dict[str, Any], Tuning | None]:
+    """Settings of an arm: those of all, over them the tuned ones, over these its own."""
+    own = plan.arm_settings.get(arm, {})
+    if tuned is None:
+        return merge(plan.settings, own), None
+    if arm not in tuned.arms:
+        raise ConfigError(
+            f"{tuned.source}: arm '{arm}' was not tuned, only {', '.join(tuned.arms)}; compare these (--arm), or "
+            "tune all arms with the same number of trials (mfbench tune)."
+        )
+    found = tuned.arms[arm]
+    twice = sorted(_leaves(found.settings) & _leaves(own))
+    if twice:
+        raise ConfigError(f"arm_settings.{arm}.{twice[0]}: {tuned.source} has tuned it; remove one of the two.")
+    tuning = Tuning(tuned.source, found.trials, found.atom_gradients, tuned.provenance.data)
+    return merge(merge(plan.settings, found.settings), own), tuning
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """Dotted names of all values."""
+    names = set()
+    for key, value in settings.items():
+        names |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key}
+    return names
 
 
 def _known(what: str, names: Iterable[str], known: Sequence[str]) -> None:

@@ -15,7 +15,8 @@ from benchmarks.harness.plan import RunSpec, merge
 from benchmarks.tasks.base import Regime, Split, Task
 from benchmarks.tasks.registry import make_task
 from mfcore.data.splits import id_of
-from mfcore.errors import DataError
+from mfcore.errors import ConfigError, DataError
+from mfcore.training.budget import Budget
 from strategies.registry import arm_factory
 
 #: Name of the task that is made of a user's own files; its options say which.
@@ -58,24 +59,45 @@ def prepare(specs: Sequence[RunSpec]) -> list[PlannedRun]:
 def prepare_one(spec: RunSpec) -> PlannedRun:
     """Resolve one run."""
     task = task_of(spec)
+    data = task.data_hashes()
+    if spec.tuning is not None and dict(spec.tuning.data) != data:
+        raise ConfigError(
+            f"{spec.tuning.source}: task '{spec.task}' was tuned on other data (sha256 differs); tune it again."
+        )
     factory = arm_factory(spec.arm)
     settings = merge(task.settings(spec.preset), spec.settings)
     if spec.regime.e0 != "default":
         settings["e0"] = spec.regime.e0
     resolved = factory(settings).settings.model_dump(mode="json")
+    if resolved.get("training", {}).get("patience") is not None:
+        raise ConfigError(
+            f"settings of {spec.arm}, key 'training.patience': in a comparison the budget has it, the same for every "
+            "arm; give budget: {rule: converged, atom_gradients: CAP, patience: N}."
+        )
     identity = {
         "task": spec.task,
-        "data": task.data_hashes(),
+        "data": data,
         "split": digest(split_of(spec).record),
         "regime": spec.regime.model_dump(mode="json"),
         "arm": spec.arm,
         "settings": resolved,
         "budget_atom_gradients": float(spec.budget),
+        "budget_rule": Budget(spec.budget, spec.patience).rule,
+        "budget_patience": spec.patience,
+        "trials": _trials(spec),
         "seed": spec.seed,
         "draw": spec.draw,
         "code": code_hash(type(task), factory),
     }
     return PlannedRun(spec, resolved, identity)
+
+
+def _trials(spec: RunSpec) -> dict[str, float]:
+    """What is booked for the search of a run's settings."""
+    tuning = spec.tuning
+    if tuning is None:
+        return {"number": 0, "atom_gradients": 0.0}
+    return {"number": tuning.trials, "atom_gradients": tuning.atom_gradients}
 
 
 def task_of(spec: RunSpec) -> Task:
@@ -97,7 +119,7 @@ def _task(name: str, options: str) -> Task:
     return make_task(name)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)  # they share their frames, so that one takes little
 def _split(task: str, options: str, regime: str, draw: int) -> Split:
     split = _task(task, options).split(Regime.model_validate_json(regime), draw)
     _check_elements(split)

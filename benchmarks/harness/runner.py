@@ -72,33 +72,6 @@ def agenda(planned: Sequence[PlannedRun], store: RunStore, *, retry_failed: bool
     return result
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Expected wall time in s, and how many of the runs it rests on measured ones for."""
-
-    seconds: float
-    measured: int
-    runs: int
-
-
-def estimate(todo: Sequence[PlannedRun], store: RunStore, workers: int) -> Estimate:
-    """Estimate the wall time of runs from stored ones of their task and arm, else from the preset."""
-    rates: dict[tuple[str, str], list[float]] = {}
-    for key in store.current_keys():
-        stored = store.load(key)
-        if stored.status == "finished":
-            identity, costs = stored.record["identity"], stored.record["costs"]
-            rate = stored.record["wall_s"] / max(costs["train_atom_gradients"] or 0.0, 1.0)
-            rates.setdefault((identity["task"], identity["arm"]), []).append(rate)
-    seconds, measured = 0.0, 0
-    for run in todo:
-        known = rates.get((run.spec.task, run.spec.arm))
-        measured += known is not None
-        rate = sum(known) / len(known) if known else run.spec.expected_us_per_atom_gradient * 1e-6
-        seconds += rate * run.spec.budget
-    return Estimate(seconds / max(1, min(workers, len(todo))), measured, len(todo))
-
-
 @contextmanager
 def only_writer(root: Path) -> Iterator[None]:
     """Hold a folder of runs for this process; the system frees it when the process ends, however it ends.

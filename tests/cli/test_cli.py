@@ -10,6 +10,7 @@ from benchmarks.cli import app
 COMMANDS = [
     ["list"],
     ["run"],
+    ["plan"],
     ["report"],
     ["figures"],
     ["export"],

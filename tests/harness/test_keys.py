@@ -53,6 +53,7 @@ def with_regime(**changes: object) -> Callable[[RunSpec], RunSpec]:
         lambda run: replace(run, seed=1),
         lambda run: replace(run, draw=1),
         lambda run: replace(run, budget=1001.0),
+        lambda run: replace(run, patience=5),
         lambda run: replace(run, arm="fake_steps"),
         lambda run: replace(run, settings={"shift": 0.5}),
         with_regime(n_high=6),
@@ -77,6 +78,11 @@ def test_the_key_changes_with_each_part(change: Callable[[RunSpec], RunSpec]) ->
 )
 def test_the_key_does_not_change_with_what_decides_no_number(change: Callable[[RunSpec], RunSpec]) -> None:
     assert prepare_one(change(spec())).key == prepare_one(spec()).key
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_key_changes_with_the_patience() -> None:
+    assert prepare_one(replace(spec(), patience=5)).key != prepare_one(replace(spec(), patience=6)).key
 
 
 @pytest.mark.usefixtures("fakes")

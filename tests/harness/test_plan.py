@@ -35,6 +35,16 @@ def runs(selection: Selection = EVERYTHING, **plan: object) -> list:
         ({"budget": {"atom_gradients": -1}}, "tasks.0.budget.atom_gradients"),
         ({"budget": {}}, "tasks.0.budget.atom_gradients: this key is missing"),
         ({"seeds": []}, "tasks.0.seeds"),
+        ({"seeds": [1, 1]}, "tasks.0.seeds: Value error, a value is given twice"),
+        ({"regimes": {"n_low": [10, "all", 10]}}, "tasks.0.regimes.n_low: Value error, a value is given twice"),
+        ({"regimes": {"coverage": ["half"]}}, "tasks.0.regimes.coverage"),
+        ({"regimes": {"e0": ["guessed"]}}, "tasks.0.regimes.e0"),
+        ({"budget": {"atom_gradients": 1e4, "rule": "until_bored"}}, "tasks.0.budget.rule"),
+        ({"budget": {"atom_gradients": 1e4, "rule": "converged"}}, "'converged' needs a patience"),
+        ({"budget": {"atom_gradients": 1e4, "patience": 5}}, "'equal-compute' spends everything and has no patience"),
+        ({"budget": {"rule": "converged", "atom_gradients": 1e4, "patience": 0}}, "tasks.0.budget.patience"),
+        ({"budget": {"rule": "converged", "patience": 5}}, "tasks.0.budget.atom_gradients: this key is missing"),
+        ({"regimes": {"n_high": [5]}, "budget": {"atom_gradients": 1e4, "n_high": {6: 1e3}}}, "budget.n_high.6"),
         ({"repeats": 0}, "tasks.0.repeats"),
         ({"repeats": 2, "draws": [0]}, "either repeats, or seeds and draws"),
     ],
@@ -74,6 +84,47 @@ def test_repeats_are_pairs_that_share_neither_draw_nor_seed() -> None:
     grid = runs(repeats=3, arms=["plain", "joint"])
     assert sorted({(r.draw, r.seed) for r in grid}) == [(0, 0), (1, 1), (2, 2)]
     assert len(grid) == 3 * 2
+
+
+def test_every_axis_of_a_regime_is_a_list() -> None:
+    axes = {
+        "n_low": [20, "all"],
+        "n_high": [5, "all"],
+        "labels": ["low=EF,high=E", "low=E,high=EF"],
+        "pairing": ["paired", "disjoint"],
+        "coverage": ["gap", "full"],
+        "e0": ["default", "least_squares", "isolated"],
+    }
+    grid = runs(regimes=axes, seeds=[0, 1], draws=[2, 3, 4], arms=["plain"])
+    cells = {(*r.regime.model_dump().values(), r.seed, r.draw) for r in grid}
+    assert len(grid) == len(cells) == 2 * 2 * 2 * 2 * 2 * 3 * 2 * 3
+    one = Selection(
+        n_low=("all",),
+        n_high=(5,),
+        labels=("high=EF,low=E",),
+        pairing=("paired",),
+        coverage=("full",),
+        e0=("isolated",),
+    )
+    chosen = runs(one, regimes=axes, seeds=[0, 1], draws=[2], arms=["plain"])
+    assert [r.seed for r in chosen] == [0, 1]
+    assert set(chosen[0].regime.model_dump().values()) == {"all", 5, "low=E,high=EF", "paired", "full", "isolated"}
+
+
+def test_the_rule_of_the_budget_reaches_the_runs() -> None:
+    (one,) = runs(budget={"rule": "converged", "atom_gradients": 100.0, "patience": 4}, arms=["plain"])
+    assert (one.budget, one.patience) == (100.0, 4)
+    assert runs(arms=["plain"])[0].patience is None
+
+
+def test_two_plans_may_not_compute_one_run_in_different_ways() -> None:
+    plan = {"task": "water", "arms": ["plain"], "budget": {"atom_gradients": 1e4}}
+    names = {"tasks": TASKS, "arms": ARMS, "needs_all_high": lambda arm: False}
+    same = parse_preset({"name": "mine", "tasks": [plan, plan]}, "mine.yml")
+    assert len(expand(same, **names)) == 1
+    other = parse_preset({"name": "mine", "tasks": [plan, plan | {"budget": {"atom_gradients": 2e4}}]}, "mine.yml")
+    with pytest.raises(ConfigError, match=r"water plain .* in different ways"):
+        expand(other, **names)
 
 
 def test_a_ceiling_runs_once_for_all_set_sizes_with_all_labels() -> None:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from benchmarks.harness.plan import RunSpec
 from benchmarks.harness.prepare import PlannedRun, prepare
-from benchmarks.harness.runner import agenda, estimate, only_writer, run_all
+from benchmarks.harness.runner import agenda, only_writer, run_all
 from benchmarks.harness.store import COLUMNS, RunStore
 from mfcore.errors import ConfigError, DataError
 from tests.harness.conftest import PLUGIN, spec
@@ -184,16 +184,3 @@ def test_a_folder_has_one_writer(tmp_path: Path) -> None:
         pytest.fail("two writers")
     with only_writer(tmp_path):
         assert (tmp_path / ".lock").exists()
-
-
-def test_the_estimate_rests_on_stored_runs_where_there_are_some(fakes: Path, tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
-    planned = prepare([spec(expected_us_per_atom_gradient=2e6), spec(seed=1, expected_us_per_atom_gradient=2e6)])
-    guess = estimate(planned, store, workers=2)
-    assert (guess.seconds, guess.measured, guess.runs) == (2000.0, 0, 2)
-    assert estimate(planned, store, workers=8).seconds == 2000.0
-    compute(store, [spec()])
-    measured = estimate(planned, store, workers=1)
-    wall = store.load(planned[0].key).record["wall_s"]
-    assert measured.measured == 2
-    assert measured.seconds == pytest.approx(2 * wall)

@@ -16,7 +16,7 @@ from ase import Atoms
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.tasks.base import Pools, Regime, Task
+from benchmarks.tasks.base import Evaluation, Pools, Regime, Task
 from mfcore.data.frames import energy_of, set_labels
 from mfcore.training.budget import Ledger, Stage
 
@@ -83,7 +83,7 @@ class FakeTask(Task):
                     "n": len(frames),
                 }
             )
-        return rows
+        return Evaluation(rows)
 
 
 class LeakyTask(FakeTask):

@@ -1,0 +1,171 @@
+"""What runs cost: the labels they use, and the time and compute that stored runs let expect of others."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.harness.prepare import PlannedRun, split_of, task_of
+from mfcore.data.splits import id_of
+from mfcore.fidelity import Label, LabelSet
+from strategies.registry import arm_factory
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from benchmarks.harness.plan import RunSpec
+    from benchmarks.harness.store import RunStore
+    from benchmarks.tasks.base import Task
+    from mfcore.data.training_set import TrainingSet
+
+
+@dataclass(frozen=True)
+class LabelsUsed:
+    """Frames whose labels of one fidelity a run uses, to train or to select on."""
+
+    fidelity: str
+    frames: Sequence[Atoms]
+    labels: LabelSet
+
+
+def labels_used(training: TrainingSet, *, uses_low: bool, low_of_high: Collection[str] = ()) -> list[LabelsUsed]:
+    """List the labels that a run uses.
+
+    Parameters
+    ----------
+    uses_low
+        Whether the arm learns from LF labels.
+    low_of_high
+        Low fidelities whose labels it needs of the HF frames, too (Δ on labels: trained on and selected on).
+    """
+    high = training.high
+    selected = [*training.train[high], *training.validation]
+    used = [LabelsUsed(high, selected, training.labels[high])]
+    for low in training.low if uses_low else ():
+        frames = list(training.train[low])
+        if low in low_of_high:
+            known = {id_of(a) for a in frames}
+            frames += [a for a in selected if id_of(a) not in known]
+        used.append(LabelsUsed(low, frames, training.labels[low]))
+    return used
+
+
+def labels_of(spec: RunSpec, low_of_high: Collection[str] | None = None) -> list[LabelsUsed]:
+    """List the labels that a run uses; `low_of_high` as its potential asks for, or else as its arm declares."""
+    split, factory = split_of(spec), arm_factory(spec.arm)
+    training = split.ceiling if spec.all_high else split.training
+    if low_of_high is None:
+        low_of_high = training.low[-1:] if getattr(factory, "needs_paired", False) else ()
+    return labels_used(training, uses_low=bool(getattr(factory, "uses_low", True)), low_of_high=low_of_high)
+
+
+def label_cost(task: Task, used: Iterable[LabelsUsed]) -> float:
+    """CPU time of labels when they were computed, s; NaN if the task does not know one of them."""
+    return float(sum(task.label_cost(list(part.frames), part.fidelity, part.labels) for part in used))
+
+
+class LabelPool:
+    """Labels that several runs use, each counted once: of one frame and fidelity, all kinds asked for by any run."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+        self._frames: dict[tuple[str, str], dict[str, tuple[Atoms, frozenset[Label]]]] = defaultdict(dict)
+
+    def add(self, name: str, task: Task, used: Iterable[LabelsUsed]) -> None:
+        """Count labels of a task; `name` tells tasks apart."""
+        self._tasks[name] = task
+        for part in used:
+            known = self._frames[name, part.fidelity]
+            for atoms in part.frames:
+                before = known[id_of(atoms)][1] if id_of(atoms) in known else frozenset()
+                known[id_of(atoms)] = (atoms, before | part.labels.labels)
+
+    def n_frames(self) -> dict[str, int]:
+        """Number of labelled frames by "task fidelity"."""
+        return {f"{name} {fidelity}": len(frames) for (name, fidelity), frames in self._frames.items()}
+
+    def cost(self) -> float:
+        """CPU time of all of them, s; NaN if it is not known of one."""
+        total = 0.0
+        for (name, fidelity), frames in self._frames.items():
+            by_kind: dict[frozenset[Label], list[Atoms]] = defaultdict(list)
+            for atoms, labels in frames.values():
+                by_kind[labels].append(atoms)
+            task = self._tasks[name]
+            total += sum(task.label_cost(chosen, fidelity, LabelSet(kinds)) for kinds, chosen in by_kind.items())
+        return float(total)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run is expected to take: wall and CPU time in s, and atom gradients.
+
+    `measured` says whether it follows from stored runs; else it is the preset's guess for the whole budget.
+    """
+
+    wall_s: float
+    cpu_s: float
+    atom_gradients: float
+    measured: bool
+
+
+class Rates:
+    """Cost per unit of budget, by task, arm and rule, from the finished runs of a store.
+
+    Raises
+    ------
+    DataError
+        If a stored run cannot be read.
+    """
+
+    def __init__(self, store: RunStore) -> None:
+        self._known: dict[tuple[str, str, int | None], list[tuple[float, float, float]]] = defaultdict(list)
+        for key in store.current_keys():
+            stored = store.load(key)
+            if stored.status != "finished":
+                continue
+            identity, costs = stored.record["identity"], stored.record["costs"]
+            spent, budget = costs["train_atom_gradients"] or 0.0, identity["budget_atom_gradients"]
+            cell = (identity["task"], identity["arm"], identity.get("budget_patience"))
+            wall = stored.record["wall_s"]
+            self._known[cell].append((wall / budget, (costs["train_cpu_s"] or wall) / budget, spent / budget))
+
+    def expect(self, spec: RunSpec) -> Expected:
+        """Expect of a run what stored ones of its task, arm and rule took for their budgets."""
+        known = self._known.get((spec.task, spec.arm, spec.patience))
+        if not known:
+            guess = spec.expected_us_per_atom_gradient * 1e-6 * spec.budget
+            return Expected(guess, guess, spec.budget, measured=False)
+        wall, cpu, spent = (sum(column) / len(known) * spec.budget for column in zip(*known, strict=True))
+        return Expected(wall, cpu, spent, measured=True)
+
+
+def makespan(durations: Iterable[float], workers: int) -> float:
+    """Time until all jobs are done when each worker takes the longest that is left, in the unit of `durations`."""
+    busy = [0.0] * max(1, workers)
+    for duration in sorted(durations, reverse=True):
+        heapq.heapreplace(busy, busy[0] + duration)
+    return max(busy)
+
+
+def task_name(run: PlannedRun) -> str:
+    """Name of a run's task in a label pool."""
+    options = run.spec.options
+    return run.spec.task + (" " + " ".join(str(v) for v in options.values() if v) if options else "")
+
+
+def pool_of(runs: Iterable[PlannedRun]) -> LabelPool:
+    """Pool the labels of runs."""
+    pool = LabelPool()
+    for run in runs:
+        pool.add(task_name(run), task_of(run.spec), labels_of(run.spec))
+    return pool
+
+
+def known(value: float) -> float | None:
+    """A number for JSON: None instead of NaN."""
+    return value if math.isfinite(value) else None

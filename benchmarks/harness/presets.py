@@ -1,0 +1,228 @@
+"""Presets: which arms run on which task under which regimes, with which budget.
+
+A preset is a YAML file, one of mfbench's own (`quick`, `standard`) or the user's. Unknown keys and impossible
+values are errors that name the key.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from benchmarks.tasks.base import Regime
+from mfcore.data.reference_energies import ReferencePolicy
+from mfcore.errors import ConfigError
+from mfcore.training.budget import Rule
+
+Count = PositiveInt | Literal["all"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Axes(_Model):
+    """The regimes of a task: every combination of these lists (see :class:`benchmarks.tasks.base.Regime`)."""
+
+    n_low: list[Count] = Field(default=["all"], min_length=1)
+    n_high: list[Count] = Field(default=["all"], min_length=1)
+    labels: list[str] = Field(default=["low=EF,high=E"], min_length=1)
+    pairing: list[Literal["paired", "disjoint"]] = Field(default=["disjoint"], min_length=1)
+    coverage: list[Literal["gap", "full"]] = Field(default=["gap"], min_length=1)
+    e0: list[ReferencePolicy | Literal["default"]] = Field(default=["default"], min_length=1)
+
+    @field_validator("*")
+    @classmethod
+    def _each_once(cls, values: list[Any]) -> list[Any]:
+        return _each_once(values)
+
+    def regimes(self) -> list[Regime]:
+        """All combinations, the last axis fastest."""
+        axes = self.model_dump()
+        cells = itertools.product(*axes.values())
+        return [Regime.model_validate(dict(zip(axes, cell, strict=True))) for cell in cells]
+
+    @model_validator(mode="after")
+    def _regimes_are_valid(self) -> Axes:
+        try:
+            self.regimes()
+        except ValidationError as error:
+            raise ValueError("; ".join(f"{_dotted(e['loc'])}: {_explain(e)}" for e in error.errors())) from None
+        return self
+
+
+def _each_once(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise ValueError("a value is given twice")
+    return values
+
+
+class BudgetPlan(_Model):
+    """Training compute of a run, in atom-gradient evaluations; `n_high` overrides it for some sizes.
+
+    Rule "equal-compute" spends it all. Rule "converged" takes it as a cap and ends a stage after `patience`
+    checks on HF validation without a better one, the same for every arm (:class:`mfcore.training.budget.Budget`).
+    A learning rate that decays over the cap improves the model to the end; with `training: {decay: constant}`
+    a run stops where the model does.
+    """
+
+    rule: Rule = "equal-compute"
+    atom_gradients: PositiveFloat
+    patience: PositiveInt | None = None
+    n_high: dict[Count, PositiveFloat] = {}
+
+    @model_validator(mode="after")
+    def _patience_is_that_of_the_rule(self) -> BudgetPlan:
+        if (self.rule == "converged") != (self.patience is not None):
+            needs = "needs a patience" if self.rule == "converged" else "spends everything and has no patience"
+            raise ValueError(f"rule '{self.rule}' {needs}; give {{rule: converged, atom_gradients: CAP, patience: N}}")
+        return self
+
+    def of(self, n_high: Count) -> float:
+        """Budget of a run with `n_high` HF frames."""
+        return float(self.n_high.get(n_high, self.atom_gradients))
+
+
+class TaskPlan(_Model):
+    """What to run on one task.
+
+    Repetitions are every pair of `draws` and `seeds`, or `repeats` pairs that share neither: draw i with seed i.
+    For as many runs the latter say more, since the HF subset varies more than the seed does.
+    `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
+    defaults. `tuned` names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its
+    task; its settings go between the two, and its trials are booked in the rows. `expected_us_per_atom_gradient`
+    is for the time estimate only, until runs of the arm are stored.
+    """
+
+    task: str
+    regimes: Axes = Axes()
+    arms: list[str] | Literal["all"] = "all"
+    seeds: list[int] = Field(default=[0], min_length=1)
+    draws: list[int] = Field(default=[0], min_length=1)
+    repeats: PositiveInt | None = None
+    budget: BudgetPlan
+    settings: dict[str, Any] = {}
+    arm_settings: dict[str, dict[str, Any]] = {}
+    tuned: str | None = None
+    expected_us_per_atom_gradient: PositiveFloat = 100.0
+
+    @field_validator("arms", "seeds", "draws")
+    @classmethod
+    def _each_once(cls, values: Any) -> Any:
+        return _each_once(values) if isinstance(values, list) else values
+
+    @model_validator(mode="after")
+    def _budgets_are_of_sizes_that_run(self) -> TaskPlan:
+        unknown = set(self.budget.n_high) - {*self.regimes.n_high, "all"}
+        if unknown:
+            raise ValueError(f"budget.n_high.{min(unknown, key=str)}: no such size in regimes.n_high")
+        return self
+
+    @model_validator(mode="after")
+    def _repeats_stand_alone(self) -> TaskPlan:
+        if self.repeats is not None and self.model_fields_set & {"seeds", "draws"}:
+            raise ValueError("repeats: give either repeats, or seeds and draws")
+        return self
+
+    def repetitions(self) -> list[tuple[int, int]]:
+        """Pairs of (draw, seed)."""
+        if self.repeats is not None:
+            return [(number, number) for number in range(self.repeats)]
+        return [(draw, seed) for seed, draw in itertools.product(self.seeds, self.draws)]
+
+
+class Preset(_Model):
+    """A named set of task plans."""
+
+    name: str
+    summary: str = ""
+    tasks: list[TaskPlan] = Field(min_length=1)
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with mfbench."""
+    folder = resources.files("benchmarks") / "presets"
+    return sorted(entry.name.removesuffix(".yml") for entry in folder.iterdir() if entry.name.endswith(".yml"))
+
+
+def load_preset(name_or_path: str) -> Preset:
+    """Read a preset by name, or a YAML file by path.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such preset, or the file is not valid; names the file and the key.
+    """
+    folder: Path | None = None
+    if name_or_path in preset_names():
+        source = f"preset {name_or_path}"
+        text = (resources.files("benchmarks") / "presets" / f"{name_or_path}.yml").read_text(encoding="utf-8")
+    elif Path(name_or_path).is_file():
+        source, folder = name_or_path, Path(name_or_path).parent
+        text = Path(name_or_path).read_text(encoding="utf-8")
+    else:
+        raise ConfigError(f"no preset '{name_or_path}': give {', '.join(preset_names())}, or the path of a YAML file.")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: expected the keys of a preset (name, tasks), found {type(content).__name__}.")
+    preset = parse_preset(content, source)
+    return preset if folder is None else _beside(preset, folder)
+
+
+def _beside(preset: Preset, folder: Path) -> Preset:
+    """Look for files of tuned settings in the preset's own folder first."""
+    plans = [
+        plan.model_copy(update={"tuned": str(folder / plan.tuned)})
+        if plan.tuned is not None and (folder / plan.tuned).is_file()
+        else plan
+        for plan in preset.tasks
+    ]
+    return preset.model_copy(update={"tasks": plans})
+
+
+def parse_preset(content: Mapping[str, Any], source: str) -> Preset:
+    """Validate a preset; `source` names it in errors.
+
+    Raises
+    ------
+    ConfigError
+        Names each faulty key and what it should be.
+    """
+    try:
+        return Preset.model_validate(content)
+    except ValidationError as error:
+        faults = [f"{_dotted(fault['loc'])}: {_explain(fault)}" for fault in error.errors()]
+        raise ConfigError(f"{source}: " + "; ".join(dict.fromkeys(faults))) from error
+
+
+def _dotted(location: Iterable[int | str]) -> str:
+    # Pydantic appends the tried member of a union ("int", "literal['all']"), which is no key of the file.
+    unions = ("int", "constrained-int", "literal[", "list[", "function-")
+    parts = [str(part) for part in location if not str(part).startswith(unions)]
+    return ".".join(parts)
+
+
+def _explain(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "unknown key"
+    if fault["type"] == "missing":
+        return "this key is missing"
+    return f"{fault['msg']} (found {fault['input']!r})"
