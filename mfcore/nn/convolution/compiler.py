@@ -80,7 +80,15 @@ def _cpu() -> str:
 def _generators() -> str:
     """Text of the modules that write the code, and the version of the library that its numbers come from."""
     here = Path(__file__).parent
-    names = ("compiler.py", "paths.py", "source_convolution.py", "source_geometry.py", "source_runtime.py")
+    names = (
+        "compiler.py",
+        "harmonics.py",
+        "paths.py",
+        "program.py",
+        "cpp_convolution.py",
+        "cpp_geometry.py",
+        "cpp_runtime.py",
+    )
     return "\n".join([(here / name).read_text() for name in names] + [version("e3nn")])
 
 

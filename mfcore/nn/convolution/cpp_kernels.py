@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mfcore.nn.convolution.compiler import compiler, load_library
+from mfcore.nn.convolution.cpp_convolution import convolution_source
+from mfcore.nn.convolution.cpp_geometry import geometry_source
 from mfcore.nn.convolution.kernels import ConvolutionKernels, EdgeInputs, Edges, GeometryKernels
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
-from mfcore.nn.convolution.source_convolution import convolution_source
-from mfcore.nn.convolution.source_geometry import geometry_source
 
 _SCALARS: dict[torch.dtype, tuple[str, Any]] = {
     torch.float32: ("float", ctypes.c_float),

@@ -6,71 +6,13 @@ go in groups of lanes that a compiler can put into vector registers.
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-
-from mfcore.nn.convolution.paths import clebsch_gordan
-
-Monomial = tuple[int, int, int]
-Polynomial = dict[Monomial, float]
-
-
-def harmonic_polynomials(lmax: int) -> list[Polynomial]:
-    """Component-normalised real spherical harmonics as homogeneous polynomials of a unit vector, e3nn's order.
-
-    Each degree is the product of the one before with the vector, projected by Clebsch–Gordan coefficients.
-    """
-    units: list[Monomial] = [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
-    degrees: list[list[Polynomial]] = [[{(0, 0, 0): 1.0}], [{unit: math.sqrt(3.0)} for unit in units]]
-    for degree in range(2, lmax + 1):
-        cg = clebsch_gordan(degree - 1, 1, degree)
-        made: list[Polynomial] = []
-        for m3 in range(2 * degree + 1):
-            sums: defaultdict[Monomial, float] = defaultdict(float)
-            for m1, factor in enumerate(degrees[-1]):
-                for m2, unit in enumerate(units):
-                    for powers, value in factor.items():
-                        key = (powers[0] + unit[0], powers[1] + unit[1], powers[2] + unit[2])
-                        sums[key] += float(cg[m1, m2, m3]) * value
-            made.append(dict(sums))
-        point = (0.6, 0.48, 0.64)  # of unit length
-        norm = math.sqrt(sum(_evaluate(polynomial, point) ** 2 for polynomial in made) / (2 * degree + 1))
-        made = [{k: c / norm for k, c in p.items() if abs(c / norm) > 1e-12} for p in made]
-        degrees.append(made)
-    return [polynomial for degree_ in degrees[: lmax + 1] for polynomial in degree_]
-
-
-def _evaluate(polynomial: Polynomial, point: tuple[float, float, float]) -> float:
-    return sum(c * math.prod(x**n for x, n in zip(point, powers, strict=True)) for powers, c in polynomial.items())
-
-
-def _derivative(polynomial: Polynomial, axis: int) -> Polynomial:
-    made: Polynomial = {}
-    for powers, c in polynomial.items():
-        if powers[axis]:
-            lowered = list(powers)
-            lowered[axis] -= 1
-            made[(lowered[0], lowered[1], lowered[2])] = c * powers[axis]
-    return made
-
-
-def _expression(polynomial: Polynomial) -> str:
-    terms = []
-    for powers, c in sorted(polynomial.items(), reverse=True):
-        name = "".join(letter * n for letter, n in zip("xyz", powers, strict=True))
-        terms.append(f"S({c!r}) * {name}" if name else f"S({c!r})")
-    return " + ".join(terms)
-
-
-def _monomials(lmax: int) -> str:
-    lines = []
-    for degree in range(2, lmax + 1):
-        for a in range(degree, -1, -1):
-            for b in range(degree - a, -1, -1):
-                name = "x" * a + "y" * b + "z" * (degree - a - b)
-                lines.append(f"  const S {name} = {name[:-1]} * {name[-1]};")
-    return "\n".join(lines)
-
+from mfcore.nn.convolution.harmonics import (
+    expression,
+    harmonic_polynomials,
+    jacobian_vector,
+    monomials,
+    vector_jacobian,
+)
 
 _TEMPLATE = r"""
 #include <cmath>
@@ -87,6 +29,7 @@ static inline void harmonics(S x, S y, S z, S* o) {
 // Σ_k g[k] ∂Y_k/∂(x, y, z)
 static inline void harmonics_vjp(S x, S y, S z, const S* g, S* o) {
 @LOWER@
+@GRADIENTS@
 @VJP@
 }
 // ∂Y/∂(x, y, z) · (dx, dy, dz)
@@ -212,27 +155,22 @@ def geometry_source(lmax: int, envelope_power: int, scalar: str) -> str:
     """C++ source of the geometry operator for `scalar` "float" or "double"."""
     polynomials = harmonic_polynomials(lmax)
     p = envelope_power
-    gradient = []
-    for axis in range(3):
-        terms = [
-            f"g[{k}] * ({_expression(slope)})"
-            for k, polynomial in enumerate(polynomials)
-            if (slope := _derivative(polynomial, axis))
-        ]
-        gradient.append(f"  o[{axis}] = {' + '.join(f'({term})' for term in terms) or 'S(0)'};")
-    along = []
-    for k, polynomial in enumerate(polynomials):
-        slopes = zip(("dx", "dy", "dz"), (_derivative(polynomial, axis) for axis in range(3)), strict=True)
-        products = [f"{name} * ({_expression(slope)})" for name, slope in slopes if slope]
-        along.append(f"  o[{k}] = {' + '.join(products) or 'S(0)'};")
+
+    def products(degree: int) -> str:
+        return "\n".join(f"  const S {name} = {value};" for name, value in monomials(degree))
+
+    def results(expressions: list[str]) -> str:
+        return "\n".join(f"  o[{k}] = {value};" for k, value in enumerate(expressions))
+
     values = {
         "SCALAR": scalar,
         "NY": str(len(polynomials)),
-        "MONOMIALS": _monomials(lmax),
-        "LOWER": _monomials(lmax - 1),
-        "HARMONICS": "\n".join(f"  o[{k}] = {_expression(polynomial)};" for k, polynomial in enumerate(polynomials)),
-        "JVP": "\n".join(along),
-        "VJP": "\n".join(gradient),
+        "MONOMIALS": products(lmax),
+        "LOWER": products(lmax - 1),
+        "GRADIENTS": "\n".join(f"  const S g{k} = g[{k}];" for k in range(len(polynomials))),
+        "HARMONICS": results([expression(polynomial) for polynomial in polynomials]),
+        "VJP": results(vector_jacobian(polynomials)),
+        "JVP": results(jacobian_vector(polynomials)),
         "POWER": " * ".join("x" * (p - 1)),
         "A": repr((p + 1) * (p + 2) / 2),
         "B": repr(float(p * (p + 2))),

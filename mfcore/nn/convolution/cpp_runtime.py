@@ -28,6 +28,8 @@ constexpr int FULL = REGISTER / sizeof(S), V = FULL < @DIVISOR@ ? FULL : @DIVISO
 typedef S v __attribute__((vector_size(V * sizeof(S))));
 typedef S vu __attribute__((vector_size(V * sizeof(S)), aligned(sizeof(S)), may_alias));
 static inline v ld(const S* p) { return *(const vu*)p; }
+static inline v ld(const S* p, I k) { return ld(p + k); }
+static inline S at(const S* p, I k) { return p[k]; }
 static inline void st(S* p, v a) { *(vu*)p = a; }
 static inline void add(S* p, v a) { st(p, ld(p) + a); }
 static const v zero = {};
@@ -61,8 +63,8 @@ template <int N> static inline void sums(const v* a, S* out) {
 
 DRIVER = r"""
 struct Arguments {
-  I n, rows; const I *row, *sender; const int32_t* knot; const S *y, *c, *t, *b, *u;
-  const S *x[NX], *g[NO], *z[NX]; S *o[NO], *gx[NX], *gy, *gc, *gt;
+  I n, rows; const I *row, *sender; const int32_t* knot; S *y, *c, *t, *b, *u;
+  S *x[NX], *g[NO], *z[NX], *o[NO], *gx[NX], *gy, *gc, *gt;
 };
 // where a thread adds: rows from `low` on of the gradients of the features (none if gx[0] is null), and a table
 struct Target { S* gx[NX]; S* gt; I low, high; };
