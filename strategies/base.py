@@ -17,6 +17,7 @@ from mfcore.potential import Potential
 from mfcore.training.budget import Budget
 from mfcore.training.config import TrainingConfig
 from mfcore.training.progress import Progress
+from strategies.checks import check_potential
 from strategies.fitting import Fitting
 
 
@@ -89,11 +90,17 @@ class Strategy(ABC):
         -------
         Potential
             With its ledger and record.
+
+        Raises
+        ------
+        SelfCheckError
+            If the potential does not answer as what it was trained to be (see :mod:`strategies.checks`).
         """
         fitting = Fitting(self.settings, self.default_e0, train, budget, seed, progress, workdir, shared)
         potential = self._fit(fitting)
         potential.arm = self.name
         fitting.finish(potential, self.settings.model_dump(mode="json"))
+        check_potential(potential, train)
         return potential
 
     @abstractmethod

@@ -17,9 +17,7 @@ from mfcore.nn.core import EquivariantCore
 from mfcore.potential import Potential, Predictions, Term
 from mfcore.training.budget import Stage
 from strategies.base import Strategy, StrategySettings
-from strategies.fitting import Fitting
-
-DELTA = "delta"
+from strategies.fitting import DELTA, Fitting
 
 
 class DeltaLabels(Strategy):

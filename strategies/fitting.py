@@ -38,6 +38,9 @@ from mfcore.training.trainer import StageTask, StageTrainer
 if TYPE_CHECKING:
     from strategies.base import StrategySettings
 
+DELTA = "delta"
+"""Name of the fidelity HF - LF that Δ-learning trains on."""
+
 _NEIGHBOUR_SAMPLE = 200
 
 

@@ -12,6 +12,7 @@ from mfcore.data.reference_energies import ReferencePolicy
 from mfcore.nn.core import EquivariantCore
 from mfcore.potential import Potential, Term
 from strategies.base import Strategy, StrategySettings
+from strategies.checks import check_replayed
 from strategies.fitting import Fitting
 
 
@@ -103,6 +104,7 @@ class TransferReplay(Transfer):
             high=high,
             training=self.finetuning(),
         )
+        check_replayed(run.ledger.stages[-1], low, len(run.data.train[high]) + n_replay)
         return Potential(self.name, [core], {low: (Term(0, low),), high: (Term(0, high),)})
 
 
