@@ -36,7 +36,7 @@ SETTINGS = {
 
 def calculator() -> Any:
     """Make the PBE calculator that every frame starts from."""
-    from gpaw import GPAW, PW, Davidson, FermiDirac
+    from gpaw import GPAW, PW, Davidson, FermiDirac  # type: ignore[import-not-found]
 
     return GPAW(
         mode=PW(SETTINGS["plane_waves_eV"]),
