@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
-import yaml
 from ase import Atoms
 
-from benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime, Task
-from benchmarks.tasks.fetch import sha256_of
-from mfcore.data.frames import has_label, read_frames
+from benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime
+from benchmarks.tasks.embedded import EmbeddedTask
+from mfcore.data.frames import has_label
 from mfcore.data.splits import id_of, in_groups, nested_order
-from mfcore.errors import DataError
 from mfcore.fidelity import Label, LabelSet
 
 LOW, HIGH = "wb97x", "ccsdt"
@@ -27,7 +22,7 @@ TRAINING_BEYOND = ("CH3CH2OH", "C3H8", "CH3OCH3", "H2CCO", "C3H6_D3h", "CH2NHCH2
 N_VALIDATION = 60
 
 
-class MolecularCC(Task):
+class MolecularCC(EmbeddedTask):
     """Molecules of one to three heavy atoms (C, N, O): ωB97X/6-31G(d) and a CCSD(T) composite.
 
     Groups are molecules. LF trains on small and large ones; HF on those of one and two heavy atoms (coverage
@@ -38,35 +33,7 @@ class MolecularCC(Task):
     name = "molecular_cc"
     summary = "CHNO molecules: ωB97X (E, F) and CCSD(T) (E; forces to test); gap: HF has up to two heavy atoms"
     fidelities = (LOW, HIGH)
-    embedded = True
     default_regime = Regime(n_low=600, n_high=60, labels="low=EF,high=E", pairing="disjoint", coverage="gap")
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = Path(__file__).parent if folder is None else Path(folder)
-
-    @cached_property
-    def card(self) -> dict[str, Any]:
-        """The content of dataset.yml."""
-        return yaml.safe_load((self.folder / "dataset.yml").read_text(encoding="utf-8"))
-
-    def load(self) -> list[Atoms]:
-        """Return all frames.
-
-        Raises
-        ------
-        DataError
-            If the data file is not the one that dataset.yml describes.
-        """
-        frames = []
-        for name, found in self.data_hashes().items():
-            if found != self.card["files"][name]["sha256"]:
-                raise DataError(
-                    f"sha256 is {found}, dataset.yml has {self.card['files'][name]['sha256']}.",
-                    file=self.folder / name,
-                    hint="Install the package again, or convert the labels again.",
-                )
-            frames += read_frames(self.folder / name)
-        return frames
 
     def pools(self, draw: int) -> Pools:
         """Tests and the molecules of each pool are fixed; the draw chooses frames of the validation molecules."""
@@ -83,10 +50,6 @@ class MolecularCC(Task):
                 OUT_OF_COVERAGE: in_groups(scored, TEST_OUT_OF_COVERAGE),
             },
         )
-
-    def data_hashes(self) -> dict[str, str]:
-        """Return the sha256 of each data file."""
-        return {name: sha256_of(self.folder / name) for name in self.card["files"]}
 
     def label_cost(self, frames: Sequence[Atoms], fidelity: str, labels: LabelSet) -> float:
         """Return measured CPU-s of these labels; frames that were not timed count as the mean of their size."""

@@ -1,0 +1,65 @@
+"""Tasks whose data come with the package: frames and a dataset.yml that says what they must be."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ase import Atoms
+
+from benchmarks.tasks.base import Task
+from benchmarks.tasks.fetch import sha256_of
+from mfcore.data.frames import read_frames
+from mfcore.errors import DataError
+
+
+class EmbeddedTask(Task):
+    """A task with its data in its own folder.
+
+    Parameters
+    ----------
+    folder
+        Where dataset.yml and the files that it names are; default: that of the module of the class.
+    """
+
+    embedded = True
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = self.home() if folder is None else Path(folder)
+
+    @classmethod
+    def home(cls) -> Path:
+        """Folder of the module that the class is from."""
+        import inspect
+
+        return Path(inspect.getfile(cls)).parent
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """The content of dataset.yml."""
+        return yaml.safe_load((self.folder / "dataset.yml").read_text(encoding="utf-8"))
+
+    def load(self) -> list[Atoms]:
+        """Return all frames.
+
+        Raises
+        ------
+        DataError
+            If a data file is not the one that dataset.yml describes.
+        """
+        frames = []
+        for name, found in self.data_hashes().items():
+            if found != self.card["files"][name]["sha256"]:
+                raise DataError(
+                    f"sha256 is {found}, dataset.yml has {self.card['files'][name]['sha256']}.",
+                    file=self.folder / name,
+                    hint="Install the package again, or convert the labels again.",
+                )
+            frames += read_frames(self.folder / name)
+        return frames
+
+    def data_hashes(self) -> dict[str, str]:
+        """Return the sha256 of each data file."""
+        return {name: sha256_of(self.folder / name) for name in self.card["files"]}

@@ -1,0 +1,34 @@
+"""Li6PS5Cl, an argyrodite Li-ion conductor, at PBE and r2SCAN; the data come with the package."""
+
+from __future__ import annotations
+
+from ase import Atoms
+
+from benchmarks.tasks.base import Regime
+from benchmarks.tasks.crystals import CrystalTask
+from benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
+
+COLD_K = 600.0
+"""Snapshots of dynamics up to this temperature are in coverage."""
+
+
+class Li6PS5Cl(CrystalTask):
+    """Primitive cells of 13 atoms: rattled, strained and Li-disordered, and snapshots of dynamics.
+
+    The coverage gap is one of geometry: HF trains on small displacements and low temperatures without S/Cl
+    antisites; the far test has hot, Li-hopping and antisite frames.
+    """
+
+    name = "li6ps5cl"
+    summary = "Li6PS5Cl: PBE (E, F, S) and r2SCAN (E, F); gap: HF has small displacements, ordered S/Cl"
+    default_regime = Regime(n_low=100, n_high=20, labels="low=EFS,high=EF", pairing="disjoint", coverage="gap")
+    n_test = (20, 20)
+    n_validation = 8
+
+    def covered(self, atoms: Atoms) -> bool:
+        """Small displacements or low temperature, and no antisite."""
+        if atoms.info.get("antisite", False):
+            return False
+        if "temperature_K" in atoms.info:
+            return float(atoms.info["temperature_K"]) <= COLD_K
+        return float(atoms.info["displacement_A"]) < SMALL_DISPLACEMENT_A
