@@ -19,6 +19,14 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     tex = "tex"
+    html = "html"
+
+
+class Look(StrEnum):
+    """What figures are for."""
+
+    paper = "paper"
+    talk = "talk"
 
 
 def register(app: typer.Typer) -> None:
@@ -31,26 +39,67 @@ def register(app: typer.Typer) -> None:
 def report(
     source: Source,
     format: Annotated[Format, typer.Option(help="How to write the tables.")] = Format.text,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="terminal; html: report.html")] = None,
 ) -> None:
-    """Print the tables: per task and HF set size, each arm's errors, costs and failures."""
+    """Print the tables: per task and HF set size, each arm's errors, costs and failures; html: one page with charts."""
     import sys
+
+    if format is Format.html:
+        import shlex
+
+        from benchmarks.reports.html.page import write_page
+
+        path = out or Path("report.html")
+        write_page(source, path, shlex.join(["mfbench", "report", str(source), "--format", "html", "--out", str(path)]))
+        typer.echo(str(path))
+        return
 
     from benchmarks.harness.rows_file import read_rows
     from benchmarks.reports import report as make_report
 
-    typer.echo(make_report(read_rows(source), format.value, styled=sys.stdout.isatty()))
+    text = make_report(read_rows(source), format.value, styled=out is None and sys.stdout.isatty())
+    if out is None:
+        typer.echo(text)
+    else:
+        from mfcore.files import write_text
+
+        write_text(out, text)
+        typer.echo(str(out))
 
 
 def figures(
     source: Source,
-    out: Annotated[Path | None, typer.Option(help="Folder of the figures.", show_default="figures, beside it")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the figures.", show_default="figures or figures-talk, beside it")
+    ] = None,
+    style: Annotated[Look, typer.Option(help="For a paper's columns or for slides.")] = Look.paper,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Draw this kind only; may be given again.")
+    ] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(help="pdf, svg or png; may be given again.", show_default="all")
+    ] = None,
 ) -> None:
-    """Draw the learning curves of stored runs."""
+    """Draw the figures that stored runs have the data for; says on stderr which it leaves out, and why."""
     from benchmarks.harness.rows_file import read_rows
+    from benchmarks.reports.details import Details
+    from benchmarks.reports.figures import FORMATS
     from benchmarks.reports.figures import figures as draw
 
-    folder = out or (source if source.is_dir() else source.parent) / "figures"
-    for path in draw(read_rows(source), folder, command=f"mfbench figures {source}"):
+    name = "figures" if style is Look.paper else f"figures-{style.value}"
+    folder = out or (source if source.is_dir() else source.parent) / name
+    options = [f" --style {style.value}"] if style is not Look.paper else []
+    written = draw(
+        read_rows(source),
+        folder,
+        formats=format or FORMATS,
+        command=f"mfbench figures {source}{''.join(options)}",
+        style=style.value,
+        only=only or (),
+        details=Details(source),
+        on_skip=lambda reason: typer.echo(f"left out: {reason}", err=True),
+    )
+    for path in written:
         typer.echo(str(path))
 
 

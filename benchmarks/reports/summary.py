@@ -182,7 +182,7 @@ def _summary(cell: Cell) -> Summary:
     entries: dict[tuple[str, Quantity], Entry] = {}
     for quantity in (*scores, *retention):
         runs = {arm: runs_of(rows, arm, quantity.split, quantity.key) for arm in arms}
-        best = _best({arm: values for arm, values in runs.items() if arm != CEILING})
+        best = best_of({arm: values for arm, values in runs.items() if arm != CEILING})
         for arm, values in runs.items():
             if values:
                 entries[arm, quantity] = Entry(mean_interval(values, LEVEL), arm in best)
@@ -194,7 +194,7 @@ def _summary(cell: Cell) -> Summary:
     return Summary(cell, lines, scores, costs, retention, entries)
 
 
-def _best(runs: dict[str, Runs]) -> tuple[str, ...]:
+def best_of(runs: dict[str, Runs]) -> tuple[str, ...]:
     """Give the best arm and its ties, if the runs can tell: they need repeats that all arms have, and errors."""
     finished = {arm: values for arm, values in runs.items() if values}
     if len(finished) < 2 or any(value <= 0.0 for values in finished.values() for value in values.values()):

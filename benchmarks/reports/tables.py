@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from benchmarks.reports.numbers import MISSING, number, with_error
 from benchmarks.reports.recommend import advice
 from benchmarks.reports.summary import Entry, Quantity, Summary, summaries, tidy
 from mfcore.errors import ConfigError
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 WIDTH = 120
 """Columns of the terminal that the text tables fit."""
-
-MISSING = "–"
 
 SHORT = {"meV/atom": "meV/at", "µs/atom": "µs/at"}
 """Units as text tables write them, to fit; the note below a table says so."""
@@ -57,31 +56,6 @@ def report(rows: DataFrame, format: str = "text", *, styled: bool = False) -> st
     if format not in writers:
         raise ConfigError(f"report format '{format}': expected one of {', '.join(writers)}.")
     return writers[format]()
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Write a number with `digits` significant digits, without an exponent where a table can hold it."""
-    if not math.isfinite(value):
-        return MISSING
-    if value == 0.0:
-        return "0"
-    magnitude = math.floor(math.log10(abs(value)))
-    if not -4 <= magnitude < 9:
-        return f"{value:.{digits - 1}e}"
-    decimals = digits - 1 - math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
-    return f"{value:.{max(decimals, 0)}f}"
-
-
-def with_error(value: float, error: float, joint: str = " ± ") -> str:
-    """Write `value ± error`, the error with two significant digits and the value with as many decimals."""
-    if not math.isfinite(error):
-        return number(value)
-    if error <= 0.0:
-        return f"{number(value)}{joint}0"
-    decimals = max(1 - math.floor(math.log10(float(f"{error:.1e}"))), 0)
-    if decimals > 6 or error >= 1e7:
-        return f"{value:.2e}{joint}{error:.1e}"
-    return f"{value:.{decimals}f}{joint}{error:.{decimals}f}"
 
 
 def _value(entry: Entry | None, quantity: Quantity, joint: str = " ± ") -> str:

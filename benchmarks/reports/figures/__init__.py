@@ -1,0 +1,124 @@
+"""Figures of stored runs, for a paper or a talk: one kind a file, all in one look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.reports.details import Details
+from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from benchmarks.reports.figures.learning_curves import learning_curve_figure
+from benchmarks.reports.figures.save import FORMATS, metadata, save
+from benchmarks.reports.figures.style import OTHERS, PAPER, STYLES, TALK, USES, Style, looks
+from benchmarks.reports.rows import check
+from mfcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "OTHERS",
+    "PAPER",
+    "STYLES",
+    "TALK",
+    "USES",
+    "figures",
+    "learning_curve_figure",
+    "looks",
+]
+
+KINDS: dict[str, str] = {
+    "learning-curve": "learning_curves",
+    "pareto": "pareto",
+    "forces-energies": "forces_energies",
+    "heat-map": "heat_map",
+    "forest": "forest",
+    "parity": "parity",
+    "survival": "survival",
+    "arrhenius": "arrhenius",
+    "mixing": "mixing",
+}
+"""Kinds of figures, by name, and the module of each: `draw(source, style)` yields its drawings."""
+
+
+def figures(
+    rows: DataFrame,
+    folder: Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    command: str = "mfbench figures DIR",
+    style: str = "paper",
+    only: Sequence[str] = (),
+    details: Details | None = None,
+    on_skip: Callable[[str], None] = lambda reason: None,
+) -> list[Path]:
+    """Draw the figures that these runs have the data for.
+
+    Each file carries, as metadata, the number and the hash of the run keys that it is drawn from, the data's
+    sha256 where they are known, the version and the command. The same rows give the same bytes.
+
+    Parameters
+    ----------
+    rows
+        Long rows, as `mfbench run` stores them.
+    folder
+        Where files go; made if it is not there.
+    formats
+        Some of "pdf", "svg", "png".
+    command
+        What makes the figures again.
+    style
+        "paper" (columns of 89 and 183 mm, 8 pt) or "talk" (for slides).
+    only
+        Some of `KINDS`; default all.
+    details
+        What the runs store beside rows; without it, figures of survival, transport and the like are skipped.
+    on_skip
+        Told in a line why a kind of figure is not drawn.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ConfigError
+        If a format, style or kind is unknown, or no figure can be drawn.
+    """
+    check(rows)
+    for what, given, known in (
+        ("figure format", formats, FORMATS),
+        ("figure style", [style], USES),
+        ("figure", only, KINDS),
+    ):
+        if unknown := [name for name in given if name not in known]:
+            raise ConfigError(f"{what} '{unknown[0]}': expected one of {', '.join(known)}.")
+    from matplotlib import rc_context
+
+    source = Source(rows, details or Details())
+    use = USES[style]
+    written: list[Path] = []
+    reasons: list[str] = []
+    with rc_context(use.rc()):
+        for kind in only or KINDS:
+            try:
+                for drawing in _drawings(kind, source, use):
+                    hashes = source.details.data_hashes(drawing.rows)
+                    fields = metadata(drawing.name, drawing.rows, command, hashes)
+                    written += save(drawing.figure, folder / drawing.name, formats, fields, use.dpi)
+            except NothingToDraw as nothing:
+                reasons.append(f"{kind}: {nothing}")
+                on_skip(reasons[-1])
+    if not written:
+        raise ConfigError("no figure can be drawn of these runs. " + " ".join(reasons))
+    return written
+
+
+def _drawings(kind: str, source: Source, style: Style) -> Iterator[Drawing]:
+    drawn: Iterator[Drawing] = import_module(f"benchmarks.reports.figures.{KINDS[kind]}").draw(source, style)
+    return drawn

@@ -1,0 +1,84 @@
+"""Force error against energy error: an arm that is good at one need not be good at the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from benchmarks.reports.figures.points import log_interval, of_size, positive_runs, splits_of
+from benchmarks.reports.figures.style import PANELS, Style, handle, log_axis, looks, size_of
+from benchmarks.reports.metrics import metric_of
+from benchmarks.reports.recommend import default_split
+from benchmarks.reports.rows import CEILING, arms_of, size_key
+from mfcore.metrics.intervals import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+ENERGY, FORCE = "energy_mae_mev_per_atom", "force_mae_mev_per_A"
+MOST_PANELS = 4
+
+
+def draw(source: Source, style: Style) -> Iterator[Drawing]:
+    """Draw, for each regime, the arms by both errors on the hardest test split, a panel for each HF set size."""
+    drawn = False
+    for regime, part in source.regimes():
+        if {ENERGY, FORCE} <= set(part["metric"]):
+            drawn = True
+            yield Drawing(source.name("forces-energies", regime), _figure(part, style), part)
+    if not drawn:
+        raise NothingToDraw("no regime has errors of both energies and forces.")
+
+
+def _figure(rows: DataFrame, style: Style) -> Figure:
+    split = default_split(rows)
+    if split not in splits_of(rows, FORCE):
+        split = splits_of(rows, FORCE)[-1]
+    sizes = sorted({str(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"]}, key=size_key)
+    sizes = sizes or sorted({str(n) for n in rows["n_high"]}, key=size_key)
+    if len(sizes) > MOST_PANELS:  # the ends and what lies evenly between
+        steps = [round(i * (len(sizes) - 1) / (MOST_PANELS - 1)) for i in range(MOST_PANELS)]
+        sizes = [sizes[i] for i in steps]
+    look_of = looks(arms_of(rows))
+    figure = style.figure("double", 70.0)
+    panels = figure.subplots(1, len(sizes), sharex=True, sharey=True, squeeze=False)[0]
+    seen: dict[str, Any] = {}
+    means: list[tuple[float, float]] = []
+    for axes, size in zip(panels, sizes, strict=True):
+        for arm, look in look_of.items():
+            part = rows if arm == CEILING else of_size(rows, size)
+            energy, force = (positive_runs(part, arm, split, metric) for metric in (ENERGY, FORCE))
+            if energy and force:
+                x, y = log_interval(energy), log_interval(force)
+                _cross(axes, x, y, look.colour, style)
+                marks: dict[str, Any] = {"markersize": size_of(look.marker, 4.5 * style.scale), "zorder": 3}
+                axes.plot([x.estimate], [y.estimate], look.marker, color=look.colour, **marks)
+                seen[arm] = handle(look, line=False)
+                means.append((x.estimate, y.estimate))
+        axes.set_title(f"$n_\\mathrm{{high}}$ = {size}")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.grid(True)
+    for which, axis_of, limit in ((0, "xaxis", "set_xlim"), (1, "yaxis", "set_ylim")):
+        low, high = min(mean[which] for mean in means) / 1.8, max(mean[which] for mean in means) * 1.8
+        getattr(panels[0], limit)(low, high)
+        for axes in panels:
+            log_axis(getattr(axes, axis_of), low, high, most=9 if which else 12 // len(sizes))
+    labels = [known.axis for name in (ENERGY, FORCE) if (known := metric_of(name))]
+    figure.supxlabel(f"{labels[0]}, {PANELS.get(split, split)}", fontsize=style.font_pt)
+    panels[0].set_ylabel(labels[1])
+    figure.legend(list(seen.values()), list(seen), loc="outside right center")
+    return figure
+
+
+def _cross(axes: Axes, x: Interval, y: Interval, colour: str, style: Style) -> None:
+    """Draw both intervals; over few draws they may be longer than the axes."""
+    line: dict[str, Any] = {"color": colour, "linewidth": style.thin(0.5), "alpha": 0.6, "zorder": 2}
+    if math.isfinite(x.low):
+        axes.plot([x.low, x.high], [y.estimate] * 2, **line)
+    if math.isfinite(y.low):
+        axes.plot([x.estimate] * 2, [y.low, y.high], **line)

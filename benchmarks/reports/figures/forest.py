@@ -1,0 +1,148 @@
+"""Paired ratios: each arm's error over a reference arm's, with intervals and what is significant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from benchmarks.reports.figures.points import of_size, positive_runs
+from benchmarks.reports.figures.style import PANELS, Style, log_axis, looks, size_of
+from benchmarks.reports.metrics import metric_of
+from benchmarks.reports.recommend import default_metric, default_split
+from benchmarks.reports.rows import CEILING, arms_of, size_key
+from mfcore.metrics.comparison import compare_arms
+from mfcore.metrics.intervals import Interval, Runs
+from mfcore.metrics.significance import holm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+REFERENCE = "single_fidelity"
+LEVEL = 0.95
+WIDEST = 30.0
+"""Ratios beyond this times the largest estimate are cut off, with an arrow."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """An arm's error over the reference's."""
+
+    interval: Interval
+    p_holm: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the arms differ, corrected for the number of arms."""
+        return self.p_holm < 1.0 - LEVEL
+
+
+def draw(source: Source, style: Style) -> Iterator[Drawing]:
+    """Draw, for each regime, a panel for each HF set size, by forces on the hardest test split where there are any."""
+    drawn = False
+    for regime, part in source.regimes():
+        metric, split = default_metric(part), default_split(part)
+        candidates = part[part["arm"] != CEILING]
+        panels = {}
+        for size in sorted({str(n) for n in candidates["n_high"]}, key=size_key):
+            cell = of_size(candidates, size)
+            reference = REFERENCE if REFERENCE in set(cell["arm"]) else next(iter(arms_of(cell)))
+            found = ratios({arm: positive_runs(cell, arm, split, metric) for arm in arms_of(cell)}, reference)
+            if found:
+                panels[size] = reference, found
+        if panels:
+            drawn = True
+            yield Drawing(source.name("forest", regime), _figure(part, panels, metric, split, style), candidates)
+    if not drawn:
+        raise NothingToDraw("no two arms have repeats over the same draws and seeds, so no ratio has an interval.")
+
+
+def ratios(errors: Mapping[str, Runs], reference: str) -> dict[str, Ratio]:
+    """Compare arms with one of them, paired by (draw, seed), p adjusted by Holm over the arms.
+
+    Parameters
+    ----------
+    errors
+        By arm; arms without a run are left out.
+    reference
+        The arm to compare with.
+
+    Returns
+    -------
+    dict
+        By arm, the reference left out; empty where there are no repeats that all arms have.
+    """
+    runs = {arm: values for arm, values in errors.items() if values}
+    if reference not in runs or len(runs) < 2:
+        return {}
+    try:
+        comparison = compare_arms(runs)
+    except ValueError:
+        return {}
+    if comparison.degrees_of_freedom <= 0:
+        return {}
+    others = [arm for arm in runs if arm != reference]
+    adjusted = holm({arm: comparison.p_different(arm, reference) for arm in others})
+    return {arm: Ratio(comparison.ratio(arm, reference, LEVEL), adjusted[arm]) for arm in others}
+
+
+def _figure(
+    rows: DataFrame, panels: dict[str, tuple[str, dict[str, Ratio]]], metric: str, split: str, style: Style
+) -> Figure:
+    from matplotlib.lines import Line2D
+
+    arms = [arm for arm in arms_of(rows) if any(arm in found for _, found in panels.values())]
+    look_of = looks(arms_of(rows))
+    figure = style.figure("double" if len(panels) > 1 else "single", 26.0 + 5.0 * len(arms))
+    drawn = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    estimates = [ratio.interval.estimate for _, found in panels.values() for ratio in found.values()]
+    bounds = [b for _, found in panels.values() for r in found.values() for b in (r.interval.low, r.interval.high)]
+    low = max(min([1.0, *bounds]) / 1.2, min([1.0, *estimates]) / WIDEST)
+    high = min(max([1.0, *bounds]) * 1.2, max([1.0, *estimates]) * WIDEST)
+    for axes, (size, (_, found)) in zip(drawn, panels.items(), strict=True):
+        for place, arm in enumerate(arms):
+            if arm in found:
+                _bar(axes, place, found[arm], look_of[arm].colour, look_of[arm].marker, (low, high), style)
+        axes.axvline(1.0, color="#606060", linewidth=style.thin(0.8), zorder=1)
+        axes.set_title(f"$n_\\mathrm{{high}}$ = {size}")
+        axes.set_xscale("log")
+        axes.grid(True, axis="x")
+    drawn[0].set_xlim(low, high)
+    drawn[0].set_yticks(range(len(arms)), arms)
+    drawn[0].set_ylim(len(arms) - 0.4, -0.6)
+    for axes in drawn:
+        log_axis(axes.xaxis, low, high, most=max(15 // len(panels), 3))
+    known = metric_of(metric)
+    reference = next(iter(panels.values()))[0]
+    label = f"{known.label if known else metric} ({PANELS.get(split, split)}), ratio to {reference}"
+    figure.supxlabel(label, fontsize=style.font_pt)
+    filled = Line2D([], [], color="#606060", marker="o", linestyle="none")
+    empty = Line2D([], [], color="#606060", marker="o", linestyle="none", markerfacecolor="white")
+    words = ["differs from the reference (Holm, 5 %)", "a tie with the reference"]
+    figure.legend([filled, empty], words, loc="outside upper center", ncols=2 if len(panels) > 1 else 1)
+    return figure
+
+
+def _bar(
+    axes: Axes, place: int, ratio: Ratio, colour: str, marker: str, limits: tuple[float, float], style: Style
+) -> None:
+    low, high = ratio.interval.low, ratio.interval.high
+    line: dict[str, Any] = {"color": colour, "linewidth": style.thin(1.0), "zorder": 2}
+    axes.plot([max(low, limits[0]), min(high, limits[1])], [place] * 2, **line)
+    for bound, edge, arrow in ((low, limits[0], "<"), (-high, -limits[1], ">")):
+        if bound < edge:
+            axes.plot([abs(edge)], [place], arrow, color=colour, markersize=3.0 * style.scale, clip_on=False)
+    face = colour if ratio.significant else "white"
+    marks: dict[str, Any] = {
+        "markerfacecolor": face,
+        "markeredgecolor": colour,
+        "markeredgewidth": style.thin(0.9),
+        "zorder": 3,
+    }
+    size = size_of(marker, 4.5 * style.scale)
+    if math.isfinite(ratio.interval.estimate):
+        axes.plot([ratio.interval.estimate], [place], marker, markersize=size, **marks)

@@ -1,0 +1,173 @@
+"""Error against what it costs, with the Pareto front and how sure each point's place on it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from benchmarks.reports.figures.points import log_interval, of_size, positive_runs, sizes_of
+from benchmarks.reports.figures.style import Look, Style, handle, log_axis, looks, size_of
+from benchmarks.reports.front import on_front, probability_on_front
+from benchmarks.reports.metrics import metric_of
+from benchmarks.reports.recommend import default_metric, default_split
+from benchmarks.reports.rows import CEILING, arms_of, cost_runs
+from mfcore.metrics.intervals import Runs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+COSTS = {
+    "label_cost_cpu_s": "labels (CPU-s)",
+    "train_cpu_s": "training (CPU-s)",
+    "inference_us_per_atom": "inference (µs/atom)",
+}
+"""Costs that may be an axis."""
+
+Point = tuple[str, int]
+"""Arm and HF set size."""
+
+
+def draw(source: Source, style: Style) -> Iterator[Drawing]:
+    """Draw, for each regime, the error on the hardest test split against each cost that is known."""
+    drawn = False
+    for regime, part in source.regimes():
+        metric, split = default_metric(part), default_split(part)
+        points = _points(part, metric, split)
+        costs = {column: known for column in COSTS if len(known := _costs(part, points, column)) > 1}
+        if costs:
+            drawn = True
+            figure = _figure(points, costs, metric, split, style)
+            yield Drawing(source.name("pareto", regime), figure, part[part["arm"] != CEILING])
+    if not drawn:
+        raise NothingToDraw("no regime has two arms or HF set sizes with an error and a known cost.")
+
+
+def _points(rows: DataFrame, metric: str, split: str) -> dict[Point, Runs]:
+    return {
+        (arm, n): runs
+        for arm in arms_of(rows)
+        if arm != CEILING
+        for n in sizes_of(rows)
+        if (runs := positive_runs(of_size(rows, n), arm, split, metric))
+    }
+
+
+def _costs(rows: DataFrame, points: dict[Point, Runs], column: str) -> dict[Point, float]:
+    """Mean cost of the points of which it is known and can stand on a logarithmic axis."""
+    if column not in rows:
+        return {}
+    means = {}
+    for arm, n in points:
+        values = list(cost_runs(of_size(rows, n), arm, column).values())
+        if values and float(np.mean(values)) > 0.0:
+            means[arm, n] = float(np.mean(values))
+    return means
+
+
+def _figure(
+    points: dict[Point, Runs], costs: dict[str, dict[Point, float]], metric: str, split: str, style: Style
+) -> Figure:
+    from matplotlib.lines import Line2D
+
+    sizes = sorted({n for _, n in points})
+    look_of = looks(dict.fromkeys(arm for arm, _ in points))
+    figure = style.figure("double", 82.0)
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for axes, (column, known) in zip(panels, costs.items(), strict=True):
+        _panel(axes, {point: points[point] for point in known}, known, look_of, sizes, style)
+        low, high = axes.get_xlim()
+        log_axis(axes.xaxis, low, high, most=12 // len(costs))
+        axes.set_xlabel(COSTS[column])
+    estimates = [log_interval(runs).estimate for runs in points.values()]
+    low, high = min(estimates) / 1.6, max(estimates) * 1.6
+    panels[0].set_ylim(low, high)
+    metric_known = metric_of(metric)
+    panels[0].set_ylabel(metric_known.axis if metric_known else metric)
+    for axes in panels:
+        log_axis(axes.yaxis, low, high)
+    handles: list[Any] = [handle(look, line=False) for look in look_of.values()]
+    labels = list(look_of)
+    for n in sizes:
+        size = _marker_size(n, sizes, style)
+        handles.append(Line2D([], [], color="#606060", marker="o", linestyle="none", markersize=size))
+        labels.append(f"$n_\\mathrm{{high}}$ = {n}")
+    front = Line2D([], [], color="#606060", linestyle="-", linewidth=style.thin(), drawstyle="steps-post")
+    handles.append(front)
+    labels.append("Pareto front of the means")
+    for probability in (0.0, 0.5, 1.0):
+        colour = _blend("#606060", probability)
+        marker: dict[str, Any] = {
+            "marker": "s",
+            "markerfacecolor": colour,
+            "markeredgecolor": "#606060",
+            "linestyle": "none",
+        }
+        handles.append(Line2D([], [], **marker))
+        labels.append(f"on the front: P = {probability:g}")
+    figure.legend(handles, labels, loc="outside right center", labelspacing=0.35)
+    return figure
+
+
+def _panel(
+    axes: Axes,
+    points: dict[Point, Runs],
+    costs: dict[Point, float],
+    look_of: dict[str, Look],
+    sizes: list[int],
+    style: Style,
+) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    means = {point: log_interval(runs) for point, runs in points.items()}
+    chances = probability_on_front(points, costs)
+    arms = list(dict.fromkeys(arm for arm, _ in points))
+    equal = len({f"{cost:.3g}" for cost in costs.values()}) < len(costs) / 2
+    for (arm, n), interval in means.items():
+        look = look_of[arm]
+        # Arms that use the same labels cost the same: there each gets a small shift on the page.
+        points_aside = (arms.index(arm) - (len(arms) - 1) / 2) * 1.3 * style.scale if equal else 0.0
+        place = axes.transData + ScaledTranslation(points_aside / 72.0, 0.0, figure.dpi_scale_trans)
+        cost, chance = costs[arm, n], chances[arm, n]
+        if math.isfinite(interval.low):
+            bar = [interval.low, interval.high]
+            thin: dict[str, Any] = {"linewidth": style.thin(0.5), "alpha": 0.6, "zorder": 2}
+            axes.plot([cost] * 2, bar, color=look.colour, transform=place, **thin)
+        face = _blend(look.colour, chance if math.isfinite(chance) else 1.0)
+        marks: dict[str, Any] = {
+            "markerfacecolor": face,
+            "markeredgecolor": look.colour,
+            "markeredgewidth": style.thin(0.7),
+        }
+        size = size_of(look.marker, _marker_size(n, sizes, style))
+        axes.plot([cost], [interval.estimate], look.marker, markersize=size, transform=place, zorder=3, **marks)
+    keys = sorted(means, key=lambda point: costs[point])
+    x, y = np.array([costs[key] for key in keys]), np.array([means[key].estimate for key in keys])
+    front = on_front(x, y)
+    axes.set_xlim(x.min() / 1.3, x.max() * 1.3)
+    steps_x, steps_y = np.append(x[front], axes.get_xlim()[1]), np.append(y[front], y[front][-1])
+    axes.plot(steps_x, steps_y, drawstyle="steps-post", color="#606060", linewidth=style.thin(), zorder=1)
+    axes.grid(True)
+
+
+def _marker_size(n: int, sizes: list[int], style: Style) -> float:
+    """Larger for more HF labels."""
+    rank = sizes.index(n) / max(len(sizes) - 1, 1)
+    return (3.0 + 3.5 * rank) * style.scale
+
+
+def _blend(colour: str, share: float) -> tuple[float, float, float]:
+    """Mix a colour with white."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (1.0 - share * (1.0 - part) for part in to_rgb(colour))
+    return red, green, blue
