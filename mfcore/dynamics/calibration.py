@@ -1,0 +1,161 @@
+"""Failure criteria from a reference: what its labelled frames and its own trajectories look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import chemical_symbols, covalent_radii
+
+from mfcore.dynamics.criteria import MODES, Bond, FailureCriteria, Mode, Unit, first_failure, molecule_key, pair_key
+from mfcore.dynamics.monitor import GeometryMonitor
+from mfcore.dynamics.neighbours import SkinList
+from mfcore.dynamics.trajectory import Trajectory
+from mfcore.errors import DataError
+
+#: A bond is shorter than this times the sum of the covalent radii.
+BOND_FACTOR = 1.25
+
+#: How far pairs are looked for, Å; what is never closer needs no limit.
+_REACH = 4.0
+_SKIN = 0.01
+
+
+@dataclass
+class Reference:
+    """What was seen in reference frames.
+
+    Attributes
+    ----------
+    pair_minimum
+        Å, closest approach of each pair of elements ('Li-S').
+    bonds
+        By molecule (elements in the order of its atoms), the bonds with their mean lengths.
+    n_frames
+        How many frames were looked at.
+    """
+
+    pair_minimum: dict[str, float] = field(default_factory=dict)
+    bonds: dict[str, tuple[Bond, ...]] = field(default_factory=dict)
+    n_frames: int = 0
+
+    @classmethod
+    def from_frames(cls, frames: Iterable[Atoms]) -> Reference:
+        """Look at frames; molecules with the same elements in the same order are taken for the same.
+
+        Labelled frames alone are a bound on pairs that a trajectory of the reference may go below: give frames of
+        that trajectory, too.
+
+        Raises
+        ------
+        DataError
+            If there is no frame.
+        """
+        made, lengths = cls(), dict[str, list[np.ndarray]]()
+        for atoms in frames:
+            made.n_frames += 1
+            made._see_pairs(atoms)
+            if not atoms.pbc.any():
+                lengths.setdefault(molecule_key(atoms.numbers), []).append(_distances(atoms.positions))
+                made.bonds.setdefault(molecule_key(atoms.numbers), ())
+        if not made.n_frames:
+            raise DataError("calibration: there is no reference frame.")
+        for key, tables in lengths.items():
+            made.bonds[key] = _bonds(key, np.mean(tables, axis=0))
+        return made
+
+    def _see_pairs(self, atoms: Atoms) -> None:
+        from mfcore.data.graphs import neighbour_list
+
+        sender, receiver, shift = neighbour_list(atoms, _REACH)
+        distance = np.linalg.norm(atoms.positions[sender] - atoms.positions[receiver] + shift, axis=1)
+        kinds = np.sort(np.stack([atoms.numbers[sender], atoms.numbers[receiver]], 1), axis=1)
+        for first, second in np.unique(kinds, axis=0):
+            key = pair_key(chemical_symbols[int(first)], chemical_symbols[int(second)])
+            closest = float(distance[(kinds == (first, second)).all(1)].min())
+            self.pair_minimum[key] = min(closest, self.pair_minimum.get(key, np.inf))
+
+    def criteria(self, units: Sequence[Unit] = (), **thresholds: Any) -> FailureCriteria:
+        """Failure criteria with these minima and bonds; `thresholds` are fields of :class:`FailureCriteria`."""
+        return FailureCriteria(
+            pair_minimum=dict(sorted(self.pair_minimum.items())),
+            bonds={key: bonds for key, bonds in sorted(self.bonds.items()) if bonds},
+            units=tuple(units),
+            **thresholds,
+        )
+
+
+def _distances(positions: np.ndarray) -> np.ndarray:
+    return np.asarray(np.linalg.norm(positions[:, None] - positions[None], axis=2))
+
+
+def _bonds(key: str, mean: np.ndarray) -> tuple[Bond, ...]:
+    numbers = Atoms(key).numbers
+    radii = covalent_radii[numbers]
+    first, second = np.nonzero(np.triu(mean < BOND_FACTOR * (radii[:, None] + radii[None]), 1))
+    return tuple(Bond(first=int(i), second=int(j), mean=float(mean[i, j])) for i, j in zip(first, second, strict=True))
+
+
+def temperature_factor(n_atoms: int, n_steps: int, probability: float = 1e-3) -> float:
+    """Multiple of the target that the kinetic temperature of a healthy canonical system hardly ever exceeds.
+
+    The kinetic energy of n atoms is a χ² variable of 3n degrees of freedom, so that of a small molecule exceeds twice
+    its mean every few hundred steps. The chance to exceed the multiple at any of `n_steps` steps, taken
+    as independent, is `probability`.
+    """
+    from scipy import stats
+
+    freedom = 3 * n_atoms
+    return float(stats.chi2.isf(probability / n_steps, freedom) / freedom)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What criteria say of stored frames: the first failure, or None throughout."""
+
+    mode: Mode | None
+    time_ps: float
+
+
+def judge(trajectory: Trajectory, criteria: FailureCriteria, *, periodic: bool) -> Verdict:
+    """Apply the criteria on the geometry to a stored trajectory, such as one of the reference.
+
+    Parameters
+    ----------
+    trajectory
+        Frames at equal intervals.
+    criteria
+        Thresholds; the temperature is not looked at.
+    periodic
+        Whether the cell is.
+
+    Returns
+    -------
+    Verdict
+        Mode and time of the first failure, or None and the time of the last frame.
+    """
+    times, cpu = trajectory.time_ps, torch.device("cpu")
+    interval = 1000.0 * float(times[1] - times[0]) if len(times) > 1 else 1.0
+    atoms = Atoms(trajectory.numbers, trajectory.positions[0], cell=trajectory.cell, pbc=periodic)
+    reach = criteria.reach + _SKIN
+    monitor = GeometryMonitor(criteria, [atoms], interval, reach, cpu)
+    species = torch.zeros(len(atoms), dtype=torch.int64)
+    neighbours: SkinList | None = None
+    for step, positions in enumerate(trajectory.positions):
+        flags: dict[Mode, torch.Tensor] = {MODES[0]: torch.tensor([not np.isfinite(positions).all()])}
+        if not bool(flags[MODES[0]]):
+            here = torch.from_numpy(np.ascontiguousarray(positions, dtype=np.float64))
+            if neighbours is None:
+                atoms.positions = positions
+                neighbours = SkinList([atoms], species, reach, 1.0, cpu, torch.float64)
+            neighbours.update(here)
+            squares = neighbours.vectors(here).square().sum(1)
+            flags |= monitor.check(step, here, neighbours, squares)
+        mode = first_failure(flags, 0)
+        if mode is not None:
+            return Verdict(mode, float(times[step]))
+    return Verdict(None, float(times[-1]))

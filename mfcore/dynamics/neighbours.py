@@ -1,0 +1,170 @@
+"""Neighbour lists of moving replicas: made with a skin, kept until an atom of the replica has crossed half of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch import Tensor
+
+from mfcore.data.graphs import Batch, neighbour_list
+from mfcore.errors import ConfigError
+
+
+class SkinList:
+    """All pairs within cutoff + skin of several replicas at their last build, as one graph.
+
+    Only edges within the cutoff reach a batch: the convolutions do not pay for the skin, and a potential that is not
+    smooth at its cutoff sees what it would see with a fresh list.
+
+    Parameters
+    ----------
+    frames
+        Elements, cell and periodicity of each replica; the positions are those of the first build.
+    species
+        (A,) index of each atom into the model's species.
+    cutoff, skin
+        Å.
+    device, dtype
+        Of the batches; positions are float64 everywhere else.
+
+    Attributes
+    ----------
+    version
+        Changes whenever the edges do.
+    n_builds
+        How many lists of single replicas were made.
+    sender, receiver
+        (E,) of all edges within cutoff + skin at the last build.
+    frame
+        (A,) replica of each atom, counted in the batch.
+    n_atoms
+        (B,).
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[Atoms],
+        species: Tensor,
+        cutoff: float,
+        skin: float,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        if skin <= 0:
+            raise ConfigError(f"skin: expected a length above 0 Å, got {skin}.")
+        self.cutoff, self.skin, self.device, self.dtype = cutoff, skin, device, dtype
+        self.version, self.n_builds = 0, 0
+        self._bare = [Atoms(a.numbers, positions=a.positions, cell=a.cell, pbc=a.pbc) for a in frames]
+        self._species = species.to(device)
+        self._layout()
+        self.built = torch.from_numpy(np.concatenate([a.positions for a in frames])).to(device)
+        self._lists = [self._build(k) for k in range(len(frames))]
+        self._assemble()
+
+    def _layout(self) -> None:
+        """What depends on which replicas there are."""
+        sizes = [len(a) for a in self._bare]
+        self.n_atoms = torch.tensor(sizes, dtype=torch.int64, device=self.device)
+        self._first = np.concatenate([[0], np.cumsum(sizes)])
+        self.frame = torch.repeat_interleave(torch.arange(len(sizes), device=self.device), self.n_atoms)
+        volume = [a.get_volume() if a.pbc.any() else np.nan for a in self._bare]
+        self._volume = torch.tensor(volume, dtype=self.dtype, device=self.device)
+        n, total = len(sizes), int(self._first[-1])
+        self._labels = {
+            "fidelity": torch.zeros(n, dtype=torch.int64, device=self.device),
+            "energy": torch.full((n,), torch.nan, dtype=torch.float64, device=self.device),
+            "forces": torch.full((total, 3), torch.nan, dtype=self.dtype, device=self.device),
+            "stress": torch.full((n, 3, 3), torch.nan, dtype=self.dtype, device=self.device),
+        }
+
+    def _build(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self.n_builds += 1
+        return neighbour_list(self._bare[number], self.cutoff + self.skin)
+
+    def _assemble(self) -> None:
+        senders = [part[0] + first for part, first in zip(self._lists, self._first[:-1], strict=True)]
+        receivers = [part[1] + first for part, first in zip(self._lists, self._first[:-1], strict=True)]
+        shifts = [part[2] for part in self._lists]
+        self.sender = torch.from_numpy(np.concatenate(senders)).to(self.device)
+        self.receiver = torch.from_numpy(np.concatenate(receivers)).to(self.device)
+        self.shift = torch.from_numpy(np.concatenate(shifts)).to(self.device)
+        self.version += 1
+
+    def update(self, positions: Tensor) -> None:
+        """Make the lists anew of replicas in which an atom has moved by more than half the skin.
+
+        Parameters
+        ----------
+        positions
+            (A, 3) Å, finite.
+        """
+        moved = (positions - self.built).square().sum(1)
+        stale = ~(moved <= (0.5 * self.skin) ** 2)
+        if not bool(stale.any()):
+            return
+        for number in torch.unique(self.frame[stale]).tolist():
+            atoms = slice(int(self._first[number]), int(self._first[number + 1]))
+            self.built[atoms] = positions[atoms]
+            self._bare[number].positions = positions[atoms].cpu().numpy()
+            self._lists[number] = self._build(number)
+        self._assemble()
+
+    def rebuild(self, built: Tensor) -> None:
+        """Take the lists that were made at given positions (A, 3), to go on with a stored run."""
+        self.built = built.to(self.device, torch.float64).clone()
+        for number, atoms in enumerate(self._bare):
+            atoms.positions = self.built[self._first[number] : self._first[number + 1]].cpu().numpy()
+            self._lists[number] = self._build(number)
+        self._assemble()
+
+    def keep(self, which: list[int], atoms: Tensor) -> None:
+        """Go on with some of the replicas; `atoms` (A,) says which atoms are theirs."""
+        self._bare = [self._bare[k] for k in which]
+        self._lists = [self._lists[k] for k in which]
+        self._species, self.built = self._species[atoms], self.built[atoms]
+        self._layout()
+        if which:
+            self._assemble()
+
+    def vectors(self, positions: Tensor) -> Tensor:
+        """r[sender] - r[receiver] + shift of all edges, (E, 3) Å, float64."""
+        return positions.index_select(0, self.sender) - positions.index_select(0, self.receiver) + self.shift
+
+    def batch(self, positions: Tensor, vectors: Tensor, squares: Tensor) -> Batch:
+        """The graph of all edges within the cutoff.
+
+        A batch of lower precision than float64 has all positions at 0 and the edges' whole vectors as shifts, which
+        is the same to whoever adds them up.
+
+        Parameters
+        ----------
+        positions
+            (A, 3) Å, float64.
+        vectors, squares
+            From :meth:`vectors`, and their squared lengths (E,) Å².
+        """
+        near = (squares < self.cutoff**2).nonzero().squeeze(1)
+        sender, receiver = self.sender.index_select(0, near), self.receiver.index_select(0, near)
+        if self.dtype == torch.float64:
+            own, shift = positions, self.shift.index_select(0, near)
+        else:
+            # Rounded positions and images of atoms that have diffused far would make a rounded geometry
+            own = torch.zeros_like(positions, dtype=self.dtype)
+            shift = vectors.index_select(0, near).to(self.dtype)
+        row_pointer = torch.zeros(len(positions) + 1, dtype=torch.int64, device=self.device)
+        row_pointer[1:] = torch.bincount(receiver, minlength=len(positions)).cumsum(0)
+        return Batch(
+            species=self._species,
+            positions=own,
+            sender=sender,
+            receiver=receiver,
+            row_pointer=row_pointer,
+            shift=shift,
+            frame=self.frame,
+            n_atoms=self.n_atoms,
+            volume=self._volume,
+            **self._labels,
+        )
