@@ -60,7 +60,7 @@ class CppConvolution:
     ) -> None:
         """See :meth:`ConvolutionKernels.backward_geometry`."""
         made = for_features or self._no_features
-        self._run("backward_geometry", edges, inputs, features, cotangents, made, (for_harmonics, for_spline))
+        self._run("backward_geometry", edges, inputs, features, cotangents, (for_harmonics, for_spline), made)
 
     def backward_parameters(
         self,

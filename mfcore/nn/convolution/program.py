@@ -99,10 +99,11 @@ class OverEdges(NamedTuple):
 
 Statement = Let | Zero | Increase | Add | Sums | Clear | Copy | Block | Given | Channels | OverEdges
 
-#: What each kernel is given beside edges, Y ("y"), spline ("c"), table ("t") and features ("x").
+#: What each kernel is given after edges, Y ("y"), spline ("c"), table ("t") and features ("x"). What every receiver may
+#: add to comes last.
 GROUPS: dict[str, tuple[str, ...]] = {
     "forward": ("o",),
-    "backward_geometry": ("g", "gx", "gy", "gc"),
+    "backward_geometry": ("g", "gy", "gc", "gx"),
     "backward_parameters": ("g", "gx", "gt"),
     "double_backward": ("g", "z", "b", "u", "o", "gx", "gt"),
 }
