@@ -37,8 +37,10 @@ def runs_of(
     pairing: list[str] | None,
     coverage: list[str] | None,
     e0: list[str] | None,
+    *,
+    tuned: bool = True,
 ) -> tuple[Preset, list[RunSpec]]:
-    """Read a preset and list its runs that are selected.
+    """Read a preset and list its runs that are selected; without their tuned settings if so asked.
 
     Raises
     ------
@@ -63,6 +65,8 @@ def runs_of(
         e0=tuple(e0 or ()),
     )
     chosen = load_preset(preset)
+    if not tuned:
+        chosen = chosen.model_copy(update={"tasks": [p.model_copy(update={"tuned": None}) for p in chosen.tasks]})
     specs = expand(
         chosen,
         wanted,

@@ -15,7 +15,7 @@ from benchmarks.tasks.base import Regime
 from benchmarks.tuning.settings_file import TunedSettings, load_tuned
 from mfcore.errors import ConfigError
 
-__all__ = ["RunSpec", "Selection", "Tuning", "expand", "load_preset", "merge", "parse_preset", "preset_names"]
+__all__ = ["RunSpec", "Selection", "Tuning", "expand", "leaves", "load_preset", "merge", "parse_preset", "preset_names"]
 
 
 @dataclass(frozen=True)
@@ -204,19 +204,19 @@ def _settings(plan: TaskPlan, arm: str, tuned: TunedSettings | None) -> tuple[di
             "tune all arms with the same number of trials (mfbench tune)."
         )
     found = tuned.arms[arm]
-    twice = sorted(_leaves(found.settings) & _leaves(own))
+    twice = sorted(leaves(found.settings).keys() & leaves(own).keys())
     if twice:
         raise ConfigError(f"arm_settings.{arm}.{twice[0]}: {tuned.source} has tuned it; remove one of the two.")
     tuning = Tuning(tuned.source, found.trials, found.atom_gradients, tuned.provenance.data)
     return merge(merge(plan.settings, found.settings), own), tuning
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> set[str]:
-    """Dotted names of all values."""
-    names = set()
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """All values of nested settings by dotted name."""
+    found: dict[str, Any] = {}
     for key, value in settings.items():
-        names |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key}
-    return names
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
 
 
 def _known(what: str, names: Iterable[str], known: Sequence[str]) -> None:

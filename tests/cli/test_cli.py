@@ -11,6 +11,7 @@ COMMANDS = [
     ["list"],
     ["run"],
     ["plan"],
+    ["tune"],
     ["report"],
     ["figures"],
     ["export"],

@@ -1,0 +1,184 @@
+"""The search for one arm's settings: trials one after another, chosen by a seeded sampler."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.plan import RunSpec, merge
+from benchmarks.harness.prepare import prepare_one, task_of
+from benchmarks.tuning.settings_file import TunedArm
+from benchmarks.tuning.space import Parameter, Space, check, nested, present
+from benchmarks.tuning.trial import TrialStore, run_trial
+from mfcore.errors import ConfigError, TrainingError
+from mfcore.training.config import LossConfig
+from strategies.registry import arm_factory
+
+SAMPLER = "tpe"
+#: Trials that are drawn at random before the sampler learns from them. Fixed, so that more trials go on from fewer.
+STARTUP_TRIALS = 5
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for one arm; the same trials, sampler seed, frames and budget for all arms of a comparison.
+
+    Attributes
+    ----------
+    spec
+        The arm with its untuned settings and the budget of one trial.
+    parameters
+        What is tuned, by dotted key.
+    loss
+        Validation loss that trials are compared by.
+    trials, sampler_seed
+        Number of trials, and seed of the sampler.
+    root
+        Folder of the trials.
+    """
+
+    spec: RunSpec
+    parameters: dict[str, Parameter]
+    loss: LossConfig
+    trials: int
+    sampler_seed: int
+    root: Path
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Trials of an arm in their order: records as of :func:`benchmarks.tuning.trial.run_trial`.
+
+    `first_is_present` says whether the first one had the untuned settings. `fault` is set if the search broke off.
+    """
+
+    arm: str
+    records: list[dict[str, Any]] = field(default_factory=list)
+    first_is_present: bool = False
+    fault: str | None = None
+
+
+def need_optuna() -> None:
+    """Raise `ConfigError` if Optuna is not installed."""
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise ConfigError("tuning needs Optuna: python -m pip install 'mfbench[tune]'.") from error
+
+
+def searches(
+    specs: Sequence[RunSpec], space: Space, *, trials: int, sampler_seed: int, budget_share: float, root: Path
+) -> list[Search]:
+    """Plan the searches for some arms, which differ in nothing but the arm.
+
+    Raises
+    ------
+    ConfigError
+        If the space does not fit an arm.
+    """
+    found = []
+    loss = _common_loss(specs)
+    for spec in specs:
+        task = task_of(spec)
+        parameters = space.of(spec.arm, task.fidelities)
+        base = merge(task.settings(spec.preset), spec.settings)
+        factory = arm_factory(spec.arm)
+        check(space, parameters, partial(_make, factory, base), spec.arm)
+        found.append(
+            Search(replace(spec, budget=spec.budget * budget_share), parameters, loss, trials, sampler_seed, root)
+        )
+    return found
+
+
+def _make(factory: Callable[..., Any], base: dict[str, Any], over: dict[str, Any]) -> Any:
+    return factory(merge(base, over))
+
+
+def _common_loss(specs: Sequence[RunSpec]) -> LossConfig:
+    """Loss of the untuned settings, the same for all arms; weights of fidelities have no part in it."""
+    found = {}
+    for spec in specs:
+        resolved = prepare_one(spec).settings
+        values = resolved.get("training", {}).get("loss", {})
+        found[LossConfig.model_validate({**values, "fidelity_weights": {}}).model_dump_json()] = spec.arm
+    if len(found) > 1:
+        raise ConfigError(
+            f"arms {' and '.join(found.values())} have different training.loss settings, so that their validation "
+            "losses cannot be compared alike; give the loss in settings, not in arm_settings."
+        )
+    return LossConfig.model_validate_json(next(iter(found)))
+
+
+def search(job: Search, tell: Callable[[tuple[str, Any]], None]) -> Searched:
+    """Run the trials of one arm; those that are stored are read. Nothing is raised.
+
+    Parameters
+    ----------
+    tell
+        Gets ("spent", (trial, atom gradients)) now and then and ("ended", record) after each trial.
+    """
+    try:
+        return _search(job, tell)
+    except Exception as error:
+        return Searched(job.spec.arm, fault=f"{type(error).__name__}: {error}")
+
+
+def _search(job: Search, tell: Callable[[tuple[str, Any]], None]) -> Searched:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    store, arm = TrialStore(job.root), job.spec.arm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=job.sampler_seed, n_startup_trials=STARTUP_TRIALS)
+    study = optuna.create_study(direction="minimize", sampler=sampler)
+    untuned = present(prepare_one(job.spec).settings, job.parameters)
+    if untuned is not None:
+        study.enqueue_trial(untuned)
+    records = []
+    for number in range(job.trials):
+        trial = study.ask()
+        values = {key: parameter.suggest(trial, key) for key, parameter in job.parameters.items()}
+        if number == 0 and untuned is not None:
+            values = untuned  # as they are, not rounded
+        run = prepare_one(replace(job.spec, settings=merge(job.spec.settings, nested(values))))
+        record = run_trial(run, job.loss, store, partial(_tell_spent, tell, number), values)
+        if record["status"] == "finished":
+            study.tell(trial, record["loss"])
+        else:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        records.append(record)
+        tell(("ended", record))
+    return Searched(arm, records, untuned is not None)
+
+
+def _tell_spent(tell: Callable[[tuple[str, Any]], None], number: int, spent: float) -> None:
+    tell(("spent", (number, spent)))
+
+
+def best_of(found: Searched) -> TunedArm:
+    """Sum up a search.
+
+    Raises
+    ------
+    TrainingError
+        If no trial has finished.
+    """
+    finished = [record for record in found.records if record["status"] == "finished"]
+    if found.fault is not None or not finished:
+        reason = found.fault or (found.records[-1]["reason"] if found.records else "there was none")
+        raise TrainingError(f"arm '{found.arm}': no trial has finished; the last one: {reason}")
+    best = min(finished, key=lambda record: record["loss"])
+    return TunedArm(
+        settings=nested(best["values"]),
+        trials=len(found.records),
+        failed=len(found.records) - len(finished),
+        atom_gradients=sum(record["atom_gradients"] for record in found.records),
+        validation_loss=best["loss"],
+        first_validation_loss=found.records[0]["loss"] if found.first_is_present else None,
+        losses=[record["loss"] for record in found.records],
+    )
