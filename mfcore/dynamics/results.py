@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mfcore.metrics.drift import EnergyDrift, energy_drift
+from mfcore.metrics.survival import Lifetime
 
 Status = Literal["failure", "survived", "error"]
 
@@ -87,6 +88,29 @@ class DynamicsRun:
     def pass_rate(self) -> float:
         """Survivors among the replicas that failed or survived; NaN if there are none."""
         return pass_rate(self.results)
+
+    def lifetimes(self, temperature_K: float | None = None) -> list[Lifetime]:
+        """What `mfcore.metrics.survival` wants, of all replicas or those at one temperature."""
+        return [
+            Lifetime(r.time_ps, r.status, r.group, r.mode)
+            for r in self.results
+            if temperature_K is None or r.temperature_K == temperature_K
+        ]
+
+    def records(self, limit_ps: float) -> list[dict[str, Any]]:
+        """One line a replica, for a table of survival times up to a limit in ps."""
+        return [
+            {
+                "temperature_k": r.temperature_K,
+                "replica": r.replica,
+                "start": r.name,
+                "time_ps": r.time_ps,
+                "limit_ps": limit_ps,
+                "status": r.status,
+                "mode": r.mode or "",
+            }
+            for r in self.results
+        ]
 
     def drift(self, replica: int) -> EnergyDrift:
         """Drift of the total energy of a replica; meaningful in NVE only."""

@@ -51,14 +51,14 @@ class Analytic:
 
 
 class Wells(Analytic):
-    """Every atom in a harmonic well of its own, on the points of a grid of 5 Å; k in eV/Å²."""
+    """Every atom in a harmonic well of its own, on the points of a grid (spacing in Å); k in eV/Å²."""
 
-    def __init__(self, k: float = 1.0, cutoff: float = 1.0) -> None:
+    def __init__(self, k: float = 1.0, cutoff: float = 1.0, spacing: float = 5.0) -> None:
         super().__init__(cutoff)
-        self.k = k
+        self.k, self.spacing = k, spacing
 
     def answer(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        away = batch.positions - 5.0 * torch.round(batch.positions / 5.0)
+        away = batch.positions - self.spacing * torch.round(batch.positions / self.spacing)
         atomic = 0.5 * self.k * away.square().sum(1)
         energy = torch.zeros(batch.n_frames, dtype=torch.float64).index_add(0, batch.frame, atomic)
         return energy, -self.k * away
@@ -162,6 +162,6 @@ def ethanol(seed: int = 5) -> Atoms:
     return atoms
 
 
-def grid(n: int, symbol: str = "H") -> Atoms:
-    """Atoms on the first points of a grid of 5 Å."""
-    return Atoms(f"{symbol}{n}", [[5.0 * k, 0.0, 0.0] for k in range(n)])
+def grid(n: int, symbol: str = "H", spacing: float = 5.0) -> Atoms:
+    """Atoms on the first points of a grid."""
+    return Atoms(f"{symbol}{n}", [[spacing * k, 0.0, 0.0] for k in range(n)])
