@@ -17,6 +17,7 @@ from benchmarks.harness.cost import label_cost, labels_of
 from benchmarks.harness.keys import digest
 from benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from benchmarks.harness.store import RunStore
+from benchmarks.tasks.stability import stability
 from mfcore.errors import LeakageError, MfbenchError
 from mfcore.training.budget import Budget
 from strategies.registry import arm_factory
@@ -104,6 +105,8 @@ def _compute(
     if spec.tuning is not None:
         ledger.trials, ledger.trial_atom_gradients = spec.tuning.trials, spec.tuning.atom_gradients
     evaluation = task.evaluate(potential, split)
+    if spec.md is not None:
+        evaluation = evaluation.and_also(stability(potential, task, split, spec.md, spec.seed))
     if not evaluation.rows:
         raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")
     costs = {

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names
 from benchmarks.tasks.base import Regime
+from benchmarks.tasks.stability import StabilityPlan
 from benchmarks.tuning.settings_file import TunedSettings, load_tuned
 from mfcore.errors import ConfigError
 
@@ -87,6 +88,8 @@ class RunSpec:
         HF validation checks without a better one before training ends (rule "converged"); None spends the budget.
     tuning
         Where the settings were tuned; None if they were not.
+    md
+        Dynamics to put the potential through; None: none.
     """
 
     task: str
@@ -102,6 +105,7 @@ class RunSpec:
     expected_us_per_atom_gradient: float = 100.0
     patience: int | None = None
     tuning: Tuning | None = None
+    md: StabilityPlan | None = None
 
     @property
     def n_high(self) -> int | Literal["all"]:
@@ -181,6 +185,7 @@ def expand(
                 expected_us_per_atom_gradient=plan.expected_us_per_atom_gradient,
                 patience=plan.budget.patience,
                 tuning=settings[arm][1],
+                md=plan.md,
             )
             if not selection.admits(spec):
                 continue

@@ -85,6 +85,7 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         "budget_rule": Budget(spec.budget, spec.patience).rule,
         "budget_patience": spec.patience,
         "trials": _trials(spec),
+        "md": None if spec.md is None else spec.md.model_dump(mode="json"),
         "seed": spec.seed,
         "draw": spec.draw,
         "code": code_hash(type(task), factory),

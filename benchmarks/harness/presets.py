@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from benchmarks.tasks.base import Regime
+from benchmarks.tasks.stability import StabilityPlan
 from mfcore.data.reference_energies import ReferencePolicy
 from mfcore.errors import ConfigError
 from mfcore.training.budget import Rule
@@ -105,7 +106,8 @@ class TaskPlan(_Model):
     For as many runs the latter say more, since the HF subset varies more than the seed does.
     `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
     defaults. `tuned` names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its
-    task; its settings go between the two, and its trials are booked in the rows. `expected_us_per_atom_gradient`
+    task; its settings go between the two, and its trials are booked in the rows. `md` puts every potential through
+    dynamics (:class:`benchmarks.tasks.stability.StabilityPlan`). `expected_us_per_atom_gradient`
     is for the time estimate only, until runs of the arm are stored.
     """
 
@@ -119,6 +121,7 @@ class TaskPlan(_Model):
     settings: dict[str, Any] = {}
     arm_settings: dict[str, dict[str, Any]] = {}
     tuned: str | None = None
+    md: StabilityPlan | None = None
     expected_us_per_atom_gradient: PositiveFloat = 100.0
 
     @field_validator("arms", "seeds", "draws")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -17,6 +17,9 @@ from mfcore.data.splits import elements_first, groups_of, id_of, ids_hash, low_o
 from mfcore.data.training_set import TrainingSet
 from mfcore.errors import ConfigError
 from mfcore.fidelity import Label, LabelSet, format_label_regime, parse_label_regime
+
+if TYPE_CHECKING:
+    from mfcore.dynamics.criteria import Unit
 
 #: Seed of every split; what varies from one repetition to another is the draw.
 SPLIT_SEED = 20261121
@@ -156,6 +159,10 @@ class Evaluation:
     rows: list[dict[str, Any]]
     details: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
+    def and_also(self, other: Evaluation) -> Evaluation:
+        """Both together."""
+        return Evaluation(self.rows + other.rows, self.details | other.details)
+
 
 class Task(ABC):
     """Frames with labels of several fidelities, and an objective.
@@ -209,6 +216,10 @@ class Task(ABC):
     def label_cost(self, frames: Sequence[Atoms], fidelity: str, labels: LabelSet) -> float:
         """Return CPU-seconds that these labels cost when they were computed; NaN if nobody measured it."""
         return float("nan")
+
+    def units(self) -> Sequence[Unit]:
+        """Return the structural units that dynamics has to leave whole; bonds of molecules need not be named."""
+        return ()
 
     def settings(self, preset: str) -> dict[str, Any]:
         """Return strategy settings that this task recommends for a preset ({}: the strategies' own)."""

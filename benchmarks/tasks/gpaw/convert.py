@@ -92,7 +92,8 @@ def convert(
 
 def _cpu_s(atoms: Atoms) -> float:
     """All CPU time of a frame; that of r2SCAN has PBE's in it."""
-    return float(atoms.info.get(f"{HIGH}_cpu_s", atoms.info[f"{LOW}_cpu_s"]))
+    times = [atoms.info[f"{level}_cpu_s"] for level in worker.LEVELS if f"{level}_cpu_s" in atoms.info]
+    return float(max(times))
 
 
 def _level(level: str, frames: Sequence[Atoms]) -> dict[str, Any]:

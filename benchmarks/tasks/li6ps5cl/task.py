@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from ase import Atoms
 
 from benchmarks.tasks.base import Regime
 from benchmarks.tasks.crystals import CrystalTask
 from benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
+
+if TYPE_CHECKING:
+    from mfcore.dynamics.criteria import Unit
 
 COLD_K = 600.0
 """Snapshots of dynamics up to this temperature are in coverage."""
@@ -24,6 +30,12 @@ class Li6PS5Cl(CrystalTask):
     default_regime = Regime(n_low=100, n_high=20, labels="low=EFS,high=EF", pairing="disjoint", coverage="gap")
     n_test = (20, 20)
     n_validation = 8
+
+    def units(self) -> Sequence[Unit]:
+        """PS4 tetrahedra."""
+        from mfcore.dynamics.criteria import Unit
+
+        return (Unit(centre="P", neighbours=("S",), radius=2.8, least=4, most=4),)
 
     def covered(self, atoms: Atoms) -> bool:
         """Small displacements or low temperature, and no antisite."""

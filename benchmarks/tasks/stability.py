@@ -1,0 +1,151 @@
+"""How long dynamics on a potential lasts: seeded NVT from HF test frames until a failure or a physical-time limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+from pydantic import BaseModel, ConfigDict, Field
+
+from mfcore.data.splits import group_of, nested_order
+
+if TYPE_CHECKING:
+    from benchmarks.tasks.base import Evaluation, Split, Task
+    from mfcore.dynamics.criteria import FailureCriteria
+    from mfcore.potential import Potential
+
+MD = "md"
+"""What stands in the column `split` of rows on dynamics."""
+
+DRIFT_TEMPERATURE_K = 300.0
+
+
+class StabilityPlan(BaseModel):
+    """Dynamics that every potential of a comparison is put through; the same starts and random numbers for all arms.
+
+    Criteria of failure are derived from the labelled frames of the task; see :mod:`mfcore.dynamics.criteria`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperatures_k: tuple[float, ...] = Field((300.0,), min_length=1, description="Of the Langevin thermostat, K.")
+    duration_ps: float = Field(1.0, gt=0, description="Physical-time limit; who reaches it has survived.")
+    time_step_fs: float = Field(0.5, gt=0)
+    starts: int = Field(8, ge=1, description="HF test frames to start from, evenly from each test split.")
+    replicas: int = Field(1, ge=1, description="Replicas of each start and temperature.")
+    friction_per_ps: float = Field(5.0, gt=0)
+    drift_ps: float = Field(0.0, ge=0, description="Length of the NVE runs at 300 K for the energy drift; 0: none.")
+    pair_fraction: float = Field(0.75, gt=0, description="Closest approach, as a fraction of the frames' minimum.")
+    bond_tolerance_a: float = Field(0.5, gt=0, description="How far a molecular bond may be off its mean, Å.")
+    broken_time_fs: float = Field(100.0, ge=0, description="How long a bond or unit may be broken.")
+    wall_limit_s: float = Field(600.0, gt=0, description="Wall time after which replicas end as errors.")
+
+
+def stability(potential: Potential, task: Task, split: Split, plan: StabilityPlan, seed: int) -> Evaluation:
+    """Run the dynamics of a plan on a potential.
+
+    Returns
+    -------
+    Evaluation
+        Rows, all with split "md": for each temperature the fraction of replicas that survived and the restricted
+        mean survival time in ps (n: replicas that failed or survived), and the median absolute NVE drift in
+        meV/atom/ps. Details "survival" and "drift", one line a replica. Nothing for a potential that needs
+        calculations of a lower level with every step.
+    """
+    from benchmarks.tasks.base import Evaluation
+    from mfcore.dynamics.engine import simulate
+    from mfcore.dynamics.models import PotentialForces
+    from mfcore.dynamics.settings import DynamicsSettings, starts
+    from mfcore.metrics.survival import survival
+
+    if potential.requires_low_labels:
+        return Evaluation([])
+    model, frames = PotentialForces(potential), start_frames(split, plan.starts)
+    criteria = criteria_of(task, plan, frames)
+    settings = DynamicsSettings(
+        duration_ps=plan.duration_ps, time_step_fs=plan.time_step_fs, friction_per_ps=plan.friction_per_ps
+    )
+    run = simulate(
+        model,
+        starts(frames, plan.temperatures_k, plan.replicas),
+        settings,
+        criteria,
+        seed=seed,
+        wall_limit_s=plan.wall_limit_s,
+    )
+    rows: list[dict[str, Any]] = []
+    for temperature in plan.temperatures_k:
+        lifetimes = run.lifetimes(temperature)
+        decided = [x for x in lifetimes if x.status != "error"]
+        if not decided:
+            continue
+        found = survival(lifetimes, plan.duration_ps, n_resamples=1)
+        label = f"{temperature:g}K"
+        fraction = found.n_survived / found.n
+        rows.append(_row(f"md_survival_fraction_{label}", "", fraction, found.n))
+        rows.append(_row(f"md_rmst_ps_{label}", "ps", found.rmst_ps, found.n))
+    details = {"survival": run.records(plan.duration_ps)}
+    if plan.drift_ps > 0.0:
+        details["drift"] = _drift(model, frames, plan, seed)
+        drifts = [abs(line["drift_mev_per_atom_per_ps"]) for line in details["drift"]]
+        if drifts:
+            rows.append(_row("nve_drift_mev_per_atom_per_ps", "meV/atom/ps", float(np.median(drifts)), len(drifts)))
+    return Evaluation(rows, details)
+
+
+def start_frames(split: Split, n: int) -> list[Atoms]:
+    """HF test frames to start from: evenly from each test split, from as many groups as there are."""
+    from benchmarks.tasks.base import SPLIT_SEED
+
+    chosen: list[Atoms] = []
+    share = math.ceil(n / len(split.tests))
+    for frames in split.tests.values():
+        order = nested_order(frames, seed=SPLIT_SEED, draw=0)
+        seen: dict[str, int] = {}
+        ranks = []
+        for place, atoms in enumerate(order):
+            ranks.append((seen.setdefault(group_of(atoms), 0), place))
+            seen[group_of(atoms)] += 1
+        chosen += [order[place] for _, place in sorted(ranks)[:share]]
+    return chosen[:n]
+
+
+def criteria_of(task: Task, plan: StabilityPlan, frames: Sequence[Atoms]) -> FailureCriteria:
+    """Failure criteria with the closest approaches and bond lengths of the task's frames and its structural units."""
+    from mfcore.dynamics.calibration import Reference, temperature_factor
+
+    n_steps = round(1000.0 * plan.duration_ps / plan.time_step_fs)
+    hottest = temperature_factor(min(len(a) for a in frames), n_steps * len(frames) * plan.replicas)
+    return Reference.from_frames(task.frames).criteria(
+        task.units(),
+        pair_fraction=plan.pair_fraction,
+        bond_tolerance=plan.bond_tolerance_a,
+        broken_time_fs=plan.broken_time_fs,
+        temperature_factor=max(3.0, hottest),
+    )
+
+
+def _drift(model: Any, frames: Sequence[Atoms], plan: StabilityPlan, seed: int) -> list[dict[str, Any]]:
+    from mfcore.dynamics.engine import simulate
+    from mfcore.dynamics.settings import DynamicsSettings, starts
+
+    settings = DynamicsSettings(
+        ensemble="nve", duration_ps=plan.drift_ps, time_step_fs=plan.time_step_fs, record_every=1
+    )
+    run = simulate(model, starts(frames, [DRIFT_TEMPERATURE_K]), settings, seed=seed, wall_limit_s=plan.wall_limit_s)
+    return [
+        {
+            "replica": result.replica,
+            "start": result.name,
+            "drift_mev_per_atom_per_ps": run.drift(result.replica).drift_meV_per_atom_per_ps,
+            "time_ps": result.time_ps,
+        }
+        for result in run.with_status("survived")
+    ]
+
+
+def _row(metric: str, unit: str, value: float, n: int) -> dict[str, Any]:
+    return {"split": MD, "metric": metric, "unit": unit, "value": float(value), "n": n}
