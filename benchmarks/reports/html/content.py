@@ -1,0 +1,307 @@
+"""What a page says in words and tables, before the template writes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.reports.costs import REFERENCE, CostSummary
+from benchmarks.reports.figures.style import PANELS
+from benchmarks.reports.html.origin import Origin
+from benchmarks.reports.metrics import metric_of
+from benchmarks.reports.numbers import MISSING, number, with_error
+from benchmarks.reports.recommend import default_metric, default_split, recommendation
+from benchmarks.reports.rows import REGIME, regimes
+from benchmarks.reports.summary import ARM_NOTES, SECTIONS, Entry, Quantity, Summary
+from mfcore.metrics.learning_curve import DataEfficiency
+from mfcore.metrics.recommendation import Recommendation
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LEAST_SHOWN = 0.005
+"""Probability of being best below which an arm is not worth its place in the list."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: its text, the number that columns are sorted by, and what its tip says."""
+
+    text: str
+    value: float | None = None
+    best: bool = False
+    tip: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line: an arm and its cells."""
+
+    arm: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The lines of one HF set size; "" where the sizes are columns."""
+
+    n_high: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of one regime: all HF set sizes under one head of (title, unit, explanation)."""
+
+    name: str
+    columns: tuple[tuple[str, str, str], ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the recommendation says at one HF set size."""
+
+    n_high: str
+    arm: str | None
+    probability: float
+    reason: str
+    probabilities: tuple[tuple[str, str], ...]
+    ties: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A regime: its names, its recommendations, its tables, and the notes under them."""
+
+    id: str
+    title: str
+    short: str
+    task: str
+    criterion: str
+    sizes: tuple[str, ...]
+    advice: tuple[Advice, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that failed."""
+
+    section: str
+    arm: str
+    n_high: str
+    draw: int
+    seed: int
+    key: str
+    reason: str
+
+
+def sections(rows: DataFrame, tables: Sequence[Summary], costs: Sequence[CostSummary] = ()) -> list[Section]:
+    """Make the sections of a page, one for each regime.
+
+    Parameters
+    ----------
+    rows
+        Long rows, as `mfbench run` stores them.
+    tables
+        Their summaries, from `benchmarks.reports.summary.summaries`.
+    costs
+        What an error costs, from `benchmarks.reports.costs.cost_summaries`.
+    """
+    found = recommendation(rows)
+    parts = list(regimes(rows))
+    varying = [key for key in REGIME if len({regime[key] for regime, _ in parts}) > 1]
+    made = []
+    for index, (regime, part) in enumerate(parts):
+        own = [table for table in tables if table.cell.regime == regime]
+        metric = metric_of(default_metric(part))
+        split = default_split(part)
+        label = metric.axis if metric else default_metric(part)
+        made.append(
+            Section(
+                id=f"regime-{index}",
+                title=regime_title(regime),
+                short=", ".join(_named(key, regime[key]) for key in varying) or regime["task"],
+                task=regime["task"],
+                criterion=f"{label}, {PANELS.get(split, split)}",
+                sizes=tuple(table.cell.n_high for table in own),
+                advice=tuple(_advice(table.cell.n_high, found[table.cell.title]) for table in own),
+                tables=(*_tables(own), *(_efficiency(cost) for cost in costs if cost.regime == regime)),
+                notes=tuple(_notes(own)),
+            )
+        )
+    return made
+
+
+def regime_title(regime: Mapping[str, str]) -> str:
+    """Write a regime in one line, without the HF set size."""
+    parts = [regime["task"], f"{regime['n_low']} LF frames", regime["labels"], f"{regime['pairing']} sets"]
+    parts.append("full coverage" if regime["coverage"] == "full" else f"coverage {regime['coverage']}")
+    if regime["e0"] != "default":
+        parts.append(f"E0 {regime['e0']}")
+    return ", ".join(parts)
+
+
+def failures(rows: DataFrame, origin: Origin) -> list[Failure]:
+    """List the runs that failed, with the reasons that are known; one that scored no finite number has failed too."""
+    names = {tuple(regime.values()): regime_title(regime) for regime, _ in regimes(rows)}
+    finite = rows["value"].map(math.isfinite)
+    broken = rows[(rows["status"] != "finished") | ~finite].drop_duplicates("run_key")
+    made = []
+    unknown = "not stored in a file of rows; the folder of runs has it"
+    for line in broken.to_dict("records"):
+        key = str(line["run_key"])
+        scored = f"{line['metric']} ({line['split']}) is not finite" if line["status"] == "finished" else ""
+        made.append(
+            Failure(
+                section=names[tuple(str(line[name]) for name in REGIME)],
+                arm=str(line["arm"]),
+                n_high=str(line["n_high"]),
+                draw=int(line["draw"]),
+                seed=int(line["seed"]),
+                key=key,
+                reason=scored or origin.reasons.get(key, unknown),
+            )
+        )
+    return made
+
+
+def _named(key: str, value: str) -> str:
+    return {"n_low": f"{value} LF frames", "coverage": f"coverage {value}", "e0": f"E0 {value}"}.get(key, value)
+
+
+def _advice(n_high: str, found: Recommendation) -> Advice:
+    shown = [(arm, f"{p:.2f}") for arm, p in found.probabilities.items() if p >= LEAST_SHOWN]
+    reason = found.reason[0].upper() + found.reason[1:] if found.arm is None else found.reason
+    return Advice(n_high, found.arm, found.probability, reason, tuple(shown), found.ties)
+
+
+def _tables(summaries: Sequence[Summary]) -> list[Table]:
+    """Group the summaries of a regime by kind; a kind that no set size has is left out."""
+    kinds = {
+        "Errors": [summary.scores for summary in summaries],
+        "Costs": [summary.costs for summary in summaries],
+        "Errors of the same potentials on LF labels": [summary.retention for summary in summaries],
+    }
+    made = [_table(name, summaries, quantities) for name, quantities in kinds.items()]
+    for family, title in SECTIONS.items():
+        parts = [next((part for part in s.sections if part.family == family), None) for s in summaries]
+        words = [part.words if part else {} for part in parts]
+        quantities = [part.quantities if part else () for part in parts]
+        made.append(_table(title[0].upper() + title[1:], summaries, quantities, words))
+    return [table for table in made if table is not None]
+
+
+def _table(
+    name: str,
+    summaries: Sequence[Summary],
+    quantities: Sequence[Sequence[Quantity]],
+    words: Sequence[Mapping[str, Mapping[str, str]]] = (),
+) -> Table | None:
+    counted = name == "Errors"
+    columns = list(dict.fromkeys(quantity for some in quantities for quantity in some))
+    columns = [q for q in columns if any((line.arm, q) in s.entries for s in summaries for line in s.lines)]
+    if not columns:
+        return None
+    said = list(dict.fromkeys(title for some in words for title in some))
+    groups = []
+    for index, summary in enumerate(summaries):
+        lines = []
+        for line in summary.lines:
+            entries = [summary.entries.get((line.arm, quantity)) for quantity in columns]
+            if not counted and all(entry is None for entry in entries):
+                continue
+            row = [_cell(entry, quantity) for entry, quantity in zip(entries, columns, strict=True)]
+            row += [_word(words[index].get(title, {}).get(line.arm, MISSING)) for title in said]
+            if counted:
+                row += [Cell(str(n), float(n)) for n in (line.n_runs, line.n_failed)]
+            lines.append(Line(line.arm, tuple(row)))
+        if lines:
+            groups.append(Group(summary.cell.n_high, tuple(lines)))
+    head = [(quantity.title, quantity.unit, _explained(quantity)) for quantity in columns]
+    head += [(title, "", f"{title}, all runs together") for title in said]
+    if counted:
+        head += [("runs", "", "runs of the arm"), ("failed", "", "of them failed; they are in no mean")]
+    return Table(name, tuple(head), tuple(groups))
+
+
+def _efficiency(cost: CostSummary) -> Table:
+    """Write how many HF labels the reference needs for the error of an arm, over the arm's own number."""
+    lines = [Line(arm, tuple(_factor(cost.efficiency.get((arm, n))) for n in cost.sizes)) for arm in cost.arms]
+    meaning = f"HF labels that {REFERENCE} needs for the error that the arm has with n_high, over n_high"
+    return Table(
+        f"HF labels that {REFERENCE} needs for the same error, as a multiple of the arm's",
+        tuple((f"n = {n}", "", meaning) for n in cost.sizes),
+        (Group("", tuple(lines)),),
+    )
+
+
+def _factor(found: DataEfficiency | None) -> Cell:
+    if found is None:
+        return Cell(MISSING, tip="no draw has every set size for both arms")
+    interval = found.interval
+    if found.status == "not reached":
+        return Cell(f"> {number(interval.low, 2)}", interval.low, tip="not reached within the measured set sizes")
+    if found.status == "below":
+        return Cell(
+            f"< {number(interval.high, 2)}", interval.high, tip="already with the smallest set that was measured"
+        )
+    low, high = ("∞" if bound == math.inf else number(bound, 2) for bound in (interval.low, interval.high))
+    tip = f"{100 * interval.level:g} % interval {low} to {high} over {interval.n_units} {interval.over}"
+    return Cell(
+        number(interval.estimate, 2), interval.estimate, tip=tip if interval.n_units > 1 else "no interval: one draw"
+    )
+
+
+def _word(text: str) -> Cell:
+    """Make a cell of words; one that is a number is sorted as one."""
+    return Cell(text, float(text)) if text.isdigit() else Cell(text)
+
+
+def _cell(entry: Entry | None, quantity: Quantity) -> Cell:
+    if entry is None:
+        return Cell(MISSING)
+    interval, scale = entry.interval, quantity.scale
+    value = scale * interval.estimate
+    if quantity.key == "inference_evaluations":
+        return Cell(f"{value:g}", value)
+    text = number(value) if quantity.is_cost else with_error(value, scale * interval.half_width)
+    tip = f"{interval.n_runs} run{'s' if interval.n_runs > 1 else ''}"
+    if math.isfinite(interval.half_width):
+        low, high = (number(scale * bound) for bound in (interval.low, interval.high))
+        tip = f"{100 * interval.level:g} % interval {low} to {high} {quantity.unit}".rstrip() + (
+            f" over {interval.n_units} {interval.over} ({tip})"
+        )
+        if entry.n_groups:
+            tip += f" and {entry.n_groups} groups of test frames"
+    return Cell(text, value if math.isfinite(value) else None, entry.best, tip)
+
+
+def _explained(quantity: Quantity) -> str:
+    metric = metric_of(quantity.key)
+    if metric is None:
+        return {
+            "train_atom_gradients": "training compute, 10^6 atom-gradient evaluations",
+            "train_wall_s": "wall time of training",
+            "label_cost_cpu_s": "CPU time of the labels used, where it was measured",
+            "inference_us_per_atom": "time of energies and forces per atom",
+            "inference_evaluations": "network evaluations a prediction",
+        }.get(quantity.key, quantity.key)
+    return f"{metric.label}, {PANELS.get(quantity.split, quantity.split)}" if quantity.split else metric.label
+
+
+def _notes(summaries: Iterable[Summary]) -> list[str]:
+    """Give the notes of all tables of a regime, each once; those that count failures say at which size."""
+    notes: dict[str, None] = {}
+    for summary in summaries:
+        for note in summary.notes():
+            text = note.replace("bold, or *", "bold").replace("10^6", "10⁶")
+            about = text.partition(":")[0]
+            fixed = about in ARM_NOTES and text.endswith(f"{ARM_NOTES[about]}.")
+            counts = not fixed and any(line.arm == about for line in summary.lines)
+            notes[f"n_high = {summary.cell.n_high}, {text}" if counts else text] = None
+    return list(notes)

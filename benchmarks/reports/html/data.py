@@ -1,0 +1,293 @@
+"""The numbers behind a page's charts and its budget panel, as JSON values; they are not rounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.reports.blocks import LEVEL
+from benchmarks.reports.costs import CostSummary
+from benchmarks.reports.figures.style import PANELS, looks
+from benchmarks.reports.html.budget import POINTS, REACH, ArmCurve
+from benchmarks.reports.html.origin import Origin
+from benchmarks.reports.metrics import of_family
+from benchmarks.reports.recommend import default_metric, default_split
+from benchmarks.reports.rows import CEILING, REGIME, arms_of, counts_of, regimes, runs_of, size_key
+from benchmarks.reports.summary import COSTS
+from mfcore.metrics.comparison import PRIOR_UNITS, compare_arms
+from mfcore.metrics.intervals import Runs, mean_interval
+from mfcore.metrics.learning_curve import fit_power_law
+from mfcore.metrics.recommendation import THRESHOLD
+from mfcore.metrics.significance import holm
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MARKERS = {
+    "o": "circle",
+    "s": "square",
+    "D": "diamond",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "P": "cross",
+    "X": "x",
+    "*": "star",
+    "h": "hexagon",
+    "p": "pentagon",
+}
+"""Plotly's names of matplotlib's markers."""
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+DARK = {"#000000": "#f2f2f2", "#0072B2": "#4aa8e0", "#808080": "#a8a8a8"}
+"""What takes the place of colours that a dark page would swallow."""
+
+SIZES_A_CURVE = 60
+"""Positions of the slider of HF labels."""
+
+
+def payload(rows: DataFrame, origin: Origin, costs: Sequence[CostSummary] = ()) -> dict[str, Any]:
+    """Collect what the page's script needs.
+
+    Parameters
+    ----------
+    rows
+        Long rows, as `mfbench run` stores them.
+    origin
+        Where they come from.
+    costs
+        From `benchmarks.reports.costs.cost_summaries`: the prices of labels.
+
+    Returns
+    -------
+    dict
+        `rule` (constants of :mod:`benchmarks.reports.html.budget`), `arms` (style and needs of each), `metrics` and
+        `splits` (names and labels), and `regimes`, each with its runs, curves and paired ratios.
+    """
+    arms = arms_of(rows)
+    styles = _styles(arms)
+    metrics = of_family(set(rows["metric"]), "error")
+    names = [metric.name for metric in metrics]
+    known = {tuple(cost.regime.values()): cost for cost in costs}
+    splits = sorted({str(s) for s in rows.loc[rows["metric"].isin(names), "split"] if s}, key=_split_rank)
+    return {
+        "rule": {"reach": REACH, "points": POINTS, "threshold": THRESHOLD, "prior": int(PRIOR_UNITS), "level": LEVEL},
+        "ceiling": CEILING,
+        "arms": [{"name": arm, **styles[arm], **_needs(arm)} for arm in arms],
+        "metrics": [{"name": m.name, "label": m.label, "unit": m.unit} for m in metrics],
+        "splits": [{"name": s, "label": PANELS.get(s, s)} for s in splits],
+        "costs": [
+            {"name": key, "title": COST_TITLES.get(key, title), "unit": unit, "scale": scale}
+            for key, (title, unit, scale) in COSTS.items()
+            if key in rows and key != "inference_evaluations"
+        ],
+        "prices": prices(),
+        "regimes": [
+            _regime(f"regime-{index}", regime, part, names, splits, origin, known.get(tuple(regime.values())))
+            for index, (regime, part) in enumerate(regimes(rows))
+        ],
+    }
+
+
+COST_TITLES = {
+    "train_atom_gradients": "training compute",
+    "train_wall_s": "training time",
+    "label_cost_cpu_s": "measured label cost",
+    "inference_us_per_atom": "prediction time",
+}
+
+
+def arm_curves(rows: DataFrame, metric: str, split: str, pairing: str) -> dict[str, ArmCurve]:
+    """Read what the budget rule needs of each arm but the ceiling, from the rows of one regime."""
+    found = {}
+    for arm in arms_of(rows):
+        if arm == CEILING:
+            continue
+        own = rows[rows["arm"] == arm]
+        curve, failed = {}, {}
+        for size in sorted({str(n) for n in own["n_high"]}, key=size_key):
+            if not math.isfinite(size_key(size)):
+                continue
+            part = own[own["n_high"].astype(str) == size]
+            curve[int(size)] = _positive(runs_of(part, arm, split, metric))
+            failed[int(size)] = counts_of(part, arm)[1]
+        needs = _needs(arm)
+        per_high = int(needs["lowPerHigh"] and pairing == "disjoint")
+        found[arm] = ArmCurve(curve, needs["usesLow"], per_high, {n: k for n, k in failed.items() if k})
+    return found
+
+
+def prices() -> list[float]:
+    """Positions of the slider of the HF label's price: a few a decade, from 0.1 to a million."""
+    steps = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+    return [float(f"{step * 10.0**decade:g}") for decade in range(-1, 6) for step in steps] + [1e6]
+
+
+def slider_sizes(sizes: Sequence[int]) -> list[int]:
+    """Positions of the slider of HF labels: the measured sizes and numbers spread evenly in log n between them."""
+    if not sizes:
+        return []
+    between = np.exp(np.linspace(math.log(sizes[0]), math.log(sizes[-1]), SIZES_A_CURVE))
+    return sorted({*sizes, *(round(float(n)) for n in between)})
+
+
+def _regime(
+    name: str,
+    regime: Mapping[str, str],
+    rows: DataFrame,
+    metrics: Sequence[str],
+    splits: Sequence[str],
+    origin: Origin,
+    cost: CostSummary | None,
+) -> dict[str, Any]:
+    sizes = sorted({int(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"] if math.isfinite(size_key(n))})
+    runs = rows.drop_duplicates("run_key").sort_values(["arm", "n_high", "draw", "seed", "run_key"], kind="stable")
+    keys = [str(key) for key in runs["run_key"]]
+    measured = set(zip(rows["metric"], rows["split"], strict=True))
+    series = [(metric, split) for metric in metrics for split in splits if (metric, split) in measured]
+    broken = set(rows.loc[(rows["status"] != "finished") | ~rows["value"].map(math.isfinite), "run_key"])
+    return {
+        "id": name,
+        "regime": {key: regime[key] for key in REGIME},
+        "nLow": _n_low(regime["n_low"], keys, origin),
+        "metric": default_metric(rows),
+        "split": default_split(rows),
+        "sizes": sizes,
+        "sliderSizes": slider_sizes(sizes),
+        "labelPrices": _label_prices(cost),
+        "runs": [
+            {"key": str(r["run_key"]), "arm": str(r["arm"]), "n": str(r["n_high"])}
+            | {"draw": int(r["draw"]), "seed": int(r["seed"])}
+            | ({"failed": True} if r["run_key"] in broken else {})
+            for r in runs.to_dict("records")
+        ],
+        "series": {f"{metric}|{split}": _series(rows, keys, metric, split) for metric, split in series},
+        "costs": {key: _costs(runs, key) for key in COSTS if key in rows and key != "inference_evaluations"},
+    }
+
+
+def _series(rows: DataFrame, keys: Sequence[str], metric: str, split: str) -> dict[str, Any]:
+    """One metric on one split: the value of each run, means with intervals, fitted laws and paired ratios."""
+    scored = rows[(rows["metric"] == metric) & (rows["split"] == split) & (rows["status"] == "finished")]
+    values = dict(zip(scored["run_key"].astype(str), scored["value"].astype(float), strict=True))
+    curves: dict[str, dict[str, Runs]] = {}
+    for arm in arms_of(rows):
+        own = scored[scored["arm"] == arm]
+        for size in sorted({str(n) for n in own["n_high"]}, key=size_key):
+            if found := _positive(runs_of(own[own["n_high"].astype(str) == size], arm, split, metric)):
+                curves.setdefault(arm, {})[size] = found
+    return {
+        "values": [finite(values.get(key, math.nan)) for key in keys],
+        "means": {arm: {size: _log_mean(runs) for size, runs in curve.items()} for arm, curve in curves.items()},
+        "laws": {arm: law for arm, curve in curves.items() if (law := _law(curve)) is not None},
+        "ratios": _ratios(curves),
+    }
+
+
+def _log_mean(runs: Runs) -> list[float | None]:
+    """Geometric mean with its interval, and how many runs and units: what a logarithmic axis shows without bias."""
+    logs = mean_interval({key: math.log(value) for key, value in runs.items()}, LEVEL)
+    return [*(finite(_exp(x)) for x in (logs.estimate, logs.low, logs.high)), logs.n_runs, logs.n_units]
+
+
+def _law(curve: Mapping[str, Runs]) -> list[float] | None:
+    """Amplitude and exponent of the fitted power law; None where no draw has every size."""
+    try:
+        law = fit_power_law({int(size): runs for size, runs in curve.items() if size != "all"})
+    except ValueError:
+        return None
+    return [law.amplitude.estimate, law.exponent.estimate]
+
+
+def _ratios(curves: Mapping[str, Mapping[str, Runs]]) -> dict[str, dict[str, dict[str, list[float | None]]]]:
+    """By size, reference and arm: ratio of errors, its moderated interval, and p adjusted after Holm over the arms."""
+    found: dict[str, dict[str, dict[str, list[float | None]]]] = {}
+    for size in sorted({size for curve in curves.values() for size in curve}, key=size_key):
+        runs = {arm: curve[size] for arm, curve in curves.items() if size in curve and arm != CEILING}
+        if len(runs) < 2 or not set.intersection(*(set(r) for r in runs.values())):
+            continue
+        comparison = compare_arms(runs)
+        for reference in runs:
+            others = [arm for arm in runs if arm != reference]
+            adjusted = holm({arm: comparison.p_different(arm, reference) for arm in others})
+            for arm in others:
+                interval = comparison.ratio(arm, reference, LEVEL)
+                numbers = (interval.estimate, interval.low, interval.high, adjusted[arm])
+                line = [*(finite(x, 6) for x in numbers), interval.n_runs, interval.n_units]
+                found.setdefault(size, {}).setdefault(reference, {})[arm] = line
+    return found
+
+
+def _costs(runs: DataFrame, column: str) -> dict[str, dict[str, float]]:
+    """Mean cost by arm and size, over finished runs where it is known."""
+    known = runs[(runs["status"] == "finished") & runs[column].map(math.isfinite)]
+    means = known.groupby(["arm", "n_high"], as_index=False)[[column]].mean()
+    found: dict[str, dict[str, float]] = {}
+    for line in means.to_dict("records"):
+        found.setdefault(str(line["arm"]), {})[str(line["n_high"])] = float(line[column])
+    return found
+
+
+def _label_prices(found: CostSummary | None) -> dict[str, float] | None:
+    """Measured prices of one label in CPU-s, where both are known."""
+    if found is None or not (math.isfinite(found.prices.low) and found.prices.high > 0.0):
+        return None
+    return {"high": found.prices.high, "low": found.prices.low}
+
+
+def _n_low(n_low: str, keys: Sequence[str], origin: Origin) -> int | None:
+    """Return the number of LF labels: what the regime says, or for "all" what the records say."""
+    if n_low.isdigit():
+        return int(n_low)
+    counts = {origin.n_low[key] for key in keys if key in origin.n_low}
+    return max(counts) if counts else None
+
+
+def _needs(arm: str) -> dict[str, bool]:
+    """Which labels an arm pays for; one that is not installed here is taken to learn from LF labels."""
+    from mfcore.errors import ConfigError
+    from strategies.registry import arm_factory
+
+    try:
+        factory = arm_factory(arm)
+    except ConfigError:
+        return {"usesLow": True, "lowPerHigh": False}
+    return {
+        "usesLow": bool(getattr(factory, "uses_low", True)),
+        "lowPerHigh": bool(getattr(factory, "needs_paired", False)),
+    }
+
+
+def _styles(arms: Sequence[str]) -> dict[str, dict[str, str]]:
+    return {
+        arm: {
+            "colour": look.colour,
+            "dark": DARK.get(look.colour, look.colour),
+            "marker": MARKERS.get(str(look.marker), "circle"),
+            "dash": DASHES.get(str(look.line), "solid"),
+        }
+        for arm, look in looks(arms).items()
+    }
+
+
+def finite(value: float, digits: int | None = None) -> float | None:
+    """Return a number as JSON can hold it: None for NaN and infinities; rounded to `digits` significant digits."""
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}") if digits else float(value)
+
+
+def _positive(runs: Runs) -> dict[tuple[int, int], float]:
+    """Runs that have a logarithm."""
+    return {key: value for key, value in runs.items() if value > 0.0}
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700.0 else math.inf
+
+
+def _split_rank(split: str) -> tuple[int, str]:
+    return (list(PANELS).index(split) if split in PANELS else len(PANELS), split)

@@ -1,0 +1,138 @@
+"""One HTML file that holds a whole report: it works from a disk, without network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.reports.costs import cost_summaries
+from benchmarks.reports.details import Details
+from benchmarks.reports.html.content import failures, sections
+from benchmarks.reports.html.data import payload
+from benchmarks.reports.html.origin import Origin, facts, origin_of, page_version
+from benchmarks.reports.rows import check
+from benchmarks.reports.summary import summaries
+from mfcore.files import write_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SCRIPTS = ("numbers.js", "budget.js", "hover.js", "charts.js", "tables.js", "panel.js", "main.js")
+"""Parts of the page's script, in order; they share one scope."""
+
+
+def write_page(source: Path, out: Path, command: str) -> None:
+    """Write the page of stored runs.
+
+    Parameters
+    ----------
+    source
+        Folder of runs, or file of rows.
+    out
+        The HTML file.
+    command
+        What makes it again; stands in the page.
+
+    Raises
+    ------
+    DataError
+        If there are no runs, or they cannot be read.
+    """
+    from benchmarks.harness.rows_file import read_rows
+
+    write_text(out, page(read_rows(source), origin_of(source, command), Details(source)))
+
+
+def page(rows: DataFrame, origin: Origin | None = None, details: Details | None = None) -> str:
+    """Make the page; the same rows and origin give the same text.
+
+    Parameters
+    ----------
+    rows
+        Long rows, as `mfbench run` stores them.
+    origin
+        Where they come from.
+    details
+        What the runs store beside rows.
+
+    Raises
+    ------
+    ConfigError
+        If `rows` lacks a column.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    check(rows)
+    origin = origin or Origin()
+    environment = Environment(
+        loader=PackageLoader("benchmarks.reports.html"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    costs = cost_summaries(rows, details)
+    data = payload(rows, origin, costs)
+    library = inline(get_plotlyjs())
+    script = inline("'use strict';\n(() => {\n" + "\n".join(_read(environment, name) for name in SCRIPTS) + "})();\n")
+    template = environment.get_template("page.html.j2")
+    return template.render(
+        facts=facts(rows, origin),
+        command=origin.command,
+        version=page_version(),
+        tasks=sorted({str(task) for task in rows["task"]}),
+        sections=sections(rows, summaries(rows, details), costs),
+        failures=failures(rows, origin),
+        data=data,
+        json=Markup(embedded(data)),
+        style=Markup(_read(environment, "style.css")),
+        library=Markup(library),
+        script=Markup(script),
+        policy=policy(library, script),
+    )
+
+
+def embedded(value: Any) -> str:
+    """Write JSON that can stand in a script element: no name can end it or begin a comment."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def inline(script: str) -> str:
+    """Prepare a script of our own or of a library to stand in the page.
+
+    Line ends are those that the HTML parser makes, so that the hash of the text is the browser's.
+
+    Raises
+    ------
+    ValueError
+        If the script would end its element.
+    """
+    text = script.replace("\r\n", "\n").replace("\r", "\n")
+    if "</script" in text.lower() or "<!--" in text:
+        raise ValueError("a script with '</script' or '<!--' cannot stand in a page.")
+    return text
+
+
+def policy(*scripts: str) -> str:
+    """Write the content security policy: these scripts alone run, and nothing is loaded from anywhere.
+
+    Styles may be set by the chart library; images are what it draws.
+    """
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _read(environment: Any, name: str) -> str:
+    source: str = environment.loader.get_source(environment, name)[0]
+    return source

@@ -1,0 +1,359 @@
+"""The HTML page without a browser: what it holds, that it is closed to the network, and the budget rule."""
+
+import base64
+import hashlib
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.cli import app
+from benchmarks.harness.rows_file import write_rows
+from benchmarks.harness.store import RunStore
+from benchmarks.reports.costs import cost_summaries
+from benchmarks.reports.html.budget import ArmCurve, choose, labels_bought, normals, probabilities
+from benchmarks.reports.html.data import arm_curves, payload, slider_sizes
+from benchmarks.reports.html.origin import Origin, origin_of
+from benchmarks.reports.html.page import inline, page
+from benchmarks.reports.recommend import recommendation
+from benchmarks.reports.summary import summaries
+from mfcore.errors import ConfigError
+from mfcore.metrics.comparison import compare_arms, probability_best
+from tests.reports.synthetic import make_rows
+
+ARMS = {"single_fidelity": 20.0, "transfer": 10.0, "delta_labels": 10.5, "single_fidelity_all": 4.0}
+METRIC, SPLIT = "force_mae_mev_per_A", "out_of_coverage"
+NASTY = '</script><script>alert("x")</script><!-- "\'& %{x}'
+
+
+def jitter(arm, draw, seed):
+    return 1.0 + 0.03 * np.sin(3 * draw + len(arm) + seed)
+
+
+class Parsed(HTMLParser):
+    """Elements with their attributes, texts of scripts, and the cells of tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self._in_script = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self._in_script = tag == "script"
+        if self._in_script:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self._in_script = self._in_script and tag != "script"
+
+    def handle_data(self, data):
+        if self._in_script:
+            self.scripts[-1] += data
+        else:
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_rows(ARMS, draws=3, seeds=2, n_high=(25, 100, 400), spread=jitter)
+
+
+@pytest.fixture(scope="module")
+def made(rows):
+    return page(rows, Origin("rows.csv.gz", "mfbench report rows.csv.gz --format html", rows_hash="abc"))
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_page_loads_nothing_and_runs_its_own_scripts_alone(made):
+    parsed = Parsed(made)
+    loading = ("src", "srcset", "action", "formaction", "poster", "background", "ping")
+    assert [(tag, a) for tag, a in parsed.elements if any(name in a for name in loading)] == []
+    links = [a["href"] for tag, a in parsed.elements if "href" in a and tag != "a"]
+    assert links == ["data:,"]
+    assert [a for _, a in parsed.elements if any(name.startswith("on") for name in a)] == []
+    policy = next(a["content"] for tag, a in parsed.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';")
+    assert "http" not in policy
+    allowed = re.findall(r"'sha256-([^']+)'", policy)
+    running = parsed.scripts[1:]  # the first is data
+    assert [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in running] == allowed
+    assert "@import" not in made.partition("<body>")[0]
+    assert "url(" not in made.partition("<body>")[0]
+
+
+def test_the_page_is_small_enough_to_send_and_the_same_each_time(rows, made):
+    assert len(made.encode()) < 6_000_000
+    again = page(
+        rows.sample(frac=1.0, random_state=1),
+        Origin("rows.csv.gz", "mfbench report rows.csv.gz --format html", rows_hash="abc"),
+    )
+    assert again == made
+
+
+def test_names_cannot_break_out(rows):
+    nasty = rows.replace({"arm": {"transfer": NASTY}})
+    parsed = Parsed(page(nasty))
+    assert len(parsed.scripts) == 3
+    data = json.loads(parsed.scripts[0])
+    assert NASTY in [arm["name"] for arm in data["arms"]]
+    assert "<" not in parsed.scripts[0]
+    assert NASTY in parsed.text
+
+
+def test_a_script_that_would_end_its_element_is_refused():
+    with pytest.raises(ValueError, match="</script"):
+        inline("x = '</SCRIPT>'")
+    assert inline("a\r\nb\rc") == "a\nb\nc"
+
+
+def test_cells_are_those_of_the_tables(rows, made):
+    for table in summaries(rows):
+        for (arm, quantity), entry in table.entries.items():
+            value = quantity.scale * entry.interval.estimate
+            assert f'data-value="{value}"' in made, (arm, quantity)
+    # half-width of three draws, two significant digits, the best in bold
+    tables = summaries(rows)
+    entry = next(
+        e for (arm, q), e in tables[1].entries.items() if arm == "transfer" and q.key == METRIC and q.split == SPLIT
+    )
+    assert entry.best
+    assert f"<strong>{entry.interval.estimate:.0f} ± {entry.interval.half_width:.0f}</strong>" in made
+
+
+def test_the_head_says_where_the_numbers_are_from(rows, made):
+    keys = "\n".join(sorted(set(rows["run_key"])))
+    assert hashlib.sha256(keys.encode()).hexdigest() in made
+    assert "rows.csv.gz, sha256 abc" in made
+    assert "<code>mfbench report rows.csv.gz --format html</code>" in made
+    assert f"{rows['run_key'].nunique()}, none failed" in made
+    assert "2026-01-01" in made
+
+
+def test_the_recommendation_stands_in_words(rows, made):
+    for found in recommendation(rows).values():
+        assert found.reason in made or found.reason[0].upper() + found.reason[1:] in made
+
+
+def test_failed_runs_are_listed_with_their_reasons(tmp_path):
+    from benchmarks.harness.store import COLUMNS
+
+    rows = make_rows({"a": 10.0, "b": 20.0}, draws=2, failed=[("b", 1, 0)])
+    store = RunStore(tmp_path)
+    for key, part in rows.groupby("run_key"):
+        failed = part["status"].iloc[0] == "failed"
+        record = {"cell": {"run": key}, "identity": {"data": {"x.npz": "d1e2"}}}
+        record["split"] = {"n_frames": {"train_low": 400, "train_high": 100, "ceiling_high": 300}}
+        record |= {"reason": "diverged at step <7>"} if failed else {}
+        store.save(str(key), "failed" if failed else "finished", record, part[list(COLUMNS)].to_dict("records"))
+    origin = origin_of(tmp_path, "x")
+    assert origin.reasons == {"b-100-1-0": "diverged at step <7>"}
+    assert origin.data_hashes == {"x.npz": "d1e2"}
+    assert set(origin.n_low.values()) == {400}
+    text = page(store.rows(), origin)
+    assert "diverged at step &lt;7&gt;" in text
+    assert "4, of which 1 failed" in text
+    assert "x.npz, sha256 d1e2" in text
+    assert "not stored in a file of rows" in page(store.rows())
+
+
+def test_one_run_an_arm_makes_a_page_too():
+    text = page(make_rows({"a": 10.0, "b": 20.0}))
+    assert "none can be named" in text
+
+
+def test_the_command_writes_the_file(rows, tmp_path):
+    write_rows(rows, tmp_path / "rows.csv.gz")
+    out = tmp_path / "deep" / "page.html"
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "rows.csv.gz"), "--format", "html", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert done.output.strip() == str(out)
+    assert hashlib.sha256((tmp_path / "rows.csv.gz").read_bytes()).hexdigest() in out.read_text(encoding="utf-8")
+    text = tmp_path / "report.md"
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "rows.csv.gz"), "--format", "md", "--out", str(text)])
+    assert text.read_text(encoding="utf-8").startswith("### synthetic")
+
+
+def test_rows_without_a_column_are_refused(rows):
+    with pytest.raises(ConfigError, match="no column draw"):
+        page(rows.drop(columns="draw"))
+
+
+# ---------------------------------------------------------------- its data
+
+
+def test_curves_are_geometric_means_and_ratios_are_paired(rows):
+    data = payload(rows, Origin())
+    series = data["regimes"][0]["series"][f"{METRIC}|{SPLIT}"]
+    own = rows[(rows["arm"] == "transfer") & (rows["metric"] == METRIC) & (rows["split"] == SPLIT)]
+    logs = np.log(own[own["n_high"] == "100"].pivot(index="draw", columns="seed", values="value")).mean(axis=1)
+    estimate, low, high, n_runs, n_units = series["means"]["transfer"]["100"]
+    assert estimate == pytest.approx(math.exp(logs.mean()))
+    reach = 4.302653 * logs.std() / math.sqrt(3)  # t at two degrees of freedom
+    assert (low, high) == pytest.approx((math.exp(logs.mean() - reach), math.exp(logs.mean() + reach)), rel=1e-6)
+    assert (n_runs, n_units) == (6, 3)
+    amplitude, exponent = series["laws"]["transfer"]
+    assert exponent == pytest.approx(0.5, abs=1e-9)
+    assert amplitude * 100**-0.5 == pytest.approx(estimate)
+    there = series["ratios"]["100"]["single_fidelity"]["transfer"]
+    back = series["ratios"]["100"]["transfer"]["single_fidelity"]
+    assert there[0] * back[0] == pytest.approx(1.0, rel=1e-4)
+    assert there[1] * back[2] == pytest.approx(1.0, rel=1e-4)
+    assert "single_fidelity_all" not in series["ratios"]["100"]
+
+
+def test_measured_label_prices_are_read_from_costs(rows):
+    """HF labels of 30 CPU-s, LF labels of 2, and validation labels worth 500 that every arm has."""
+    n_high = pd.to_numeric(rows["n_high"], errors="coerce").fillna(0.0)
+    priced = rows.assign(
+        label_cost_cpu_s=500.0 + 30.0 * n_high + np.where(rows["arm"] == "single_fidelity", 0.0, 2.0 * 400)
+    )
+    (regime,) = payload(priced, Origin(), cost_summaries(priced))["regimes"]
+    assert regime["labelPrices"] == pytest.approx({"high": 30.0, "low": 2.0})
+    unknown = rows.assign(label_cost_cpu_s=math.nan)
+    (regime,) = payload(unknown, Origin(), cost_summaries(unknown))["regimes"]
+    assert regime["labelPrices"] is None
+
+
+def test_the_slider_stands_at_every_measured_size():
+    sizes = slider_sizes([25, 100, 400])
+    assert {25, 100, 400} <= set(sizes)
+    assert sizes == sorted(set(sizes))
+    assert (sizes[0], sizes[-1]) == (25, 400)
+
+
+def test_n_low_all_is_read_from_the_records(rows):
+    rows = rows.assign(n_low="all")
+    assert payload(rows, Origin())["regimes"][0]["nLow"] is None
+    known = Origin(n_low=dict.fromkeys(rows["run_key"], 1234))
+    assert payload(rows, known)["regimes"][0]["nLow"] == 1234
+
+
+# ---------------------------------------------------------------- the budget rule
+
+
+def test_quasi_random_normals_are_normal_and_independent():
+    z = normals(21)
+    assert z.shape[1] == 21
+    assert np.abs(z.mean(axis=0)).max() < 0.005
+    assert np.abs(z.std(axis=0) - 1.0).max() < 0.01
+    assert np.abs(np.corrcoef(z.T) - np.eye(21)).max() < 0.04
+    assert (np.abs(z) > 1.959964).mean() == pytest.approx(0.05, abs=0.001)
+
+
+@pytest.mark.parametrize(("arms", "draws"), [(2, 2), (3, 2), (9, 2), (6, 5)])
+def test_probabilities_are_those_of_the_comparison(arms, draws):
+    rng = np.random.default_rng(arms * draws)
+    table = 0.2 * rng.normal(size=(arms, 1)) + 0.1 * rng.normal(size=(arms, draws))
+    runs = {str(a): {(d, 0): math.exp(table[a, d]) for d in range(draws)} for a in range(arms)}
+    expected = probability_best(compare_arms(runs), n_samples=200_000)
+    found = probabilities(table)
+    assert found == pytest.approx(list(expected.values()), abs=0.008)
+    assert found.sum() == pytest.approx(1.0)
+
+
+def test_two_arms_follow_students_t():
+    """Differences of two draws are 1 and 3 times 0.1: t = 2 at one degree of freedom, 1/2 + atan(2)/π."""
+    table = np.array([[0.0, 0.0], [0.1, 0.3]])
+    assert probabilities(table)[0] == pytest.approx(0.5 + math.atan(2.0) / math.pi, abs=0.004)
+
+
+@pytest.mark.parametrize("n_high", [25, 100, 400])
+def test_at_a_measured_size_with_free_lf_labels_the_rule_is_the_recommendation(rows, n_high):
+    found = choose(arm_curves(rows, METRIC, SPLIT, "disjoint"), n_high=n_high, n_low=400, high_price=1000, low_price=0)
+    advised = next(r for title, r in recommendation(rows).items() if f"n_high = {n_high}," in title)
+    assert found.arm == advised.arm
+    for option in found.options:
+        assert option.probability == pytest.approx(advised.probabilities[option.arm], abs=0.012)
+
+
+def test_lf_labels_are_paid_for_by_those_who_use_them():
+    prices = {"n_high": 100.0, "n_low": 400.0, "high_price": 10.0, "low_price": 1.0}
+    assert labels_bought(ArmCurve({}), **prices) == pytest.approx(100.0)
+    assert labels_bought(ArmCurve({}, uses_low=False), **prices) == pytest.approx(
+        140.0
+    )  # 400 LF labels are worth 40 HF
+    assert labels_bought(ArmCurve({}, low_per_high=1), **prices) == pytest.approx(1000.0 / 11.0)
+
+
+def test_needs_of_the_arms_come_from_their_factories(rows):
+    curves = arm_curves(rows, METRIC, SPLIT, "disjoint")
+    assert (curves["single_fidelity"].uses_low, curves["transfer"].uses_low) == (False, True)
+    assert (curves["delta_labels"].low_per_high, curves["transfer"].low_per_high) == (1, 0)
+    assert arm_curves(rows, METRIC, SPLIT, "paired")["delta_labels"].low_per_high == 0
+    assert "single_fidelity_all" not in curves
+
+
+def law(amplitude, exponent, sizes=(25, 100, 400), draws=4, noise=0.01):
+    """Errors amplitude · n^(-exponent), each draw off by up to `noise` in a way of its own."""
+    return {
+        n: {
+            (d, s): amplitude * n**-exponent * (1 + noise * math.sin(7 * d + amplitude))
+            for d in range(draws)
+            for s in (0, 1)
+        }
+        for n in sizes
+    }
+
+
+def test_between_and_beyond_the_sizes_a_power_law_stays_a_power_law():
+    arms = {"a": ArmCurve(law(100.0, 0.5, noise=0.0)), "b": ArmCurve(law(90.0, 0.3), uses_low=False)}
+    for n in (20.0, 60.0, 100.0, 550.0):
+        found = choose(arms, n_high=n, n_low=0, high_price=1, low_price=0)
+        (option,) = [o for o in found.options if o.arm == "a"]
+        assert option.error == pytest.approx(100.0 * n**-0.5, rel=1e-9)
+        assert option.state == "judged"
+
+
+def test_cheap_hf_labels_change_the_arm():
+    """Single fidelity needs four times the HF labels: it wins once they cost no more than the LF labels save."""
+    arms = {"single": ArmCurve(law(200.0, 0.5), uses_low=False), "transfer": ArmCurve(law(100.0, 0.5))}
+    dear = choose(arms, n_high=50, n_low=400, high_price=1000, low_price=1)
+    cheap = choose(arms, n_high=50, n_low=400, high_price=1, low_price=1)
+    assert (dear.arm, cheap.arm) == ("transfer", "single")
+    assert min(dear.probability, cheap.probability) > 0.99
+    assert "(8 runs)" in dear.reason
+
+
+def test_an_arm_that_could_buy_more_than_was_measured_keeps_the_others_from_being_named():
+    arms = {"single": ArmCurve(law(200.0, 0.5), uses_low=False), "transfer": ArmCurve(law(20.0, 0.5))}
+    found = choose(arms, n_high=50, n_low=4000, high_price=1, low_price=1)
+    assert found.arm is None
+    assert "single could buy more HF labels than were measured" in found.reason
+    better = {**arms, "single": ArmCurve(law(2.0, 0.5), uses_low=False)}
+    assert choose(better, n_high=50, n_low=4000, high_price=1, low_price=1).arm == "single"
+
+
+def test_an_arm_that_can_buy_fewer_than_were_measured_is_not_named():
+    arms = {"delta": ArmCurve(law(10.0, 0.5), low_per_high=1), "transfer": ArmCurve(law(100.0, 0.5))}
+    found = choose(arms, n_high=25, n_low=0, high_price=1, low_price=1)
+    assert found.arm is None
+    assert "with so few it was not measured" in found.reason
+    worse = {**arms, "delta": ArmCurve(law(1000.0, 0.5), low_per_high=1)}
+    assert choose(worse, n_high=25, n_low=0, high_price=1, low_price=1).arm == "transfer"
+
+
+def test_the_rule_abstains():
+    equal = choose(dict.fromkeys("ab", ArmCurve(law(10.0, 0.5))), n_high=50, n_low=0, high_price=1, low_price=0)
+    assert "No arm reaches a probability of 0.80" in equal.reason
+    assert [option.probability for option in equal.options] == [0.5, 0.5]
+    arms = {"a": ArmCurve(law(10.0, 0.5), n_failed={100: 1}), "b": ArmCurve(law(90.0, 0.5))}
+    at = {"n_low": 0, "high_price": 1, "low_price": 0}
+    assert choose(arms, n_high=100, **at).arm is None
+    assert choose(arms, n_high=60, **at).arm is None  # on the line to the size with failures
+    assert choose(arms, n_high=25, **at).arm == "a"
+    one_draw = {"a": ArmCurve(law(10.0, 0.5, draws=1)), "b": ArmCurve(law(90.0, 0.5, draws=1))}
+    assert "fewer than two draws" in choose(one_draw, n_high=50, **at).reason
+    assert "Fewer than two arms" in choose({"a": arms["a"]}, n_high=50, **at).reason
+    empty = choose({**arms, "c": ArmCurve({25: {}})}, n_high=25, **at)
+    assert (empty.arm, [o.state for o in empty.options]) == ("a", ["judged", "judged", "none"])

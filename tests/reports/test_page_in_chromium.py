@@ -1,0 +1,243 @@
+"""The HTML page in a real browser: opened from the disk, sorted, filtered, its sliders moved."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.reports.html.budget import choose
+from benchmarks.reports.html.data import arm_curves, payload, prices
+from benchmarks.reports.html.origin import Origin
+from benchmarks.reports.html.page import page
+from tests.reports.synthetic import make_rows
+
+pytest.importorskip("selenium", reason="selenium is not installed")
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Chromium and chromedriver on PATH")
+
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1300,1000"),
+    "--force-prefers-reduced-motion",  # else a click may miss what is still being scrolled to
+)
+ARMS = {
+    "single_fidelity": 40.0,
+    "transfer": 20.0,
+    "delta_labels": 21.0,
+    "delta_model": 30.0,
+    "single_fidelity_all": 4.0,
+}
+METRIC, SPLIT = "force_mae_mev_per_A", "out_of_coverage"
+SIZES = (25, 100, 400)
+
+
+def jitter(arm, draw, seed):
+    return 1.0 + 0.05 * np.sin(3 * draw + len(arm) + seed)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    first = make_rows(ARMS, draws=3, seeds=2, n_high=SIZES, spread=jitter, failed=[("delta_model", 1, 0)])
+    second = make_rows(ARMS | {"transfer": 90.0}, draws=2, seeds=2, n_high=SIZES, spread=jitter)
+    second = second.assign(labels="low=EF,high=EF", task="other", run_key="other-" + second["run_key"])
+    return pd.concat([first, second], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def regimes(rows):
+    return payload(rows, Origin())["regimes"]
+
+
+@pytest.fixture(scope="module")
+def driver(rows, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    path = folder / "report.html"
+    path.write_text(page(rows), encoding="utf-8")
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    try:
+        browser.get(path.as_uri())
+        yield browser
+    finally:
+        browser.quit()
+
+
+def element(driver, selector):
+    return driver.find_element(By.CSS_SELECTOR, selector)
+
+
+def elements(driver, selector):
+    return driver.find_elements(By.CSS_SELECTOR, selector)
+
+
+def shown(driver, selector, attribute="data-arm"):
+    """An attribute of each element that is to be seen."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].filter(e => e.offsetParent !== null)"
+        ".map(e => e.getAttribute(arguments[1]))"
+    )
+    return driver.execute_script(script, selector, attribute)
+
+
+def slide(driver, name, value):
+    """Move an input as a hand does: the value, then its event."""
+    script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
+    driver.execute_script(script, element(driver, f"#{name}"), str(value))
+
+
+def drawn(driver, chart, regime="regime-0"):
+    """Wait until a chart is there, and give its traces."""
+    box = element(driver, f'.chart[data-chart="{chart}"][data-regime="{regime}"]')
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", box)
+    WebDriverWait(driver, 10).until(lambda d: box.find_elements(By.CSS_SELECTOR, ".points path"))
+    return box, driver.execute_script("return arguments[0].data.map(t => ({name: t.name, y: [...t.y]}))", box)
+
+
+def test_it_opens_from_the_disk_without_complaint_or_request(driver):
+    for chart in ("curve", "cost", "forest"):
+        drawn(driver, chart)
+    assert driver.get_log("browser") == []  # a script that the policy stops, or an error, would stand here
+    assert driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") == []
+    assert "synthetic" in driver.title
+
+
+def test_curves_stand_at_the_means(driver, regimes):
+    _, traces = drawn(driver, "curve")
+    (transfer,) = [t for t in traces if t["name"] == "transfer"]
+    means = regimes[0]["series"][f"{METRIC}|{SPLIT}"]["means"]["transfer"]
+    assert transfer["y"] == pytest.approx([means[str(n)][0] for n in SIZES])
+
+
+def test_hover_tells_interval_runs_and_run_keys(driver, rows):
+    box, _ = drawn(driver, "curve")
+    point = box.find_elements(By.CSS_SELECTOR, ".scatterlayer .trace .points path")[0]
+    ActionChains(driver).move_to_element(point).perform()
+    WebDriverWait(driver, 5).until(lambda d: box.find_elements(By.CSS_SELECTOR, ".hoverlayer .hovertext"))
+    text = box.find_element(By.CSS_SELECTOR, ".hoverlayer .hovertext").text
+    assert "95 % interval" in text
+    assert "4 runs, 2 independent units" in text
+    own = rows[(rows["task"] == "other") & (rows["arm"] == "single_fidelity") & (rows["n_high"] == "25")]
+    assert all(key[:12] in text for key in own["run_key"])
+
+
+def test_a_click_and_a_key_sort_within_each_set_size(driver):
+    header = element(driver, "#regime-0 table.sortable thead th:nth-child(7)")
+    button = header.find_element(By.TAG_NAME, "button")
+    assert header.get_attribute("aria-sort") == "none"
+
+    def values(size):
+        cells = f'#regime-0 table.sortable:first-of-type tbody[data-size="{size}"] tr[data-arm] td:nth-child(7)'
+        return [float(value) for value in shown(driver, cells, "data-value")]
+
+    button.click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert all(values(n) == sorted(values(n)) and len(values(n)) == 5 for n in SIZES)
+    button.send_keys(Keys.ENTER)
+    assert header.get_attribute("aria-sort") == "descending"
+    assert all(values(n) == sorted(values(n), reverse=True) for n in SIZES)
+    first = element(driver, "#regime-0 table.sortable thead th:nth-child(1) button")
+    first.click()
+    assert header.get_attribute("aria-sort") == "none"
+
+
+def test_filters_act_on_tables_charts_and_panel(driver):
+    box = element(driver, '#filters [data-filter="arm"] input[value="transfer"]')
+    before = shown(driver, "#regime-0 table.sortable tr[data-arm]")
+    box.click()
+    after = shown(driver, "#regime-0 table.sortable tr[data-arm]")
+    assert "transfer" in before
+    assert after == [arm for arm in before if arm != "transfer"]
+    _, traces = drawn(driver, "curve")
+    assert "transfer" not in [t["name"] for t in traces]
+    assert "transfer" not in shown(driver, "#budget-table tbody tr", "data-option")
+    box.click()
+    assert shown(driver, "#regime-0 table.sortable tr[data-arm]") == before
+    task = element(driver, '#filters [data-filter="task"] input[value="other"]')
+    task.click()
+    assert not element(driver, "#regime-0").is_displayed()
+    assert element(driver, "#regime-1").is_displayed()
+    task.click()
+    regime = element(driver, '#filters [data-filter="regime"] input[value="regime-1"]')
+    regime.click()
+    assert not element(driver, "#regime-1").is_displayed()
+    regime.click()
+    assert element(driver, "#regime-1").is_displayed()
+
+
+@pytest.mark.parametrize("regime", [0, 1])
+def test_the_panel_says_what_the_rule_says(driver, rows, regimes, regime):
+    """At several positions of both sliders and prices of LF labels: arm, sentence, and all numbers."""
+    task = ["other", "synthetic"][regime]
+    curves = arm_curves(rows[rows["task"] == task], METRIC, SPLIT, "disjoint")
+    Select(element(driver, "#budget-regime")).select_by_value(f"regime-{regime}")
+    sizes = regimes[regime]["sliderSizes"]
+    named = set()
+    for at, price, low in [
+        (0, 20, 0),
+        (15, 25, 1),
+        (30, 10, 1),
+        (30, 40, 1),
+        (59, 12, 2.5),
+        (20, 0, 30),
+        (len(sizes) - 1, 60, 1),
+    ]:
+        slide(driver, "budget-n", at)
+        slide(driver, "budget-price", price)
+        slide(driver, "budget-low", low)
+        expected = choose(curves, n_high=sizes[at], n_low=400, high_price=prices()[price], low_price=low)
+        answer = element(driver, "#budget-answer")
+        assert (answer.get_attribute("data-arm") or None) == expected.arm, (at, price, low)
+        assert element(driver, "#budget-reason").text == expected.reason
+        read = driver.execute_script(
+            "return Object.fromEntries([...document.querySelectorAll('#budget-table tbody tr')].map("
+            "row => [row.dataset.option, [...row.querySelectorAll('td.number')].map(cell => cell.dataset.value)]))"
+        )
+        for option in expected.options:
+            numbers = [option.n_high, option.error, option.probability]
+            assert [float(x) for x in read[option.arm]] == pytest.approx(numbers, rel=1e-9, abs=1e-4, nan_ok=True), (
+                option
+            )
+        named.add(expected.arm)
+    assert len(named) > 1, "the sliders change nothing"
+
+
+def test_the_panel_asks_for_what_is_missing(driver):
+    slide(driver, "budget-low", "")
+    assert "Give a price" in element(driver, "#budget-answer").text
+    slide(driver, "budget-low", 1)
+    assert "Give a price" not in element(driver, "#budget-answer").text
+
+
+def test_other_metrics_and_references_are_drawn(driver):
+    Select(element(driver, "#metric")).select_by_value("energy_mae_mev_per_atom")
+    Select(element(driver, "#reference")).select_by_value("transfer")
+    box, traces = drawn(driver, "forest")
+    title = driver.execute_script("return arguments[0].layout.xaxis.title.text", box)
+    assert title.startswith("ratio to transfer")
+    assert len(traces) == 3
+    _, curve = drawn(driver, "curve", "regime-1")
+    assert {t["name"] for t in curve if t["name"]} == set(ARMS)
+    assert "meV/atom" in element(driver, "#budget-error").text
+
+
+def test_all_run_keys_and_failures_are_listed(driver, rows):
+    details = element(driver, "#runs")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", details)
+    details.find_element(By.TAG_NAME, "summary").click()
+    WebDriverWait(driver, 5).until(lambda d: elements(d, "#runs tbody tr"))
+    keys = driver.execute_script("return [...document.querySelectorAll('#runs tbody code')].map(e => e.textContent)")
+    assert sorted(keys) == sorted(set(rows["run_key"]))
+    assert len(elements(driver, "#failures tbody tr")) == len(SIZES) * 1
+    assert driver.get_log("browser") == []
