@@ -2,7 +2,7 @@
 
 Run by the comparison as ``PYTHON -m benchmarks.performance.speed.worker JOB.json``: peers set the default dtype,
 fusers and threads of their process. Requests are ``{"what": quantity, "threads": n, "seconds": t}`` and, in a fresh
-process, ``{"what": "memory"}``; standard output carries nothing but answers.
+process, ``{"what": "memory", "quantities": [...]}``; standard output carries nothing but answers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
@@ -92,6 +92,16 @@ class Calls:
         self._energies = torch.as_tensor(data.energies, device=device, dtype=real)
         self._forces = torch.as_tensor(np.concatenate(list(data.forces)), device=device, dtype=real)
 
+    @property
+    def trained_module(self) -> Any:
+        """The network of the training step."""
+        return self._trained.module
+
+    @property
+    def n_edges(self) -> int:
+        """Edges of the core's batch."""
+        return int(self._batches[self._trained].sender.shape[0])
+
     def energy_forces(self) -> None:
         """Energies and forces of the batch."""
         self._fixed.energy_forces(self._batches[self._fixed], training=False)
@@ -129,11 +139,11 @@ def _use_threads(number: int) -> None:
         numba.set_num_threads(min(number, numba.config.NUMBA_NUM_THREADS))
 
 
-def _memory(calls: Calls, job: Job) -> dict[str, int]:
+def _memory(calls: Calls, job: Job, quantities: Sequence[str]) -> dict[str, int]:
     """Peak of each call beyond what the process held with network and batch made, bytes."""
     if job.device != "cpu":
         found = {}
-        for what in QUANTITIES:
+        for what in quantities:
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
             getattr(calls, what)()
@@ -141,11 +151,11 @@ def _memory(calls: Calls, job: Job) -> dict[str, int]:
         return found
     # what is loaded and compiled at the first call is no state: it happens on a cell of 13 atoms or one molecule
     calls.use(labelled("molecules:1" if job.workload.startswith("molecules") else "crystal:2x13"))
-    for what in QUANTITIES:
+    for what in quantities:
         getattr(calls, what)()
     calls.use(labelled(job.workload))
     gc.collect()
-    return {what: peak_increment_bytes(getattr(calls, what)) for what in QUANTITIES}
+    return {what: peak_increment_bytes(getattr(calls, what)) for what in quantities}
 
 
 def serve(job: Job, requests: TextIO, answer: Callable[[dict[str, Any]], None]) -> None:
@@ -159,7 +169,7 @@ def serve(job: Job, requests: TextIO, answer: Callable[[dict[str, Any]], None]) 
     for line in requests:
         request = json.loads(line)
         if request["what"] == "memory":
-            answer(_memory(calls, job))
+            answer(_memory(calls, job, request.get("quantities", QUANTITIES)))
         elif request["what"] == "warm":
             warm = spent(lambda: [getattr(calls, what)() for what in QUANTITIES for _ in range(_WARM_CALLS)])
             gc.collect()

@@ -1,0 +1,75 @@
+"""Time the core at one size after the other, to and fro, so that a busy spell hits neighbouring sizes alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.performance.contenders.base import Labelled
+from benchmarks.performance.measure import mean_spent, spent
+from benchmarks.performance.scaling.settings import Point
+from benchmarks.performance.workloads import crystal_of
+
+
+class Sized:
+    """The frozen core at one size: its graph, and the timed calls."""
+
+    def __init__(self, point: Point) -> None:
+        from benchmarks.performance.speed.contenders import SpeedCore
+
+        frame = crystal_of(point.n_atoms)
+        self.frames = [frame]
+        n_normalising = 416  # of a smaller cell of the same density: it decides no time
+        typical = crystal_of(min(point.n_atoms, n_normalising))
+        data = Labelled([typical], np.zeros(1), [np.ones((len(typical), 3))])
+        torch.manual_seed(0)
+        self._core = SpeedCore(point.network, data)
+        self._core.fix()
+        self._batch: Any = None
+
+    def graph(self) -> None:
+        """Neighbour list and batch."""
+        self._batch = self._core.prepare(self.frames)([0])
+
+    def energy_forces(self) -> None:
+        """Energies and forces from the batch."""
+        self._core.energy_forces(self._batch, training=False)
+
+    @property
+    def n_edges(self) -> int:
+        """Edges of the batch."""
+        return int(self._batch.sender.shape[0])
+
+
+def time_once(point: Point, seconds: float) -> dict[str, float]:
+    """CPU seconds of the graph and of energies with forces; the network and its kernels are made before."""
+    sized = Sized(point)
+    graph = spent(sized.graph)
+    sized.energy_forces()  # the first call makes room
+    network, calls = mean_spent(sized.energy_forces, seconds)
+    return {
+        "graph_cpu_s": graph.cpu_s,
+        "energy_forces_cpu_s": network.cpu_s,
+        "energy_forces_wall_s": network.wall_s,
+        "calls": calls,
+        "n_edges": sized.n_edges,
+    }
+
+
+def order(points: Sequence[Point], number: int) -> list[Point]:
+    """Return the points in the order of a round: ascending in even rounds, descending in odd ones."""
+    return list(points) if number % 2 == 0 else list(reversed(points))
+
+
+def one_round(
+    points: Sequence[Point], number: int, seconds: float, told: Callable[[Point], None]
+) -> list[dict[str, Any]]:
+    """Time every point once, in the given order of points."""
+    found = {}
+    for point in order(points, number):
+        found[point] = {**point.as_dict(), **time_once(point, seconds)}
+        told(point)
+    return [found[point] for point in points]
