@@ -47,6 +47,7 @@ def forget() -> None:
     _State.failures.clear()
     _State.announced.clear()
     _obstacle.cache_clear()
+    provider.cache_clear()
 
 
 @cache
@@ -69,7 +70,7 @@ def check_backend(backend: str, what: str = "convolution backend") -> None:
 
 
 def _forced() -> str | None:
-    """What "auto" stands for by the environment variable; None if it is not set."""
+    """What "auto" stands for by the environment variable, on the device that it is for; None if it is not set."""
     value = os.environ.get(VARIABLE, "").strip()
     if value in ("", "auto"):
         return None
@@ -121,6 +122,8 @@ def _select(
     forced = _forced() if backend == "auto" else None
     if forced == "reference":
         return None
+    if forced and provider(forced).device != device.type:
+        forced = None
     names = [backend] if backend != "auto" else [forced] if forced else list(_PROVIDERS)
     why: list[str] = []
     for name in names:
@@ -174,7 +177,9 @@ def backend_report() -> dict[str, str]:
     devices = {"cpu": "the CPU"} | ({"cuda": "CUDA"} if torch.cuda.is_available() else {})
     forced = _forced()
     for device, label in devices.items():
-        names = [name for name in _PROVIDERS if provider(name).device == device and forced in (None, name)]
+        names = [name for name in _PROVIDERS if provider(name).device == device]
+        if forced == "reference" or forced in names:
+            names = [name for name in names if name == forced]
         obstacles = {name: _State.failures.get(name) or _obstacle(name) for name in names}
         used = next((name for name, obstacle in obstacles.items() if obstacle is None), None)
         reasons = " ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items() if obstacle)

@@ -1,13 +1,15 @@
-"""Random graphs and the few sets of paths that the tests of this folder share, so that few kernels are compiled."""
+"""Random graphs, and the few sets of paths and the backends that the tests of this folder share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from mfcore.nn.convolution.backends import Backend
+from mfcore.nn.convolution.backends import Backend, provider
 from mfcore.nn.convolution.convolve import convolve
 from mfcore.nn.convolution.geometry import EdgeGeometry, edge_geometry
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
@@ -26,6 +28,28 @@ LAYOUTS: dict[str, tuple[Layout, int, list[tuple[int, int]]]] = {
 }
 
 
+#: Kernels of each backend are compiled for these, and for no others: compiling is what takes the time.
+NAMES: dict[str, list[str]] = {
+    "fused": sorted(LAYOUTS),
+    "numba": ["both parities, unequal channels", "scalars and an unused irrep, lmax 1"],
+    "triton": sorted(LAYOUTS),
+}
+
+
+def skip_without(backend: str) -> pytest.MarkDecorator:
+    """Skip, with the reason, where the kernels of a backend cannot be used."""
+    obstacle = provider(backend).obstacle()
+    return pytest.mark.skipif(obstacle is not None, reason=f"{backend}: {obstacle}")
+
+
+#: All backends that provide kernels; a test is run on those that this machine has.
+KERNELS: list[Any] = [pytest.param(name, marks=skip_without(name)) for name in NAMES]
+
+
+def device_of(backend: str) -> torch.device:
+    return torch.device("cpu" if backend in ("auto", "reference") else provider(backend).device)
+
+
 def paths_named(name: str) -> TensorProductPaths:
     layout, lmax, output = LAYOUTS[name]
     return TensorProductPaths(layout, lmax, output)
@@ -38,6 +62,10 @@ class Graph:
     sender: Tensor
     receiver: Tensor
     row_pointer: Tensor
+
+    def to(self, device: torch.device) -> Graph:
+        moved = {name: getattr(self, name).to(device) for name in ("vectors", "sender", "receiver", "row_pointer")}
+        return replace(self, **moved)
 
     def geometry(self, radial: RadialNetwork, lmax: int, backend: Backend = "auto") -> EdgeGeometry:
         return edge_geometry(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mfcore.errors import ConfigError
-from mfcore.nn.convolution import backends, compiler, cpp_kernels
+from mfcore.nn.convolution import backends, compiler, cpp_kernels, numba_kernels
 from mfcore.nn.convolution.convolve import backend_report, convolve
 from tests.nn.convolution.examples import paths_named, radial_for, random_features, random_graph
 
@@ -57,10 +57,11 @@ def test_a_library_is_compiled_once_and_leaves_nothing_else_behind(fresh: Path) 
     assert len(list(fresh.iterdir())) == 2
 
 
-def test_a_failing_compiler_means_the_reference_and_one_warning(
+def test_a_failing_compiler_without_numba_means_the_reference_and_one_warning(
     fresh: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CXX", broken_compiler(tmp_path))
+    monkeypatch.setattr(numba_kernels.NumbaProvider, "obstacle", lambda _: "numba is not installed.")
     paths, graph = paths_named("natural parity, lmax 2"), random_graph(5, 30)
     radial, features = radial_for(paths), random_features(paths, 5)
     with caplog.at_level(logging.WARNING, logger="mfbench"):
@@ -68,7 +69,9 @@ def test_a_failing_compiler_means_the_reference_and_one_warning(
             convolve(paths, features, (geometry := graph.geometry(radial, 2)), radial(geometry)) for _ in range(2)
         ]
     assert len(caplog.records) == 1
+    assert "backend reference" in caplog.text
     assert "no such target" in caplog.text
+    assert "numba is not installed" in caplog.text
     assert "reference" in backend_report()["backend on the CPU"]
     geometry = graph.geometry(radial, 2, "reference")
     expected = convolve(paths, features, geometry, radial(geometry), "reference")
@@ -83,7 +86,7 @@ def test_without_a_compiler_the_report_says_so(fresh: Path, monkeypatch: pytest.
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert compiler.compiler() is None
-    assert "no C++ compiler" in backend_report()["backend on the CPU"]
+    assert "fused: no C++ compiler" in backend_report()["backend on the CPU"]
     paths, graph = paths_named("natural parity, lmax 2"), random_graph(5, 30)
     with pytest.raises(ConfigError, match=r"no C\+\+ compiler"):
         graph.geometry(radial_for(paths), 2, "fused")
