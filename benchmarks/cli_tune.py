@@ -115,7 +115,9 @@ def tune(
     for arm_name, best in tuned.arms.items():
         console.print(f"  {arm_name}: {_settings_line(best)}", style="dim", highlight=False, soft_wrap=True)
     name = specs[0].task if out is None and path.parent == SETTINGS else path
-    console.print(f"Written: {path}. A preset uses it by `tuned: {name}`.", markup=False, soft_wrap=True)
+    console.print(
+        f"Written: {path}. A preset uses it by `tuned: {name}`.", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def one_each(specs: Sequence[RunSpec]) -> list[RunSpec]:
@@ -209,6 +211,7 @@ class TrialsProgress:
         self._spent: dict[tuple[int, int], float] = {}
         self._ended = [0] * len(jobs)
         self._best: dict[int, float] = {}
+        self._last = ""
         self._trials = sum(job.trials for job in jobs)
         self._bar = Progress(
             SpinnerColumn(),
@@ -244,12 +247,11 @@ class TrialsProgress:
             self._spent[job, self._ended[job]] = self._jobs[job].spec.budget
             self._ended[job] += 1
             self._tell_end(job, value)
-        best = (f"{self._jobs[number].spec.arm} {loss:.3g}" for number, loss in sorted(self._best.items()))
         self._bar.update(
             self._task,
             completed=sum(self._spent.values()),
             ended=f"{sum(self._ended)}/{self._trials}",
-            description=", ".join(best),
+            description=self._last,
         )
 
     def _tell_end(self, job: int, record: dict[str, Any]) -> None:
@@ -258,6 +260,7 @@ class TrialsProgress:
             self._console.print(f"failed: {title}: {record['reason']}", style="red", markup=False, soft_wrap=True)
             return
         self._best[job] = min(record["loss"], self._best.get(job, record["loss"]))
+        self._last = f"{self._jobs[job].spec.arm}: best loss {self._best[job]:.3g}"
         if not self._console.is_terminal:
             self._console.print(
                 f"{title}: validation loss {record['loss']:.4g}", markup=False, highlight=False, soft_wrap=True
