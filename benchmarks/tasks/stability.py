@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mfcore.data.splits import group_of, nested_order
 if TYPE_CHECKING:
     from benchmarks.tasks.base import Evaluation, Split, Task
     from mfcore.dynamics.criteria import FailureCriteria
+    from mfcore.dynamics.settings import Start
     from mfcore.potential import Potential
 
 MD = "md"
@@ -26,7 +28,9 @@ DRIFT_TEMPERATURE_K = 300.0
 class StabilityPlan(BaseModel):
     """Dynamics that every potential of a comparison is put through; the same starts and random numbers for all arms.
 
-    Criteria of failure are derived from the labelled frames of the task; see :mod:`mfcore.dynamics.criteria`.
+    Criteria of failure are derived from the labelled frames of the task; see :mod:`mfcore.dynamics.criteria`. A replica
+    starts from a frame that was sampled at its temperature or below, where the frames say at which (temperature_K):
+    what a hot frame has in excess would heat a cold replica beyond any sane limit, whatever the potential.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,7 +38,7 @@ class StabilityPlan(BaseModel):
     temperatures_k: tuple[float, ...] = Field((300.0,), min_length=1, description="Of the Langevin thermostat, K.")
     duration_ps: float = Field(1.0, gt=0, description="Physical-time limit; who reaches it has survived.")
     time_step_fs: float = Field(0.5, gt=0)
-    starts: int = Field(8, ge=1, description="HF test frames to start from, evenly from each test split.")
+    starts: int = Field(8, ge=1, description="HF test frames per temperature to start from, evenly from each split.")
     replicas: int = Field(1, ge=1, description="Replicas of each start and temperature.")
     friction_per_ps: float = Field(5.0, gt=0)
     drift_ps: float = Field(0.0, ge=0, description="Length of the NVE runs at 300 K for the energy drift; 0: none.")
@@ -63,14 +67,15 @@ def stability(potential: Potential, task: Task, split: Split, plan: StabilityPla
 
     if potential.requires_low_labels:
         return Evaluation([])
-    model, frames = PotentialForces(potential), start_frames(split, plan.starts)
-    criteria = criteria_of(task, plan, frames)
+    model = PotentialForces(potential)
+    frames = {temperature: start_frames(split, plan.starts, temperature) for temperature in plan.temperatures_k}
+    criteria = criteria_of(task, plan, [a for part in frames.values() for a in part])
     settings = DynamicsSettings(
         duration_ps=plan.duration_ps, time_step_fs=plan.time_step_fs, friction_per_ps=plan.friction_per_ps
     )
     run = simulate(
         model,
-        starts(frames, plan.temperatures_k, plan.replicas),
+        numbered([s for t, part in frames.items() for s in starts(part, [t], plan.replicas)]),
         settings,
         criteria,
         seed=seed,
@@ -89,20 +94,30 @@ def stability(potential: Potential, task: Task, split: Split, plan: StabilityPla
         rows.append(_row(f"md_rmst_ps_{label}", "ps", found.rmst_ps, found.n))
     details = {"survival": run.records(plan.duration_ps)}
     if plan.drift_ps > 0.0:
-        details["drift"] = _drift(model, frames, plan, seed)
+        cold = start_frames(split, plan.starts, DRIFT_TEMPERATURE_K)
+        details["drift"] = _drift(model, cold, plan, seed)
         drifts = [abs(line["drift_mev_per_atom_per_ps"]) for line in details["drift"]]
         if drifts:
             rows.append(_row("nve_drift_mev_per_atom_per_ps", "meV/atom/ps", float(np.median(drifts)), len(drifts)))
     return Evaluation(rows, details)
 
 
-def start_frames(split: Split, n: int) -> list[Atoms]:
-    """HF test frames to start from: evenly from each test split, from as many groups as there are."""
+def numbered(starts: Sequence[Start]) -> list[Start]:
+    """Starts of several simulations in one: each with a number, and so random numbers, of its own."""
+    return [replace(start, replica=number) for number, start in enumerate(starts)]
+
+
+def start_frames(split: Split, n: int, temperature_k: float) -> list[Atoms]:
+    """HF test frames to start from: evenly from each test split, from as many groups as there are.
+
+    Frames that were sampled above the temperature are left out, unless there are no others in their split.
+    """
     from benchmarks.tasks.base import SPLIT_SEED
 
     chosen: list[Atoms] = []
     share = math.ceil(n / len(split.tests))
-    for frames in split.tests.values():
+    for everything in split.tests.values():
+        frames = [a for a in everything if float(a.info.get("temperature_K", 0.0)) <= temperature_k] or everything
         order = nested_order(frames, seed=SPLIT_SEED, draw=0)
         seen: dict[str, int] = {}
         ranks = []
