@@ -56,8 +56,10 @@ def report(
 
     from benchmarks.harness.rows_file import read_rows
     from benchmarks.reports import report as make_report
+    from benchmarks.reports.details import Details
 
-    text = make_report(read_rows(source), format.value, styled=out is None and sys.stdout.isatty())
+    styled = out is None and sys.stdout.isatty()
+    text = make_report(read_rows(source), format.value, styled=styled, details=Details(source))
     if out is None:
         typer.echo(text)
     else:

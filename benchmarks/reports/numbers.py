@@ -28,5 +28,8 @@ def with_error(value: float, error: float, joint: str = " ± ") -> str:
         return f"{number(value)}{joint}0"
     decimals = max(1 - math.floor(math.log10(float(f"{error:.1e}"))), 0)
     if decimals > 6 or error >= 1e7:
-        return f"{value:.2e}{joint}{error:.1e}"
+        # One exponent for both, as in (2.00 ± 0.11)e-9; without brackets, as siunitx reads it.
+        power = math.floor(math.log10(max(abs(value), error)))
+        places = max(1 - math.floor(math.log10(float(f"{error / 10.0**power:.1e}"))), 0)
+        return f"{value / 10.0**power:.{places}f}{joint}{error / 10.0**power:.{places}f}e{power}"
     return f"{value:.{decimals}f}{joint}{error:.{decimals}f}"

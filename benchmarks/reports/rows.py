@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,12 +35,16 @@ class Cell:
     @property
     def title(self) -> str:
         """Regime in one line."""
-        r = self.regime
-        parts = [r["task"], f"n_high = {self.n_high}", f"n_low = {r['n_low']}", r["labels"], r["pairing"]]
-        parts.append(f"coverage {r['coverage']}")
-        if r["e0"] != "default":
-            parts.append(f"E0 {r['e0']}")
-        return ", ".join(parts)
+        return regime_title(self.regime, self.n_high)
+
+
+def regime_title(regime: Mapping[str, str], n_high: str | None = None) -> str:
+    """Write a regime in one line, with the HF set size if one is given."""
+    parts = [regime["task"], *([f"n_high = {n_high}"] if n_high is not None else [])]
+    parts += [f"n_low = {regime['n_low']}", regime["labels"], regime["pairing"], f"coverage {regime['coverage']}"]
+    if regime["e0"] != "default":
+        parts.append(f"E0 {regime['e0']}")
+    return ", ".join(parts)
 
 
 def check(rows: DataFrame) -> None:

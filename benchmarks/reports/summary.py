@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.reports.blocks import LEVEL, Blocks
+from benchmarks.reports.details import Details
+from benchmarks.reports.metrics import Better, Family, metric_of, of_family
 from benchmarks.reports.rows import CEILING, FLOOR, REGIME, Cell, arms_of, cells, cost_runs, counts_of, runs_of
 from mfcore.metrics.comparison import best_arms, compare_arms
 from mfcore.metrics.intervals import Interval, Runs, mean_interval
@@ -13,21 +18,17 @@ from mfcore.metrics.intervals import Interval, Runs, mean_interval
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-LEVEL = 0.95
-
 SPLITS = {"in_coverage": "in", "out_of_coverage": "out"}
 """Test splits with their short names; others go by their own."""
 
-SCORES = {
-    "energy_mae_mev_per_atom": ("E", "meV/atom"),
-    "energy_detrended_mae_mev_per_atom": ("E*", "meV/atom"),
-    "force_mae_mev_per_A": ("F", "meV/Å"),
-    "stress_mae_gpa": ("stress", "GPa"),
+SECTIONS: dict[Family, str] = {
+    "stability": "MD stability",
+    "transport": "transport",
+    "mixing": "mixing energy",
+    "hull": "stability classification",
 }
-RETENTION = {
-    "low_energy_mae_mev_per_atom": ("LF E", "meV/atom"),
-    "low_force_mae_mev_per_A": ("LF F", "meV/Å"),
-}
+"""Tables of their own below the errors and costs, by the family of their metrics."""
+
 COSTS = {
     "train_atom_gradients": ("train", "Mgrad", 1e-6),
     "train_wall_s": ("train", "s", 1.0),
@@ -39,6 +40,16 @@ ARM_NOTES = {
     CEILING: "the ceiling: it is given every HF label, and is not ranked",
     FLOOR: "the floor: HF labels only set its reference energies",
     "delta_labels": "needs the LF labels of every structure that it predicts; their cost is not in 'infer'",
+}
+
+SECTION_NOTES: dict[Family, str] = {
+    "stability": (
+        "survived: fraction of MD replicas that reach the time limit; RMST: restricted mean survival time; "
+        "engine errors and timeouts are in neither."
+    ),
+    "transport": "D: from replicas that survived.",
+    "mixing": "mixing E, R²: against the HF reference.",
+    "hull": "A missing prediction counts as unstable.",
 }
 
 
@@ -60,10 +71,21 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell: mean over runs with its interval; `best` if no other arm is significantly better."""
+    """A cell of a table.
+
+    Attributes
+    ----------
+    interval
+        Mean over runs with its interval.
+    best
+        Whether no other arm is significantly better.
+    n_groups
+        Groups of test frames that the interval is over, beside runs; 0 if it is over runs alone.
+    """
 
     interval: Interval
     best: bool = False
+    n_groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,8 +98,22 @@ class ArmLine:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A table below the one of errors: its quantities, and columns of words by their title and then by arm."""
+
+    family: Family
+    quantities: tuple[Quantity, ...]
+    words: dict[str, dict[str, str]]
+
+    @property
+    def title(self) -> str:
+        """What it is about."""
+        return SECTIONS[self.family]
+
+
+@dataclass(frozen=True)
 class Summary:
-    """One table."""
+    """One table of errors and costs, with the tables that belong to it."""
 
     cell: Cell
     lines: tuple[ArmLine, ...]
@@ -85,6 +121,7 @@ class Summary:
     costs: tuple[Quantity, ...]
     retention: tuple[Quantity, ...]
     entries: dict[tuple[str, Quantity], Entry]
+    sections: tuple[Section, ...] = ()
 
     @property
     def repeated(self) -> bool:
@@ -107,7 +144,7 @@ class Summary:
         notes.append(names + ". Mgrad: 10^6 atom-gradient evaluations.")
         if self.repeated:
             over = "the seeds of one draw; other HF sets may rank the arms otherwise" if self.single_draw else "draws"
-            notes.append(f"±: half of the 95 % confidence interval over {over}.")
+            notes.append(f"±: half of the 95 % confidence interval over {over}{self._groups()}.")
             notes.append("Best arm and its statistical ties (no other arm is significantly better): bold, or *.")
         else:
             notes.append(
@@ -116,19 +153,46 @@ class Summary:
         for line in self.lines:
             if line.n_failed:
                 notes.append(f"{line.arm}: {line.n_failed} of {line.n_runs} runs failed; they are in no mean.")
+        notes += [SECTION_NOTES[section.family] for section in self.sections if section.family in SECTION_NOTES]
         notes += [f"{line.arm}: {ARM_NOTES[line.arm]}." for line in self.lines if line.arm in ARM_NOTES]
         return notes
 
+    def _groups(self) -> str:
+        """Say which intervals are over groups of test frames, too."""
+        repeated = [
+            (quantity, entry)
+            for (_, quantity), entry in self.entries.items()
+            if not quantity.is_cost and entry.interval.n_units > 1
+        ]
+        counts = sorted({entry.n_groups for _, entry in repeated if entry.n_groups})
+        if not counts:
+            return ""
+        many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        words = f" and {many} groups of test frames (molecules, trajectory blocks)"
+        if all(entry.n_groups for _, entry in repeated):
+            return words
+        names = dict.fromkeys(quantity.title for quantity, entry in repeated if entry.n_groups)
+        return f"; of {', '.join(names)} over draws{words}"
 
-def summaries(rows: DataFrame) -> list[Summary]:
+
+def summaries(rows: DataFrame, details: Details | None = None) -> list[Summary]:
     """Make the tables: one for each task, regime and HF set size.
+
+    Parameters
+    ----------
+    rows
+        Long rows, as `mfbench run` stores them.
+    details
+        What the runs store beside rows: with errors by group of test frames, intervals are over runs and groups; with
+        survival times, the failures are counted by mode.
 
     Raises
     ------
     ConfigError
         If `rows` lacks a column.
     """
-    return [_summary(cell) for cell in cells(rows)]
+    known = details or Details()
+    return [_summary(cell, known) for cell in cells(rows)]
 
 
 def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:
@@ -142,7 +206,8 @@ def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:
                 if place in ceilings:
                     continue  # it stands in the table of every set size, and is one result
                 ceilings.add(place)
-            for quantity in (*table.scores, *table.costs, *table.retention):
+            further = (quantity for section in table.sections for quantity in section.quantities)
+            for quantity in (*table.scores, *table.costs, *table.retention, *further):
                 entry = table.entries.get((line.arm, quantity))
                 if entry is None:
                     continue
@@ -154,12 +219,13 @@ def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:
                         "arm": line.arm,
                         "quantity": quantity.key,
                         "split": quantity.split,
-                        "unit": "atom gradients" if quantity.key == "train_atom_gradients" else quantity.unit,
+                        "unit": _stored_unit(quantity),
                         "estimate": interval.estimate,
                         "low": interval.low,
                         "high": interval.high,
                         "level": interval.level,
                         "interval_over": interval.over,
+                        "n_groups": entry.n_groups,
                         "best_or_tied": entry.best,
                         "n_runs": line.n_runs,
                         "n_failed": line.n_failed,
@@ -172,47 +238,103 @@ def _own_size(cell: Cell, arm: str) -> str:
     return str(cell.rows.loc[cell.rows["arm"] == arm, "n_high"].iloc[0])
 
 
-def _summary(cell: Cell) -> Summary:
+def _stored_unit(quantity: Quantity) -> str:
+    if quantity.key == "train_atom_gradients":
+        return "atom gradients"
+    metric = metric_of(quantity.key)
+    return metric.unit if metric else quantity.unit
+
+
+def _summary(cell: Cell, details: Details) -> Summary:
     rows = cell.rows
     arms = arms_of(rows)
-    splits = _splits(rows)
-    scores = _quantities(rows, SCORES, splits)
-    retention = _quantities(rows, RETENTION, splits)
+    scores, retention = _quantities(rows, "error"), _quantities(rows, "retention")
+    families = {family: found for family in SECTIONS if (found := _quantities(rows, family))}
     costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in COSTS.items() if key in rows)
     entries: dict[tuple[str, Quantity], Entry] = {}
-    for quantity in (*scores, *retention):
+    blocks = Blocks(details.table("blocks", rows))
+    for quantity in (*scores, *retention, *(quantity for found in families.values() for quantity in found)):
         runs = {arm: runs_of(rows, arm, quantity.split, quantity.key) for arm in arms}
-        best = best_of({arm: values for arm, values in runs.items() if arm != CEILING})
+        metric = metric_of(quantity.key)
+        best = best_of({arm: v for arm, v in runs.items() if arm != CEILING}, metric.better if metric else "lower")
         for arm, values in runs.items():
             if values:
-                entries[arm, quantity] = Entry(mean_interval(values, LEVEL), arm in best)
+                interval, n_groups = blocks.interval(values, arm, quantity.split, quantity.key)
+                entries[arm, quantity] = Entry(interval, arm in best, n_groups)
     for quantity in costs:
         for arm in arms:
             if values := cost_runs(rows, arm, quantity.key):
                 entries[arm, quantity] = Entry(mean_interval(values, LEVEL))
     lines = tuple(ArmLine(arm, *counts_of(rows, arm)) for arm in arms)
-    return Summary(cell, lines, scores, costs, retention, entries)
+    sections = tuple(
+        Section(family, found, failures(details.table("survival", rows)) if family == "stability" else {})
+        for family, found in families.items()
+    )
+    return Summary(cell, lines, scores, costs, retention, entries, sections)
 
 
-def best_of(runs: dict[str, Runs]) -> tuple[str, ...]:
-    """Give the best arm and its ties, if the runs can tell: they need repeats that all arms have, and errors."""
+def failures(table: DataFrame) -> dict[str, dict[str, str]]:
+    """Count replicas of molecular dynamics, and how they ended: columns of words by arm.
+
+    Parameters
+    ----------
+    table
+        The detail `survival`.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for arm, status, mode in zip(table["arm"], table["status"], table["mode"], strict=True):
+        counts.setdefault(str(arm), Counter())[str(mode) if status == "failure" else f"={status}"] += 1
+    if not counts:
+        return {}
+    columns: dict[str, dict[str, str]] = {"replicas": {}, "errors": {}, "failures": {}}
+    for arm, found in counts.items():
+        columns["replicas"][arm] = str(sum(found.values()))
+        columns["errors"][arm] = str(found["=error"])
+        modes = [
+            (mode, n) for mode, n in sorted(found.items(), key=lambda item: (-item[1], item[0])) if mode[:1] != "="
+        ]
+        columns["failures"][arm] = ", ".join(f"{mode or 'unknown'} {n}" for mode, n in modes) or "none"
+    return columns
+
+
+def best_of(runs: dict[str, Runs], better: Better = "lower") -> tuple[str, ...]:
+    """Give the best arm and its ties, if the runs can tell: they need repeats that all arms have, and a direction.
+
+    Errors are compared as ratios; what is better when higher or nearer zero (fractions, times, signed drifts) has
+    zeros and signs and is compared by differences.
+    """
     finished = {arm: values for arm, values in runs.items() if values}
-    if len(finished) < 2 or any(value <= 0.0 for values in finished.values() for value in values.values()):
+    if len(finished) < 2 or not better or len(set.intersection(*(set(values) for values in finished.values()))) < 2:
         return ()
-    common = set.intersection(*(set(values) for values in finished.values()))
-    return best_arms(compare_arms(finished), LEVEL) if len(common) > 1 else ()
+    if better == "lower" and all(value > 0.0 for values in finished.values() for value in values.values()):
+        return best_arms(compare_arms(finished), LEVEL)
+    sign = -1.0 if better == "higher" else 1.0
+    ranked = {
+        arm: {key: sign * (abs(value) if better == "nearer zero" else value) for key, value in values.items()}
+        for arm, values in finished.items()
+    }
+    scale = max(abs(value) for values in ranked.values() for value in values.values())
+    if scale == 0.0:
+        return ()  # all alike, and nothing to mark
+    # The comparison takes logarithms: of these exponentials they are the values, in units of the largest.
+    exponentials = {arm: {key: math.exp(v / scale) for key, v in values.items()} for arm, values in ranked.items()}
+    return best_arms(compare_arms(exponentials), LEVEL)
 
 
-def _splits(rows: DataFrame) -> list[str]:
-    present = {str(split) for split in rows["split"] if split}
-    return [name for name in SPLITS if name in present] + sorted(present - set(SPLITS))
-
-
-def _quantities(rows: DataFrame, names: dict[str, tuple[str, str]], splits: list[str]) -> tuple[Quantity, ...]:
+def _quantities(rows: DataFrame, family: Family) -> tuple[Quantity, ...]:
     measured = set(zip(rows["metric"], rows["split"], strict=True))
+    metrics = of_family((str(name) for name, _ in measured), family)
+    present = {str(split) for name, split in measured if name in {metric.name for metric in metrics}}
+    splits = [name for name in SPLITS if name in present] + sorted(present - set(SPLITS))
     return tuple(
-        Quantity(metric, split, f"{title} {SPLITS.get(split, split)}" if len(splits) > 1 else title, unit)
-        for metric, (title, unit) in names.items()
+        Quantity(
+            metric.name,
+            split,
+            f"{metric.title} {SPLITS.get(split, split)}" if len(splits) > 1 else metric.title,
+            metric.shown_unit or metric.unit,
+            metric.scale,
+        )
+        for metric in metrics
         for split in splits
-        if (metric, split) in measured
+        if (metric.name, split) in measured
     )

@@ -141,7 +141,7 @@ def _block_deviation(blocks: Array, generator: np.random.Generator, n_resamples:
     errors = sample.std(axis=1, ddof=1) / np.sqrt(n)
     # A resample of one block n times has no spread and no pivot (n^(1-n) of them); any finite value does.
     smallest = np.finfo(np.float64).tiny
-    pivots = np.where(errors > smallest, sample.mean(axis=1) / np.maximum(errors, smallest), 0.0)
+    pivots = np.divide(sample.mean(axis=1), errors, out=np.zeros_like(errors), where=errors > smallest)
     return np.asarray(error * pivots, dtype=np.float64)
 
 

@@ -65,6 +65,16 @@ def make_rows(
     return pd.DataFrame(rows)
 
 
+def with_metric(
+    rows: pd.DataFrame, metric: str, split: str, value: Callable[[str, int, int], float], unit: str = ""
+) -> pd.DataFrame:
+    """The rows with one more metric of each finished run, by arm, draw and seed."""
+    runs = rows[rows["status"] == "finished"].drop_duplicates("run_key")
+    keys = zip(runs["arm"], runs["draw"], runs["seed"], strict=True)
+    more = runs.assign(metric=metric, split=split, unit=unit, value=[value(*key) for key in keys])
+    return pd.concat([rows, more], ignore_index=True)
+
+
 def _costs(label_cost: float) -> dict[str, float]:
     return {
         "label_cost_cpu_s": label_cost,

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.harness.rows_file import read_rows
 from benchmarks.reports import report
+from benchmarks.reports.details import Details
 
 RESULTS = Path(__file__).parents[2] / "results"
 FILES = sorted(RESULTS.glob("*/rows.csv.gz"))
@@ -19,5 +20,5 @@ def test_there_are_committed_rows() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.parent.name)
 def test_tables_equal_what_the_rows_give(path: Path) -> None:
-    made = report(read_rows(path), "md")
+    made = report(read_rows(path), "md", details=Details(path))
     assert (path.parent / "tables.md").read_text(encoding="utf-8").strip() == made.strip()

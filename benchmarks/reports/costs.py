@@ -1,0 +1,302 @@
+"""What an error costs with each arm: HF labels against single fidelity, and where the cheapest arm changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.reports.blocks import LEVEL
+from benchmarks.reports.details import Details
+from benchmarks.reports.recommend import default_metric, default_split
+from benchmarks.reports.rows import CEILING, FLOOR, REGIME, arms_of, cost_runs, regimes, runs_of, size_key
+from mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
+from mfcore.metrics.intervals import Runs
+from mfcore.metrics.learning_curve import DataEfficiency, data_efficiency
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+REFERENCE = "single_fidelity"
+"""The arm whose HF labels are counted against."""
+
+NEEDS_LOW_LABELS = frozenset({"delta_labels"})
+"""Arms that need the LF label of each structure that they predict, and of each HF training frame."""
+
+CurveOfRuns = dict[int, Runs]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What an arm needs for the error that the reference has with all HF labels that it was given.
+
+    Attributes
+    ----------
+    n_high
+        HF labels, estimated; the smallest set size if `status` is "below", infinite if "not reached".
+    low, high
+        Of `n_high`, at 95 %; open bounds are 0 or infinite, and NaN without repeats.
+    status
+        "reached"; "not reached" within the set sizes of the arm; "below": already with the smallest of them.
+    label_cpu_s, train_cpu_s, inference_us_per_atom
+        Means over runs, between set sizes interpolated; NaN where not known or not reached.
+    """
+
+    arm: str
+    n_high: float
+    low: float
+    high: float
+    status: str
+    label_cpu_s: float
+    train_cpu_s: float
+    inference_us_per_atom: float
+
+
+@dataclass(frozen=True)
+class Prices:
+    """CPU-s of one label, from what runs of different sizes and arms paid; NaN where it cannot be told."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CostSummary:
+    """Costs of one regime.
+
+    Attributes
+    ----------
+    regime
+        Its parts.
+    metric, split
+        The error that arms are compared by.
+    sizes
+        HF set sizes.
+    efficiency
+        HF labels that the reference needs for the error that an arm has with n, over n; by arm and n. None where it
+        cannot be fitted.
+    n_reference, error
+        The error that `needs` are for: the reference's, fitted, with this many HF labels.
+    needs
+        Of each arm that has a curve.
+    prices
+        Of labels.
+    by_predictions
+        The cheapest arm by the number of atoms predicted (atoms times structures); empty if a price is not known.
+    by_label_price
+        The cheapest arm by the price of an HF label in CPU-s, predictions left out.
+    without_low_price
+        Whether `by_label_price` takes LF labels as free, because their price is not known.
+    left_out
+        Arms that `by_predictions` cannot have: they need LF labels, and the atoms of a frame are not known.
+    """
+
+    regime: dict[str, str]
+    metric: str
+    split: str
+    sizes: tuple[int, ...]
+    efficiency: dict[tuple[str, int], DataEfficiency | None]
+    n_reference: int
+    error: float
+    needs: tuple[Need, ...]
+    prices: Prices
+    by_predictions: tuple[Range, ...]
+    by_label_price: tuple[Range, ...]
+    without_low_price: bool
+    left_out: tuple[str, ...]
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms of the table of data efficiency."""
+        return list(dict.fromkeys(arm for arm, _ in self.efficiency))
+
+
+def cost_summaries(rows: DataFrame, details: Details | None = None) -> list[CostSummary]:
+    """Make the cost tables, one for each regime in which the reference and another arm have two HF set sizes.
+
+    Parameters
+    ----------
+    rows
+        Long rows, as `mfbench run` stores them.
+    details
+        Predictions tell how many atoms a test frame has, which the price of an LF label for each prediction needs.
+    """
+    found = (_summary(regime, part, details or Details()) for regime, part in regimes(rows))
+    return [summary for summary in found if summary is not None]
+
+
+def tidy_costs(tables: list[CostSummary]) -> list[dict[str, Any]]:
+    """Write cost tables as records with the keys of `benchmarks.reports.summary.tidy`.
+
+    Quantities are `data_efficiency_METRIC`, for each arm and n, and `n_high_needed_METRIC`. Where the error is not
+    reached the estimate is infinite and `low` the largest factor or number that was tried.
+    """
+    records: list[dict[str, Any]] = []
+    for table in tables:
+        head = {name: table.regime[name] for name in REGIME}
+        tail = {"level": LEVEL, "interval_over": "draws", "n_groups": 0, "best_or_tied": False}
+        for (arm, n), found in table.efficiency.items():
+            if found is not None:
+                i = found.interval
+                name = {"quantity": f"data_efficiency_{table.metric}", "split": table.split, "unit": ""}
+                values = {"estimate": i.estimate, "low": i.low, "high": i.high}
+                records.append(head | {"n_high": str(n), "arm": arm} | name | values | tail | {"n_runs": i.n_runs})
+        for need in table.needs:
+            name = {"quantity": f"n_high_needed_{table.metric}", "split": table.split, "unit": "HF labels"}
+            values = {"estimate": need.n_high, "low": need.low, "high": need.high}
+            records.append(head | {"n_high": str(table.n_reference), "arm": need.arm} | name | values | tail)
+    return records
+
+
+def _summary(regime: dict[str, str], rows: DataFrame, details: Details) -> CostSummary | None:
+    metric, split = default_metric(rows), default_split(rows)
+    curves = {
+        arm: curve
+        for arm in arms_of(rows)
+        if arm not in (CEILING, FLOOR) and len(curve := _curve(rows, arm, metric, split)) > 1
+    }
+    if REFERENCE not in curves or len(curves) < 2:
+        return None
+    reference = curves[REFERENCE]
+    sizes = tuple(sorted({n for curve in curves.values() for n in curve}))
+    efficiency = {
+        (arm, n): _efficiency(reference, curve, n) if n in curve else None
+        for arm, curve in curves.items()
+        if arm != REFERENCE
+        for n in sizes
+    }
+    most = max(reference)
+    own = _efficiency(reference, reference, most)
+    needs = tuple(need for arm, curve in curves.items() if (need := _need(rows, arm, curve, reference)) is not None)
+    if own is None:
+        return None
+    prices = _prices(rows, regime["n_low"], list(curves))
+    atoms = _atoms_per_frame(details.table("predictions", rows))
+    costs = {need.arm: _arm_cost(need, regime["n_low"]) for need in needs if need.status != "not reached"}
+    known = {arm: cost for arm, cost in costs.items() if cost is not None}
+    predicting = {}
+    left_out = []
+    for arm, cost in known.items():
+        if arm not in NEEDS_LOW_LABELS:
+            predicting[arm] = cost
+        elif math.isfinite(atoms) and math.isfinite(prices.low):
+            each = cost.prediction + prices.low / atoms
+            predicting[arm] = ArmCost(cost.n_low, cost.n_high, cost.training, each)
+        else:
+            left_out.append(arm)
+    by_predictions: list[Range] = []
+    if predicting and math.isfinite(prices.low) and math.isfinite(prices.high):
+        by_predictions = cheapest_by_predictions(predicting, low_price=prices.low, high_price=prices.high)
+    low_price = prices.low if math.isfinite(prices.low) else 0.0
+    by_price = cheapest_by_label_price(known, low_price=low_price, n_predictions=0.0) if known else []
+    return CostSummary(
+        regime,
+        metric,
+        split,
+        sizes,
+        efficiency,
+        most,
+        own.error,
+        needs,
+        prices,
+        tuple(by_predictions),
+        tuple(by_price),
+        not math.isfinite(prices.low),
+        tuple(left_out) if by_predictions else (),
+    )
+
+
+def _curve(rows: DataFrame, arm: str, metric: str, split: str) -> CurveOfRuns:
+    """Runs of an arm by HF set size; errors of zero have no logarithm and are left out."""
+    sizes = sorted({str(n) for n in rows.loc[rows["arm"] == arm, "n_high"]}, key=size_key)
+    curve = {
+        int(n): {
+            key: v for key, v in runs_of(rows[rows["n_high"].astype(str) == n], arm, split, metric).items() if v > 0.0
+        }
+        for n in sizes
+        if math.isfinite(size_key(n))
+    }
+    return {n: runs for n, runs in curve.items() if runs}
+
+
+def _efficiency(reference: CurveOfRuns, curve: CurveOfRuns, n: int) -> DataEfficiency | None:
+    try:
+        return data_efficiency(reference, curve, n, LEVEL)
+    except ValueError:  # no draw has every size, or a draw has them for one arm only
+        return None
+
+
+def _need(rows: DataFrame, arm: str, curve: CurveOfRuns, reference: CurveOfRuns) -> Need | None:
+    """Turn the roles round: how many of the arm's labels there are to one of the reference's, at the same error."""
+    most = max(reference)
+    if arm == REFERENCE:
+        share, low, high, status = 1.0, 1.0, 1.0, "reached"
+    else:
+        found = _efficiency(curve, reference, most)
+        if found is None:
+            return None
+        share, low, high, status = found.interval.estimate, found.interval.low, found.interval.high, found.status
+    n = min(curve) if status == "below" else most * share
+    costs = [_at(rows, arm, column, n) for column in ("label_cost_cpu_s", "train_cpu_s", "inference_us_per_atom")]
+    return Need(arm, float(n), most * low, most * high, status, *costs)
+
+
+def _at(rows: DataFrame, arm: str, column: str, n: float) -> float:
+    """Mean cost of an arm's runs at an HF set size, linear between those that were run; NaN beyond them."""
+    if not math.isfinite(n):
+        return math.nan
+    means = _mean_costs(rows, arm, column)
+    if not means or not min(means) * (1.0 - 1e-9) <= n <= max(means) * (1.0 + 1e-9):
+        return math.nan
+    return float(np.interp(n, list(means), list(means.values())))
+
+
+def _mean_costs(rows: DataFrame, arm: str, column: str) -> dict[int, float]:
+    if column not in rows:
+        return {}
+    sizes = sorted({str(n) for n in rows.loc[rows["arm"] == arm, "n_high"]}, key=size_key)
+    found = {
+        int(n): list(cost_runs(rows[rows["n_high"].astype(str) == n], arm, column).values())
+        for n in sizes
+        if math.isfinite(size_key(n))
+    }
+    return {n: float(np.mean(values)) for n, values in found.items() if values}
+
+
+def _prices(rows: DataFrame, n_low: str, arms: list[str]) -> Prices:
+    """Tell label prices apart: the reference pays for HF labels only, the others for LF labels as well."""
+    own = _mean_costs(rows, REFERENCE, "label_cost_cpu_s")
+    high = math.nan
+    if len(own) > 1:
+        high = float(np.polyfit(list(own), list(own.values()), 1)[0])
+    low = math.nan
+    if math.isfinite(size_key(n_low)) and size_key(n_low) > 0:
+        extra = [
+            (cost - own[n]) / size_key(n_low)
+            for arm in arms
+            if arm != REFERENCE and arm not in NEEDS_LOW_LABELS
+            for n, cost in _mean_costs(rows, arm, "label_cost_cpu_s").items()
+            if n in own
+        ]
+        low = float(np.median(extra)) if extra else math.nan
+    return Prices(*(price if price >= 0.0 else math.nan for price in (low, high)))
+
+
+def _arm_cost(need: Need, n_low: str) -> ArmCost | None:
+    if not (math.isfinite(need.train_cpu_s) and math.isfinite(need.inference_us_per_atom)):
+        return None
+    low = size_key(n_low)
+    if need.arm == REFERENCE:
+        low = 0.0
+    elif not math.isfinite(low):
+        return None
+    if need.arm in NEEDS_LOW_LABELS:
+        low += need.n_high
+    return ArmCost(low, need.n_high, need.train_cpu_s, 1e-6 * need.inference_us_per_atom)
+
+
+def _atoms_per_frame(table: DataFrame) -> float:
+    frames = table.drop_duplicates(["split", "structure_id"])
+    return float(np.mean([float(n) for n in frames["n_atoms"]])) if len(frames) else math.nan

@@ -1,0 +1,95 @@
+"""Tables for LaTeX: booktabs and siunitx (version 3), numbers as `value +- error`, the best in bold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from benchmarks.reports.grids import Field, Grid, Page, grid
+from benchmarks.reports.numbers import MISSING
+
+PREAMBLE = (
+    r"% \usepackage{booktabs,siunitx}",
+    r"% \sisetup{uncertainty-mode = separate, text-series-to-math = true, propagate-math-font = true}",
+)
+
+NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?( ± \d+(\.\d+)?)?(e[+-]?\d+)?")
+"""What an S column can set."""
+
+ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "_": r"\_",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "Å": r"\AA{}",
+    "µ": r"\textmu{}",
+    "σ": r"$\sigma$",
+    "²": r"$^{2}$",
+    "–": "--",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+}
+
+
+def latex(made: Sequence[Page], advised: Callable[[Page], list[str]]) -> str:
+    """Write pages as tables; notes and advice are comments.
+
+    Parameters
+    ----------
+    made
+        From `benchmarks.reports.grids.pages`.
+    advised
+        Gives the sentences of advice under a page.
+    """
+    lines = list(PREAMBLE)
+    for page in made:
+        table = page.summary
+        parts = [grid(table, table.scores, True), grid(table, table.costs, False)] if table else []
+        for part in (*parts, *page.grids):
+            lines += ["", f"% {page.title}", *([f"% {part.title}"] if part.title else []), *_tabular(part)]
+        notes = [note.replace("bold, or *", "bold") for note in page.notes]
+        lines += [f"% {note}" for note in (*notes, *advised(page))]
+    return "\n".join(lines) + "\n"
+
+
+def _tabular(part: Grid) -> list[str]:
+    kinds = "".join(_kind(part, index) for index in range(1, len(part.header)))
+    return [
+        rf"\begin{{tabular}}{{l{kinds}}}",
+        r"\toprule",
+        " & ".join(f"{{{tex(title)}}}" for title, _ in part.header) + r" \\",
+        " & ".join(f"{{{tex(unit)}}}" for _, unit in part.header) + r" \\",
+        r"\midrule",
+        *(" & ".join([tex(line[0].text), *map(_field, line[1:])]) + r" \\" for line in part.lines),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def _kind(part: Grid, index: int) -> str:
+    if part.header[index][0] in ("runs", "failed"):
+        return "r"
+    return "r" if any(line[index].words for line in part.lines) else "S"
+
+
+def _field(field: Field) -> str:
+    if field.words:
+        return tex(field.text)
+    if not NUMBER.fullmatch(field.text):
+        return f"{{{tex(field.text)}}}" if field.text != MISSING else "{--}"
+    text = field.text.replace(" ± ", " +- ")
+    return rf"\bfseries {text}" if field.best else text
+
+
+def tex(text: str) -> str:
+    """Escape what LaTeX would take as a command, and write signs that a plain document does not have."""
+    text = text.replace("E*", "\0")
+    return "".join(ESCAPES.get(sign, sign) for sign in text).replace("\0", r"$E^{*}$")

@@ -1,0 +1,151 @@
+"""What an error costs: data efficiency and break-even points of power laws with known answers."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.reports import report
+from benchmarks.reports.costs import cost_summaries
+from benchmarks.reports.details import Details
+from tests.reports.synthetic import make_rows
+from tests.reports.synthetic_details import make_details
+
+SIZES = (25, 100, 400)
+LOW_PRICE, HIGH_PRICE = 2.0, 50.0
+N_LOW = 400
+
+
+def jitter(arm, draw, seed):
+    """Differs from arm to arm and draw to draw by one per mille."""
+    return 1.0 + 0.001 * np.sin(3 * draw + len(arm))
+
+
+def priced(arms, **options):
+    """Errors ∝ n^-1/2; labels at known prices, 10 HF frames for validation beside the training set."""
+    rows = make_rows(arms, draws=3, n_high=SIZES, spread=jitter, **options)
+    n = rows["n_high"].map(lambda size: 1000 if size == "all" else int(size))
+    low = np.where(rows["arm"] == "single_fidelity", 0.0, N_LOW * LOW_PRICE)
+    return rows.assign(label_cost_cpu_s=HIGH_PRICE * (n + 10) + low)
+
+
+def test_an_arm_with_half_the_error_needs_a_quarter_of_the_labels():
+    (found,) = cost_summaries(priced({"single_fidelity": 20.0, "transfer": 10.0, "single_fidelity_all": 1.0}))
+    assert (found.metric, found.split, found.sizes) == ("force_mae_mev_per_A", "out_of_coverage", SIZES)
+    factor = found.efficiency["transfer", 100]
+    assert factor.status == "reached"
+    assert factor.interval.estimate == pytest.approx(4.0, rel=0.02)
+    assert factor.interval.low < 4.0 < factor.interval.high
+    assert found.efficiency["transfer", 400].status == "not reached"  # single fidelity would need 1600
+    assert found.arms == ["transfer"]
+    needs = {need.arm: need for need in found.needs}
+    assert needs["transfer"].n_high == pytest.approx(100.0, rel=0.02)
+    assert needs["single_fidelity"].n_high == 400
+    assert found.error == pytest.approx(20.0 * 10.0 * 2.0 * 0.5, rel=0.01)  # forces, out of coverage, n = 400
+    assert needs["transfer"].label_cpu_s == pytest.approx(HIGH_PRICE * 110 + N_LOW * LOW_PRICE, rel=0.02)
+
+
+def test_beyond_the_sizes_that_were_run_nothing_is_claimed():
+    (found,) = cost_summaries(priced({"single_fidelity": 20.0, "good": 2.0, "poor": 30.0}))
+    needs = {need.arm: need for need in found.needs}
+    assert (needs["good"].status, needs["good"].n_high) == ("below", 25)
+    assert (needs["poor"].status, needs["poor"].n_high) == ("not reached", math.inf)
+    assert math.isnan(needs["poor"].train_cpu_s)
+    assert {found.efficiency["good", n].status for n in SIZES} == {"not reached"}
+    text = report(priced({"single_fidelity": 20.0, "good": 2.0, "poor": 30.0}))
+    (line,) = [line for line in text.split("what the error")[1].splitlines() if line.startswith("poor")]
+    assert "> 400, not reached" in line
+    (line,) = [line for line in text.split("what the error")[1].splitlines() if line.startswith("good  ")]
+    assert line.split()[1:5] == ["<", "25", ">", "16"]
+
+
+def test_prices_are_told_apart():
+    (found,) = cost_summaries(priced({"single_fidelity": 20.0, "transfer": 10.0}))
+    assert (found.prices.low, found.prices.high) == pytest.approx((LOW_PRICE, HIGH_PRICE))
+
+
+def test_break_even_by_label_price():
+    """Single fidelity buys 400 HF labels; transfer 100 and 400 LF labels at 2: equal at 800 / 300 CPU-s."""
+    (found,) = cost_summaries(priced({"single_fidelity": 20.0, "transfer": 10.0}))
+    first, second = found.by_label_price
+    assert (first.arm, second.arm) == ("single_fidelity", "transfer")
+    needs = {need.arm: need for need in found.needs}
+    assert first.end == pytest.approx(N_LOW * LOW_PRICE / (400 - needs["transfer"].n_high))
+    assert not found.without_low_price
+
+
+def test_break_even_by_predictions():
+    """Transfer is cheaper to make, single fidelity twice as fast: they cross where its advance is used up."""
+    rows = priced({"single_fidelity": 20.0, "transfer": 10.0})
+    rows.loc[rows["arm"] == "single_fidelity", "inference_us_per_atom"] = 40.0
+    rows.loc[rows["arm"] == "transfer", "inference_us_per_atom"] = 80.0
+    (found,) = cost_summaries(rows)
+    needs = {need.arm: need for need in found.needs}
+    first, second = found.by_predictions
+    assert (first.arm, second.arm) == ("transfer", "single_fidelity")
+    ahead = HIGH_PRICE * (400 - needs["transfer"].n_high) - N_LOW * LOW_PRICE
+    assert first.end == pytest.approx(ahead / 40e-6)
+
+
+def test_low_labels_of_predictions_count_where_the_size_of_a_frame_is_known():
+    """Δ on labels pays an LF label, of 2 CPU-s for six atoms, for each prediction."""
+    arms = {"single_fidelity": 20.0, "delta_labels": 5.0, "transfer": 10.0}
+    rows = priced(arms)
+    rows.loc[rows["arm"] == "transfer", "inference_us_per_atom"] = 10.0
+    (without,) = cost_summaries(rows)
+    assert without.left_out == ("delta_labels",)
+    assert "delta_labels" not in {part.arm for part in without.by_predictions}
+    (found,) = cost_summaries(rows, Details(tables=make_details(rows, "predictions")))
+    assert found.left_out == ()
+    first, second = found.by_predictions
+    assert (first.arm, second.arm) == ("delta_labels", "transfer")
+    needs = {need.arm: need for need in found.needs}
+    n, m = needs["delta_labels"].n_high, needs["transfer"].n_high
+    ahead = HIGH_PRICE * (m - n) - LOW_PRICE * n
+    assert first.end == pytest.approx(ahead / (LOW_PRICE / 6 + (85.2 - 10.0) * 1e-6))
+
+
+def test_without_label_costs_low_labels_are_free_and_it_is_said():
+    rows = make_rows({"single_fidelity": 20.0, "transfer": 10.0}, draws=3, n_high=SIZES, label_cost=math.nan)
+    (found,) = cost_summaries(rows)
+    assert found.without_low_price
+    assert found.by_predictions == ()
+    assert "taken as free" in report(rows).replace("\n", " ")
+
+
+def test_no_table_without_a_reference_or_a_curve():
+    assert cost_summaries(make_rows({"single_fidelity": 20.0, "transfer": 10.0})) == []
+    assert cost_summaries(make_rows({"a": 20.0, "transfer": 10.0}, n_high=SIZES)) == []
+
+
+def test_one_run_gives_factors_without_intervals():
+    (found,) = cost_summaries(make_rows({"single_fidelity": 20.0, "transfer": 10.0}, n_high=SIZES))
+    factor = found.efficiency["transfer", 25].interval
+    assert factor.estimate == pytest.approx(4.0)
+    assert math.isnan(factor.low)
+    text = report(make_rows({"single_fidelity": 20.0, "transfer": 10.0}, n_high=SIZES))
+    (line,) = [x for x in text.split("HF labels that")[1].split("what the")[0].splitlines() if x.startswith("transfer")]
+    assert line.split()[1] == "4.0"
+    assert "[" not in line
+
+
+def test_records_hold_costs():
+    records = json.loads(report(priced({"single_fidelity": 20.0, "transfer": 10.0}), "json"))
+    found = {(r["arm"], r["n_high"]): r for r in records if r["quantity"] == "data_efficiency_force_mae_mev_per_A"}
+    assert found["transfer", "100"]["estimate"] == pytest.approx(4.0, rel=0.02)
+    assert found["transfer", "400"]["estimate"] is None  # not reached; the bound says how far was tried
+    assert found["transfer", "400"]["low"] == pytest.approx(1.0)
+    (needed,) = [r for r in records if r["quantity"].startswith("n_high_needed") and r["arm"] == "transfer"]
+    assert needed["unit"] == "HF labels"
+    assert needed["estimate"] == pytest.approx(100.0, rel=0.02)
+
+
+def test_markdown_and_latex_hold_costs():
+    rows = priced({"single_fidelity": 20.0, "transfer": 10.0})
+    markdown = report(rows, "md")
+    assert "### costs: synthetic" in markdown
+    assert "\\> 1.0, not reached |" in markdown
+    tex = report(rows, "tex")
+    assert "$>$ 1.0, not reached" in tex
+    assert r"\begin{tabular}{lrrr}" in tex

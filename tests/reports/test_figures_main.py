@@ -1,0 +1,31 @@
+"""Drawing the figures of all stored results."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness.rows_file import write_rows
+from benchmarks.reports.figures.__main__ import main
+from tests.reports.synthetic import make_rows
+
+
+def test_each_file_of_rows_gets_its_figures_beside_it(tmp_path: Path, capsys) -> None:
+    rows = make_rows({"a": 10.0, "b": 20.0}, draws=2, n_high=(25, 100), spread=lambda a, d, s: 1 + 0.01 * np.sin(d))
+    rows = rows[rows["metric"] == "force_mae_mev_per_A"]
+    for name in ("one", "two"):
+        write_rows(rows, tmp_path / name / "rows.csv.gz")
+    assert main([str(tmp_path), "--format", "svg"]) == 0
+    out, err = capsys.readouterr()
+    made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.svg"))
+    assert len(made) == 8
+    assert sorted(Path(line).relative_to(tmp_path).as_posix() for line in out.split()) == made
+    assert "one/figures/heat-map-synthetic.svg" in made
+    assert len(re.findall("left out: survival: no run", err)) == 2
+    command = f"mfbench figures {(tmp_path / 'one' / 'rows.csv.gz').as_posix()}"
+    assert command in (tmp_path / "one" / "figures" / "heat-map-synthetic.svg").read_text()
+
+
+def test_a_folder_without_rows_is_an_error(tmp_path: Path, capsys) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert "nothing to draw" in capsys.readouterr().err

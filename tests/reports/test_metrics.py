@@ -1,0 +1,50 @@
+"""The table of metrics."""
+
+import pytest
+
+from benchmarks.reports.metrics import METRICS, metric_of, of_family
+
+
+def test_temperatures_are_filled_in():
+    metric = metric_of("md_rmst_ps_300K")
+    assert metric is not None
+    assert (metric.name, metric.title, metric.unit, metric.better) == ("md_rmst_ps_300K", "RMST 300 K", "ps", "higher")
+    assert metric.axis == "restricted mean survival time at 300 K (ps)"
+
+
+@pytest.mark.parametrize("name", ["md_rmst_ps_hotK", "energy_mae_mev_per_atom_more", "xenergy_mae_mev_per_atom", ""])
+def test_what_is_not_in_the_table_is_unknown(name):
+    assert metric_of(name) is None
+
+
+def test_a_family_comes_in_its_order_and_colder_first():
+    names = ["md_rmst_ps_1000K", "md_survival_fraction_300K", "md_rmst_ps_300K", "hull_f1", "md_rmst_ps_300K"]
+    found = [metric.name for metric in of_family(names, "stability")]
+    assert found == ["md_survival_fraction_300K", "md_rmst_ps_300K", "md_rmst_ps_1000K"]
+
+
+def test_names_and_units_agree():
+    """A metric's name ends in its unit, as far as it has one."""
+    words = {
+        "meV/atom": "mev_per_atom",
+        "meV/Å": "mev_per_A",
+        "GPa": "gpa",
+        "ps": "ps",
+        "cm²/s": "cm2_per_s",
+        "meV/atom/ps": "mev_per_atom_per_ps",
+        "eV": "ev",
+        "mS/cm": "ms_per_cm",
+        "structures": "n_missing",
+    }
+    for metric in METRICS:
+        stem = metric.name.replace("_{T}K", "")
+        assert not metric.unit or stem.endswith(words[metric.unit]), metric.name
+        assert metric.better or metric.family == "transport"
+
+
+def test_the_target_s_scores_are_known():
+    """What the evaluation stores stands in a table or is known to stand in none."""
+    from benchmarks.tasks import evaluate
+
+    assert metric_of("energy_mae_mev_per_atom").unit == evaluate.MEV_PER_ATOM
+    assert metric_of("force_mae_mev_per_A").unit == evaluate.MEV_PER_A

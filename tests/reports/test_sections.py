@@ -1,0 +1,137 @@
+"""Tables of dynamics, transport, mixing and hulls, and intervals over groups of test frames."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.reports import report
+from benchmarks.reports.blocks import Blocks
+from benchmarks.reports.details import Details
+from benchmarks.reports.summary import best_of, failures, summaries, tidy
+from mfcore.metrics.bootstrap import hierarchical_interval
+from mfcore.metrics.intervals import mean_interval
+from tests.reports.synthetic import make_rows, with_metric
+from tests.reports.synthetic_details import GROUPS, OFFSETS, make_details
+
+ARMS = {"single_fidelity": 20.0, "multi_fidelity": 10.0, "transfer": 40.0}
+
+
+def jitter(arm, draw, seed):
+    return 1.0 + 0.02 * np.sin(3 * draw + len(arm) + seed)
+
+
+def with_dynamics(rows):
+    wiggle = {0: -0.01, 1: 0.01, 2: 0.0}
+    rows = with_metric(
+        rows, "md_survival_fraction_300K", "md", lambda a, d, s: min(1.0, 10.0 / ARMS[a]) + wiggle[d] / 9
+    )
+    rows = with_metric(rows, "md_rmst_ps_300K", "md", lambda a, d, s: 100.0 / ARMS[a] + wiggle[d], "ps")
+    rows = with_metric(
+        rows, "nve_drift_mev_per_atom_per_ps", "md", lambda a, d, s: (-1) ** d * 1e-3 * ARMS[a], "meV/atom/ps"
+    )
+    return with_metric(rows, "li_diffusivity_cm2_per_s_600K", "md", lambda a, d, s: 2.5e-6 + 1e-7 * wiggle[d], "cm²/s")
+
+
+def test_dynamics_has_a_table_with_its_failures():
+    rows = with_dynamics(make_rows(ARMS, draws=3, spread=jitter))
+    details = Details(tables=make_details(rows, "survival"))
+    text = report(rows, details=details)
+    assert max(map(len, text.splitlines())) <= 120
+    assert "MD stability:" in text
+    _, stability = text.split("MD stability:")
+    lines = {
+        line.split()[0]: line for line in stability.split("transport:")[0].splitlines() if line.split(" ")[0] in ARMS
+    }
+    assert "10.000 ± 0.025*" in lines["multi_fidelity"]
+    assert "*" not in lines["transfer"].split("±")[1]  # survives least: not the best, though its number is lowest
+    failed = details.table("survival")
+    n = int(((failed["arm"] == "transfer") & (failed["mode"] == "close pair")).sum())
+    assert f"close pair {n}" in lines["transfer"]
+    assert "2.5000 ± 0.0025" in text.split("transport:")[1]  # in 1e-6 cm²/s
+    assert "engine errors and timeouts" in text.replace("\n", " ")
+
+
+def test_errors_of_the_engine_are_no_failures():
+    rows = make_rows({"a": 10.0})
+    table = make_details(rows, "survival")["survival"]
+    counted = failures(table)
+    assert counted["replicas"]["a"] == str(len(table))
+    assert counted["errors"]["a"] == str(int((table["status"] == "error").sum()))
+    assert "wall clock" not in counted["failures"]["a"]
+    assert failures(table[:0]) == {}
+
+
+def test_records_have_stored_units_and_all_metrics():
+    rows = with_dynamics(make_rows(ARMS, draws=3, spread=jitter))
+    records = {(r["arm"], r["quantity"]): r for r in json.loads(report(rows, "json")) if r["split"] == "md"}
+    diffusivity = records["transfer", "li_diffusivity_cm2_per_s_600K"]
+    assert (diffusivity["estimate"], diffusivity["unit"]) == (pytest.approx(2.5e-6), "cm²/s")
+    assert records["multi_fidelity", "md_rmst_ps_300K"]["best_or_tied"]
+    assert not records["transfer", "md_rmst_ps_300K"]["best_or_tied"]
+    assert not any(r["best_or_tied"] for r in records.values() if r["quantity"].startswith("li_"))
+
+
+@pytest.mark.parametrize(
+    ("better", "best"), [("lower", ("low",)), ("higher", ("high",)), ("nearer zero", ("middle",)), ("", ())]
+)
+def test_the_best_follows_the_direction(better, best):
+    values = {"low": -2.0, "middle": 0.1, "high": 1.0}
+    runs = {arm: {(d, 0): v + 0.001 * d * (1 + len(arm)) for d in range(3)} for arm, v in values.items()}
+    assert best_of(runs, better) == best
+
+
+def test_what_never_differs_marks_nothing():
+    assert best_of({"a": {(0, 0): 0.0, (1, 0): 0.0}, "b": {(0, 0): 0.0, (1, 0): 0.0}}) == ()
+
+
+def test_equal_scores_are_ties():
+    runs = {"a": {(0, 0): 1.0, (1, 0): 1.0}, "b": {(0, 0): 1.0, (1, 0): 1.0}, "c": {(0, 0): 0.4, (1, 0): 0.5}}
+    assert best_of(runs, "higher") == ("a", "b")
+
+
+def test_intervals_are_over_runs_and_groups_where_groups_are_stored():
+    rows = make_rows(ARMS, draws=3, seeds=2, spread=jitter)
+    details = Details(tables=make_details(rows, "blocks"))
+    (table,) = summaries(rows, details)
+    by_name = {(arm, q.key, q.split): entry for (arm, q), entry in table.entries.items()}
+    entry = by_name["transfer", "energy_mae_mev_per_atom", "in_coverage"]
+    values = [
+        [[40.0 * jitter("transfer", d, s) * (1 + OFFSETS[g]) for g in sorted(GROUPS)] for s in range(2)]
+        for d in range(3)
+    ]
+    expected = hierarchical_interval(values, [GROUPS[g] for g in sorted(GROUPS)])
+    assert (entry.interval.low, entry.interval.high) == pytest.approx((expected.low, expected.high))
+    runs = {(d, s): 40.0 * jitter("transfer", d, s) for d in range(3) for s in range(2)}
+    assert entry.interval.estimate == pytest.approx(mean_interval(runs).estimate)
+    assert entry.interval.half_width > 3 * mean_interval(runs).half_width
+    assert entry.n_groups == 5
+    assert by_name["transfer", "energy_detrended_mae_mev_per_atom", "in_coverage"].n_groups == 0
+    note = next(note for note in table.notes() if note.startswith("±"))
+    assert note.endswith(
+        "; of E in, E out, F in, F out over draws and 5 groups of test frames (molecules, trajectory blocks)."
+    )
+    record = next(r for r in tidy([table]) if r["quantity"] == "force_mae_mev_per_A")
+    assert record["n_groups"] == 5
+
+
+def test_where_all_have_groups_the_note_is_short():
+    rows = make_rows(ARMS, draws=3, spread=jitter)
+    rows = rows[rows["metric"] == "force_mae_mev_per_A"]
+    (table,) = summaries(rows, Details(tables=make_details(rows, "blocks")))
+    assert "over draws and 5 groups of test frames" in " ".join(table.notes())
+    assert "; of" not in next(note for note in table.notes() if note.startswith("±"))
+
+
+def test_groups_that_cannot_be_arranged_leave_the_interval_over_draws():
+    rows = make_rows({"a": 10.0, "b": 20.0}, draws=3, spread=jitter)
+    table = make_details(rows, "blocks")["blocks"]
+    runs = {(d, 0): 10.0 * jitter("a", d, 0) for d in range(3)}
+    where = ("a", "in_coverage", "energy_mae_mev_per_atom")
+    assert Blocks(table).interval(runs, *where)[1] == 5
+    lacking = table[~((table["arm"] == "a") & (table["draw"] == 1) & (table["group"] == "c"))]
+    for blocks in (table[:0], lacking, table[table["draw"] < 2], table[table["group"] == "a"]):
+        assert Blocks(blocks).interval(runs, *where) == (mean_interval(runs), 0)
+    one = {(0, 0): 10.0}
+    assert Blocks(table).interval(one, *where)[0].n_units == 1  # one run: nothing to rank by
+    assert Blocks(table).interval(one, *where)[1] == 0
