@@ -106,7 +106,14 @@ def summary_line(whole: Overview) -> str:
     noun = "process" if processes == 1 else "processes"
     line += f" in about {duration(spending.wall_s)} on {processes} {noun} ({_basis(spending)})"
     compute = f"{_amount(spending.atom_gradients / 1e6)} million atom gradients, {cpu_time(spending.cpu_s)}"
-    return f"{line}; {compute}; labels {cpu_time(whole.label_cost_cpu_s)}."
+    return f"{line}; {compute}; labels {_labels(whole)}."
+
+
+def _labels(whole: Overview) -> str:
+    """Cost of all labels; where one task does not know its own, by task."""
+    if whole.label_cost_cpu_s is not None or len(whole.label_cost_cpu_s_by_task) == 1:
+        return cpu_time(whole.label_cost_cpu_s)
+    return ", ".join(f"of {name} {cpu_time(cost)}" for name, cost in whole.label_cost_cpu_s_by_task.items())
 
 
 def _basis(spending: Spending) -> str:

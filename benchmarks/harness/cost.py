@@ -90,14 +90,18 @@ class LabelPool:
 
     def cost(self) -> float:
         """CPU time of all of them, s; NaN if it is not known of one."""
-        total = 0.0
+        return float(sum(self.cost_by_task().values()))
+
+    def cost_by_task(self) -> dict[str, float]:
+        """CPU time of each task's labels, s; NaN if it is not known of one of them."""
+        totals: dict[str, float] = defaultdict(float)
         for (name, fidelity), frames in self._frames.items():
             by_kind: dict[frozenset[Label], list[Atoms]] = defaultdict(list)
             for atoms, labels in frames.values():
                 by_kind[labels].append(atoms)
             task = self._tasks[name]
-            total += sum(task.label_cost(chosen, fidelity, LabelSet(kinds)) for kinds, chosen in by_kind.items())
-        return float(total)
+            totals[name] += sum(task.label_cost(chosen, fidelity, LabelSet(kinds)) for kinds, chosen in by_kind.items())
+        return {name: float(total) for name, total in totals.items()}
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ class RegimeOverview:
 class Overview:
     """A whole plan beside what is stored; costs as in :class:`RegimeOverview`, over all regimes.
 
-    `label_cost_cpu_s` is less than the sum over regimes where these share frames. `n_labelled` counts the
-    frames by task and fidelity.
+    `label_cost_cpu_s` is less than the sum over regimes where these share frames; it is given by task, too.
+    `n_labelled` counts the frames by task and fidelity.
     """
 
     preset: str
@@ -75,6 +75,7 @@ class Overview:
     stored: int
     failed: int
     label_cost_cpu_s: float | None
+    label_cost_cpu_s_by_task: dict[str, float | None]
     n_labelled: dict[str, int]
     spending: Spending
 
@@ -142,6 +143,7 @@ def overview(planned: Sequence[PlannedRun], agenda: Agenda, store: RunStore, wor
         stored=len(stored),
         failed=len(failed),
         label_cost_cpu_s=known(pool.cost()),
+        label_cost_cpu_s_by_task={name: known(cost) for name, cost in pool.cost_by_task().items()},
         n_labelled=pool.n_frames(),
         spending=_spending(list(expected.values()), workers),
     )

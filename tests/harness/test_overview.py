@@ -86,6 +86,7 @@ def test_a_label_that_several_runs_use_costs_once() -> None:
     assert pool.n_frames() == {"t high": 3, "t low": 1}
     pool.add("another", task, labels_used(training([], frames("b"), frames("d")), uses_low=True))
     assert pool.cost() == 2 * 1100 + 100 + 1 + 200
+    assert pool.cost_by_task() == {"t": 2 * 1100 + 100 + 1, "another": 200}
 
 
 def test_the_last_job_decides_when_all_are_done() -> None:
