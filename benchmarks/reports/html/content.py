@@ -233,8 +233,10 @@ def _efficiency(cost: CostSummary) -> Table:
     """Write how many HF labels the reference needs for the error of an arm, over the arm's own number."""
     lines = [Line(arm, tuple(_factor(cost.efficiency.get((arm, n))) for n in cost.sizes)) for arm in cost.arms]
     meaning = f"HF labels that {REFERENCE} needs for the error that the arm has with n_high, over n_high"
+    metric = metric_of(cost.metric)
+    error = f"{metric.label if metric else cost.metric} {PANELS.get(cost.split, cost.split)}"
     return Table(
-        f"HF labels that {REFERENCE} needs for the same error, as a multiple of the arm's",
+        f"HF labels that {REFERENCE} needs for the same {error}, as a multiple of the arm's",
         tuple((f"n = {n}", "", meaning) for n in cost.sizes),
         (Group("", tuple(lines)),),
     )
