@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,13 @@ from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 
 from mfcore.dynamics.criteria import MODES, Bond, FailureCriteria, Mode, Unit, first_failure, molecule_key, pair_key
+from mfcore.dynamics.engine import simulate
+from mfcore.dynamics.models import ForceModel
 from mfcore.dynamics.monitor import GeometryMonitor
 from mfcore.dynamics.neighbours import SkinList
-from mfcore.dynamics.trajectory import Trajectory
+from mfcore.dynamics.results import pass_rate
+from mfcore.dynamics.settings import DynamicsSettings, Start
+from mfcore.dynamics.trajectory import Trajectory, survivors
 from mfcore.errors import DataError
 
 #: A bond is shorter than this times the sum of the covalent radii.
@@ -121,7 +126,7 @@ class Verdict:
     time_ps: float
 
 
-def judge(trajectory: Trajectory, criteria: FailureCriteria, *, periodic: bool) -> Verdict:
+def judge(trajectory: Trajectory, criteria: FailureCriteria) -> Verdict:
     """Apply the criteria on the geometry to a stored trajectory, such as one of the reference.
 
     Parameters
@@ -130,8 +135,6 @@ def judge(trajectory: Trajectory, criteria: FailureCriteria, *, periodic: bool) 
         Frames at equal intervals.
     criteria
         Thresholds; the temperature is not looked at.
-    periodic
-        Whether the cell is.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def judge(trajectory: Trajectory, criteria: FailureCriteria, *, periodic: bool) 
     """
     times, cpu = trajectory.time_ps, torch.device("cpu")
     interval = 1000.0 * float(times[1] - times[0]) if len(times) > 1 else 1.0
-    atoms = Atoms(trajectory.numbers, trajectory.positions[0], cell=trajectory.cell, pbc=periodic)
+    atoms = Atoms(trajectory.numbers, trajectory.positions[0], cell=trajectory.cell, pbc=trajectory.periodic)
     reach = criteria.reach + _SKIN
     monitor = GeometryMonitor(criteria, [atoms], interval, reach, cpu)
     species = torch.zeros(len(atoms), dtype=torch.int64)
@@ -159,3 +162,79 @@ def judge(trajectory: Trajectory, criteria: FailureCriteria, *, periodic: bool) 
         if mode is not None:
             return Verdict(mode, float(times[step]))
     return Verdict(None, float(times[-1]))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Criteria, and how the reference itself fares under them.
+
+    Attributes
+    ----------
+    criteria
+        Thresholds.
+    pass_rate
+        Survivors among the reference's replicas that survived or failed, in a run of its own; NaN if there are none.
+    n, n_errors
+        Replicas that survived or failed, and errors, which are not among them.
+    modes
+        Number of the reference's failures by mode.
+    """
+
+    criteria: FailureCriteria
+    pass_rate: float
+    n: int
+    n_errors: int
+    modes: dict[str, int]
+
+
+def calibrate(
+    model: ForceModel,
+    labelled: Sequence[Atoms],
+    replicas: Sequence[Start],
+    settings: DynamicsSettings,
+    out: Path,
+    *,
+    units: Sequence[Unit] = (),
+    seed: int = 0,
+    **thresholds: Any,
+) -> Calibration:
+    """Failure criteria from labelled frames and trajectories of the reference model.
+
+    One run of the reference shows how close pairs come and how long bonds are; a second one, with other random
+    numbers, says how often the reference passes. Below 1, the thresholds call healthy dynamics a failure.
+
+    Parameters
+    ----------
+    model
+        The reference.
+    labelled
+        Frames with labels of the reference level.
+    replicas, settings
+        The dynamics that candidates will have to last.
+    out
+        Folder of both runs; what is there is not computed again.
+    units
+        Structural units.
+    seed
+        Of the first run; the second has the next one.
+    thresholds
+        Other fields of :class:`FailureCriteria`. The temperature factor is 3 if none is given, or more where small
+        molecules need it, see :func:`temperature_factor`.
+    """
+    if "temperature_factor" not in thresholds:
+        smallest = min(len(start.atoms) for start in replicas)
+        thresholds["temperature_factor"] = max(3.0, temperature_factor(smallest, settings.n_steps * len(replicas)))
+    tolerant = FailureCriteria(temperature_factor=thresholds["temperature_factor"])
+    shown = simulate(model, replicas, settings, tolerant, seed=seed, out=out / "shown", trajectories=True)
+    seen = (atoms for trajectory in survivors(shown).values() for atoms in trajectory.frames())
+    criteria = Reference.from_frames([*labelled, *seen]).criteria(units, **thresholds)
+    own = simulate(model, replicas, settings, criteria, seed=seed + 1, out=out / "passed").results
+    failures = [r.mode or "" for r in own if r.status == "failure"]
+    errors = sum(r.status == "error" for r in own)
+    return Calibration(
+        criteria,
+        pass_rate(own),
+        len(own) - errors,
+        errors,
+        {mode: failures.count(mode) for mode in sorted(set(failures))},
+    )

@@ -6,7 +6,7 @@ size in bytes, and a run that goes on cuts the file back to that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +82,8 @@ class Trajectory:
     ----------
     numbers
         (n,) atomic numbers.
-    cell
-        (3, 3) Å.
+    cell, periodic
+        (3, 3) Å, and whether it repeats.
     time_ps
         (T,) ps.
     positions
@@ -92,6 +92,7 @@ class Trajectory:
 
     numbers: np.ndarray
     cell: np.ndarray
+    periodic: bool
     time_ps: np.ndarray
     positions: np.ndarray
 
@@ -99,6 +100,11 @@ class Trajectory:
     def volume(self) -> float:
         """Å³."""
         return float(abs(np.linalg.det(self.cell)))
+
+    def frames(self) -> Iterator[Atoms]:
+        """Each record as a frame."""
+        for positions in self.positions:
+            yield Atoms(self.numbers, positions, cell=self.cell, pbc=self.periodic)
 
 
 def read_trajectory(path: Path) -> Trajectory:
@@ -117,6 +123,7 @@ def read_trajectory(path: Path) -> Trajectory:
     return Trajectory(
         numbers=np.asarray(frames[0].numbers),
         cell=np.asarray(frames[0].cell.array),
+        periodic=bool(frames[0].pbc.any()),
         time_ps=np.array([float(a.info["time_ps"]) for a in frames]),
         positions=np.stack([a.positions for a in frames]),
     )

@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from scipy import stats
 
-from mfcore.dynamics.calibration import Reference, judge, temperature_factor
+from mfcore.dynamics.calibration import Reference, calibrate, judge, temperature_factor
 from mfcore.dynamics.criteria import FailureCriteria, Unit
 from mfcore.dynamics.engine import simulate
 from mfcore.dynamics.settings import DynamicsSettings, starts
@@ -50,16 +50,24 @@ def test_ethanol_has_the_bonds_of_a_chemist() -> None:
     assert kinds == ["CC", "CH", "CH", "CH", "CH", "CH", "CO", "HO"]
 
 
-def test_the_reference_passes_its_own_criteria() -> None:
-    model, settings = Wells(k=10.0, cutoff=3.5, spacing=2.0), DynamicsSettings(duration_ps=0.2, time_step_fs=0.5)
+def test_the_reference_passes_its_own_criteria_or_the_calibration_says_so(tmp_path: Path) -> None:
+    model = Wells(k=10.0, cutoff=3.5, spacing=2.0)
+    settings = DynamicsSettings(duration_ps=0.2, time_step_fs=0.5, record_every=5)
     frames = [grid(8, spacing=2.0) for _ in range(4)]
     for seed, atoms in enumerate(frames):
-        atoms.rattle(0.05, seed=seed)
-    factor = temperature_factor(8, 4 * settings.n_steps)
-    for fraction, passes in ((0.75, 1.0), (1.2, 0.0)):
-        criteria = Reference.from_frames(frames).criteria(temperature_factor=factor, pair_fraction=fraction)
-        run = simulate(model, starts(frames, [300.0]), settings, criteria, seed=2)
-        assert run.pass_rate == passes
+        atoms.rattle(0.02, seed=seed)
+    replicas = starts(frames, [300.0])
+    fine = calibrate(model, frames, replicas, settings, tmp_path)
+    assert (fine.pass_rate, fine.n, fine.n_errors, fine.modes) == (1.0, 4, 0, {})
+    # 8 atoms at 8 x 400 steps: three times the target would be exceeded now and then
+    assert fine.criteria.temperature_factor == pytest.approx(max(3.0, temperature_factor(8, 1600)))
+    labelled = Reference.from_frames(frames).pair_minimum["H-H"]
+    assert fine.criteria.pair_minimum["H-H"] < labelled - 0.05  # what the trajectory saw counts
+    calls = len(model.calls)
+    assert calibrate(model, frames, replicas, settings, tmp_path) == fine
+    assert len(model.calls) == calls  # nothing was computed again
+    harsh = calibrate(model, frames, replicas, settings, tmp_path / "harsh", pair_fraction=1.2)
+    assert (harsh.pass_rate, harsh.modes) == (0.0, {"close_pair": 4})
 
 
 def test_temperatures_of_a_canonical_system_stay_below_the_factor() -> None:
@@ -73,7 +81,7 @@ def test_temperatures_of_a_canonical_system_stay_below_the_factor() -> None:
 
 def stored(positions: list[np.ndarray], atoms: Atoms) -> Trajectory:
     times = 0.01 * np.arange(len(positions))
-    return Trajectory(np.asarray(atoms.numbers), atoms.cell.array, times, np.stack(positions))
+    return Trajectory(np.asarray(atoms.numbers), atoms.cell.array, bool(atoms.pbc.any()), times, np.stack(positions))
 
 
 def test_stored_trajectories_are_judged_as_running_ones() -> None:
@@ -82,16 +90,16 @@ def test_stored_trajectories_are_judged_as_running_ones() -> None:
     unit = Unit(centre="P", neighbours=("S",), radius=2.8, least=4, most=4)
     still = [atoms.positions.copy() for _ in range(12)]
     criteria = FailureCriteria(units=(unit,), pair_minimum={"Li-S": 2.0}, broken_time_fs=25.0)
-    assert judge(stored(still, atoms), criteria, periodic=True).mode is None
+    assert judge(stored(still, atoms), criteria).mode is None
     broken = [p.copy() for p in still]
     for p in broken[4:6] + broken[7:]:
         p[corner] += 1.0
-    verdict = judge(stored(broken, atoms), criteria, periodic=True)
+    verdict = judge(stored(broken, atoms), criteria)
     # broken for two frames and whole again; then from frame 7: more than 25 fs have passed at frame 10
     assert (verdict.mode, verdict.time_ps) == ("broken_unit", pytest.approx(0.10))
     lost = [p.copy() for p in still]
     lost[3][0, 0] = np.nan
-    verdict = judge(stored(lost, atoms), criteria, periodic=True)
+    verdict = judge(stored(lost, atoms), criteria)
     assert (verdict.mode, verdict.time_ps) == ("non_finite", pytest.approx(0.03))
 
 
@@ -101,8 +109,8 @@ def test_a_written_trajectory_of_a_survivor_can_be_judged(tmp_path: Path) -> Non
     atoms.info |= {"structure_id": "row-6", "group": "rows"}
     run = simulate(model, starts([atoms], [200.0]), settings, out=tmp_path, trajectories=True)
     reference = Reference.from_frames([atoms])
-    assert judge(survivors(run)[0], reference.criteria(), periodic=False).mode is None
-    assert judge(survivors(run)[0], reference.criteria(pair_fraction=1.0), periodic=False).mode == "close_pair"
+    assert judge(survivors(run)[0], reference.criteria()).mode is None
+    assert judge(survivors(run)[0], reference.criteria(pair_fraction=1.0)).mode == "close_pair"
     (line,) = run.records(settings.duration_ps)
     assert line == {
         "temperature_k": 200.0,
