@@ -78,14 +78,14 @@ def read_rows(path: Path) -> pd.DataFrame:
     DataError
         If there are none, or they cannot be read.
     """
-    from benchmarks.harness.store import COLUMNS, RunStore
+    from benchmarks.harness.store import COLUMNS, RunStore, with_trials
 
     if path.is_dir():
         return RunStore(path).rows()
     import pandas as pd
 
     try:
-        rows = pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})
+        rows = with_trials(pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str}))
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"not a file of rows ({error}).", file=path, hint="Give DIR of runs or a .csv.gz.") from error
     missing = [name for name in COLUMNS if name not in rows.columns]

@@ -32,6 +32,7 @@ COLUMNS = (
     *("split", "metric", "unit", "value", "n", "n_failed", "status"),
     *("label_cost_cpu_s", "train_atom_gradients", "train_wall_s", "train_cpu_s"),
     *("inference_us_per_atom", "inference_evaluations", "n_parameters"),
+    *("trials", "trial_atom_gradients"),
     *("mfbench_version", "torch_version", "date"),
 )
 REMEDY = "Remove its folder and run the same command again: the run is then computed anew."
@@ -226,7 +227,7 @@ class RunStore:
                 file=self.root,
                 hint="`mfbench run PRESET --out DIR` makes some; give that DIR.",
             )
-        return pd.concat([self.load(key).rows for key in keys], ignore_index=True)
+        return with_trials(pd.concat([self.load(key).rows for key in keys], ignore_index=True))
 
     def detail(self, name: str) -> pd.DataFrame:
         """A detail of all current runs that have it, see :func:`benchmarks.harness.details.read_detail`."""
@@ -245,6 +246,12 @@ class RunStore:
         """Names of the details that any current run has."""
         found = {name for key in self.current_keys() for name in self._record(key).get("details_sha256", {})}
         return [name for name in DETAILS if name in found]
+
+
+def with_trials(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that were stored before trials were booked had none."""
+    known = {name: rows[name].fillna(0) if name in rows else 0 for name in ("trials", "trial_atom_gradients")}
+    return rows.assign(**known).astype({"trials": int, "trial_atom_gradients": float})
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

@@ -13,7 +13,8 @@ from mfcore.errors import DataError
 
 
 def some_rows() -> pd.DataFrame:
-    base = dict.fromkeys(COLUMNS, "x") | {"n": 3, "n_failed": 0, "n_low": "all", "seed": 0}
+    base = dict.fromkeys(COLUMNS, "x") | {"n": 3, "n_failed": 0, "n_low": "all", "seed": 0, "trials": 4}
+    base |= {"trial_atom_gradients": 2e5}
     values = {"single": 1 / 3, "transfer": 2e-7}
     return rows_frame(
         [base | {"arm": a, "n_high": n, "value": v, "draw": 1} for a, v in values.items() for n in ("25", "100")]
@@ -29,6 +30,7 @@ def test_rows_come_back_and_equal_rows_are_equal_files(tmp_path: Path) -> None:
     key = ["arm", "n_high"]
     first, second = (t.sort_values(key).reset_index(drop=True) for t in (rows, again))
     assert list(second["n_high"]) == list(first["n_high"])
+    assert second["trials"].tolist() == [4] * len(first)
     assert second["value"].tolist() == pytest.approx(first["value"].tolist(), rel=1e-7)
 
 
@@ -40,3 +42,11 @@ def test_what_is_no_file_of_rows_is_named(tmp_path: Path, content: bytes) -> Non
         read_rows(path)
     with pytest.raises(DataError, match=r"expected a name that ends in \.csv\.gz"):
         write_rows(some_rows(), tmp_path / "rows.csv")
+
+
+def test_rows_from_before_trials_were_booked_had_none(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv.gz"
+    write_rows(some_rows().drop(columns=["trials", "trial_atom_gradients"]), path)
+    rows = read_rows(path)
+    assert rows["trials"].tolist() == [0] * len(rows)
+    assert rows["trial_atom_gradients"].tolist() == [0.0] * len(rows)
