@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from mfcore.nn.convolution.radial import RadialSettings
 from mfcore.nn.frozen import FrozenCore
 from mfcore.nn.layers import ConditionedReadout, Interaction, MultiHeadReadout
 from mfcore.nn.output import CoreOutput
+from mfcore.nn.species_groups import SpeciesGroups
 from mfcore.nn.zbl import ZBLRepulsion
 
 __all__ = ["Conditioning", "CoreOutput", "EquivariantCore"]
@@ -69,6 +71,7 @@ class EquivariantCore(nn.Module):
                 config,
                 len(self.species),
                 rows,
+                first=number == 0,
                 last=number == config.n_layers - 1,
                 mean_neighbours=self.mean_neighbours,
             )
@@ -190,13 +193,19 @@ class EquivariantCore(nn.Module):
             self.radial_settings,
             self.config.backend,
         )
-        features = [self.embedding.index_select(0, batch.species)[:, None, :]]
-        for layer in self.layers:
-            features = layer(features, geometry, batch.species, atom_fidelity)
-        atomic = self.readout(features[0].squeeze(1), atom_fidelity)
-        atomic = atomic * self.scale[atom_fidelity, batch.species].to(atomic.dtype)
-        if self.reference_shift.requires_grad or bool((self.reference_shift != 0).any()):
-            atomic = atomic + self.reference_shift[atom_fidelity, batch.species]
+        one_hot = torch.nn.functional.one_hot(atom_fidelity, len(self.fidelities)).to(vectors.dtype)[:, None, :]
+        layers = [layer for layer in self.layers if isinstance(layer, Interaction)]
+        groups = SpeciesGroups.of(batch.species, layers[0].n_matrices)
+        features: list[Tensor] = []
+        mixed, added = layers[0].start(self.embedding, batch.species, one_hot)
+        for layer, following in zip_longest(layers, layers[1:]):
+            features, mixed = layer(mixed, features, added, geometry, groups, one_hot, following)
+            added = None
+        atomic = self.readout(features[0], one_hot)
+        scale = self.scale.to(atomic.dtype).view(-1)
+        label = atom_fidelity * len(self.species) + batch.species
+        shift = self.reference_shift.view(-1).index_select(0, label)
+        atomic = torch.addcmul(shift, atomic, scale.index_select(0, label))
         energy = torch.zeros(batch.n_frames, dtype=atomic.dtype, device=atomic.device).index_add(0, batch.frame, atomic)
         if self.repulsion is not None:
             pair = self.repulsion(

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from mfcore.data.graphs import Batch
 from mfcore.errors import ConfigError
-from mfcore.nn.convolution.convolve import convolve
-from mfcore.nn.convolution.geometry import EdgeGeometry, edge_geometry
-from mfcore.nn.convolution.paths import TensorProductPaths
-from mfcore.nn.convolution.radial import RadialNetwork, RadialTable
-from mfcore.nn.layers import GATE_SCALE, PSEUDOSCALAR_SCALE, ConditionedReadout, Interaction
+from mfcore.nn.convolution.kernels import Edges
+from mfcore.nn.frozen_edges import Convolution, EdgePass, edge_pass
+from mfcore.nn.frozen_update import Kept, Operands, cotangents, evaluate, to_features
+from mfcore.nn.layers import GATE_SCALE, ConditionedReadout, Interaction, UpdateShape
 from mfcore.nn.output import CoreOutput
-from mfcore.nn.species_linear import SpeciesGroups, species_linear
+from mfcore.nn.species_groups import SpeciesGroups
 from mfcore.nn.zbl import ZBLRepulsion
 
 if TYPE_CHECKING:
     from mfcore.nn.core import EquivariantCore
-
-_DIFFERENTIABLE = ("harmonics", "spline", "basis", "envelope")  # what depends on the vectors in an EdgeGeometry
 
 
 @dataclass
@@ -34,8 +31,8 @@ class _Plan:
 
     version: int
     groups: SpeciesGroups
-    embedded: Tensor  # (A, 1, C) into the first convolution
-    connected: Tensor  # (A, 1, W) self-connection of the first layer
+    mixed: Tensor  # (A, 1, C) into the first convolution
+    added: list[Tensor]  # by layer, (A, 1, W) to the scalars before the gate, or empty
     scale: Tensor  # (A,) eV
     shift: Tensor  # (A,) eV
     reference: Tensor  # (A,) eV, float64
@@ -43,47 +40,27 @@ class _Plan:
 
 @dataclass
 class _Layer:
-    """One interaction; constants of the activations before it are part of its matrices.
+    """One interaction with copied weights.
 
     Attributes
     ----------
-    radial, table
-        Radial network, and in table mode its table.
-    linear_in, linear_out
-        One matrix per irrep that comes in, or goes out.
-    connection
-        By outgoing irrep, which irrep comes in, and the matrices of the self-connection and their transposes.
-    bias_in, bias_out
-        Fidelity rows, (1, C).
-    width
-        Channels of the scalars that go on.
-    gates
-        By outgoing irrep, which columns of the scalars gate it.
-    pseudoscalars
-        Outgoing irreps that go through tanh.
+    shape
+        Irreps.
+    convolution
+        Paths and radial weights.
+    outward, connecting, inward
+        Matrices of the node update; `inward` are those of the next layer.
+    bias, added
+        Fidelity rows of the next layer: of the inputs of its convolution (C,) and of its scalars (1, 1, W).
     """
 
-    paths: TensorProductPaths
-    radial: RadialNetwork
-    table: RadialTable | None
-    linear_in: list[Tensor]
-    linear_out: list[Tensor]
-    connection: dict[int, tuple[int, Tensor, Tensor]]
-    bias_in: Tensor | None
-    bias_out: Tensor | None
-    width: int
-    gates: dict[int, slice]
-    pseudoscalars: list[int]
-
-
-@dataclass
-class _Pass:
-    """What the way back needs of one layer."""
-
-    mixed: list[Tensor]
-    messages: list[Tensor]
-    out: list[Tensor]
-    gate: Tensor
+    shape: UpdateShape
+    convolution: Convolution
+    outward: list[Tensor]
+    connecting: list[Tensor]
+    inward: list[Tensor]
+    bias: Tensor | None
+    added: Tensor | None
 
 
 class FrozenCore:
@@ -131,37 +108,20 @@ class FrozenCore:
         if core.repulsion is not None:
             self._repulsion = ZBLRepulsion(self.species).to(self.device)
         with torch.inference_mode(False), torch.no_grad():
-            self._layers: list[_Layer] = []
-            gains = [1.0]
-            for layer in core.layers:
-                assert isinstance(layer, Interaction)
-                self._layers.append(_frozen_layer(layer, gains, row, chosen))
-                gains = [
-                    PSEUDOSCALAR_SCALE if k in self._layers[-1].pseudoscalars else GATE_SCALE
-                    for k in range(len(layer.output_layout))
-                ]
-            first = self._layers[0]
-            embedding = core.embedding.detach()[chosen]
-            self._embedded = embedding @ first.linear_in[0]
-            if first.bias_in is not None:
-                self._embedded = self._embedded + first.bias_in
-            self._connected = self._first_connection(embedding, first)
+            layers = [layer for layer in core.layers if isinstance(layer, Interaction)]
+            self._layers = [
+                _frozen_layer(layer, following, row, chosen) for layer, following in zip_longest(layers, layers[1:])
+            ]
+            self._n_matrices = layers[0].n_matrices
+            one_hot = torch.eye(len(core.fidelities), device=self.device, dtype=self.dtype)[row].view(1, 1, -1)
+            index = torch.tensor(chosen, device=self.device)
+            self._mixed, self._added = _start(layers[0], core.embedding, index, one_hot)
             hidden, out, self._bias_hidden, bias = _frozen_readout(core, row)
-            self._hidden, self._out = hidden * GATE_SCALE, out.contiguous()
+            self._hidden, self._out = hidden.clone(), out.contiguous()
             self._scale = core.scale[row, chosen].to(self.dtype)
             self._shift = self._scale * bias + core.reference_shift[row, chosen].detach()
             self._reference = core.reference[row, chosen]
         self._plans: tuple[Tensor, _Plan] | None = None
-
-    def _first_connection(self, embedding: Tensor, layer: _Layer) -> Tensor:
-        """Self-connection of the first layer's scalars by species, (S, W)."""
-        width = layer.linear_out[0].shape[1]
-        made = embedding.new_zeros(len(embedding), width)
-        if 0 in layer.connection:
-            index = torch.arange(len(embedding), device=embedding.device)
-            groups = SpeciesGroups.of(index, len(embedding))
-            made = _connect(embedding[:, None, :], layer.connection[0][1], width, groups).squeeze(1)
-        return made if layer.bias_out is None else made + layer.bias_out
 
     def reference_energy(self, batch: Batch) -> Tensor:
         """Sum of E0 over the atoms of each frame, (B,) eV, float64."""
@@ -179,44 +139,61 @@ class FrozenCore:
         forces, stress
             What to compute beside the energy.
         """
-        differentiate = forces or stress
+        keep = forces or stress
         vectors = batch.positions.index_select(0, batch.sender)
         vectors = vectors.sub_(batch.positions.index_select(0, batch.receiver)).add_(batch.shift)
-        vectors.requires_grad_(differentiate)
-        with torch.set_grad_enabled(differentiate):
-            geometry = edge_geometry(
-                vectors,
-                batch.sender,
-                batch.receiver,
-                batch.row_pointer,
-                batch.positions.shape[0],
-                self._lmax,
-                self._settings,
-                self._backend,
-            )
-        leaves = {name: getattr(geometry, name) for name in _DIFFERENTIABLE}
-        leaves = {name: value for name, value in leaves.items() if value is not None and value.requires_grad}
-        inner: dict[str, Any] = {name: value.detach().requires_grad_() for name, value in leaves.items()}
+        edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
+        convolutions = [layer.convolution for layer in self._layers]
+        run = edge_pass(convolutions, vectors, edges, self._lmax, self._settings, self._backend, keep)
         plan = self._plan(batch.species)
-        atomic, passes, hidden = self._forward(replace(geometry, **inner), plan, differentiate)
-        energy = atomic.new_zeros(batch.n_frames).index_add_(0, batch.frame, atomic)
-        pairs = None
+        energy, gradient = vectors.new_zeros(batch.n_frames), torch.zeros_like(vectors)
         if self._repulsion is not None:
-            with torch.set_grad_enabled(differentiate):
-                pairs = self._repulsion(
-                    vectors.norm(dim=1),
-                    batch.species.index_select(0, batch.sender),
-                    batch.species.index_select(0, batch.receiver),
-                )
-            energy = energy.index_add_(0, batch.frame.index_select(0, batch.receiver), pairs.detach())
-        if not differentiate:
+            gradient = self._repel(batch, vectors, energy, keep)
+        passes: list[tuple[Operands, Kept]] = []
+        mixed, features, added = [plan.mixed], list[Tensor](), plan.added
+        for layer in self._layers:
+            messages = run.messages(layer.convolution, mixed)
+            operands = Operands(messages, features, added, layer.outward, layer.connecting, layer.inward)
+            kept = evaluate(layer.shape, plan.groups, operands)
+            features, mixed, added = kept.features, kept.mixed, [] if layer.added is None else [layer.added]
+            if layer.bias is not None:
+                mixed[0] += layer.bias
+            if keep:
+                passes.append((operands, kept))
+        hidden = features[0].squeeze(1) @ self._hidden
+        if self._bias_hidden is not None:
+            hidden += self._bias_hidden
+        atomic = torch.addcmul(plan.shift, torch.nn.functional.silu(hidden) @ self._out, plan.scale)
+        energy.index_add_(0, batch.frame, atomic)
+        if not keep:
             return CoreOutput(energy, None, None)
-        gradients = self._backward(plan, passes, hidden, list(inner.values()))
-        ends, cotangents = list(leaves.values()), gradients
-        if pairs is not None:
-            ends, cotangents = [*ends, pairs], [*gradients, torch.ones_like(pairs)]
-        (gradient,) = torch.autograd.grad(ends, vectors, cotangents)
-        return CoreOutput.of_edges(energy, gradient, vectors.detach(), batch, forces, stress)
+        for_hidden = torch.ops.aten.silu_backward(plan.scale[:, None] * self._out, hidden)
+        self._back(run, plan, passes, (for_hidden @ self._hidden.T)[:, None, :])
+        return CoreOutput.of_edges(energy, gradient.add_(run.gradient()), vectors, batch, forces, stress)
+
+    def _back(self, run: EdgePass, plan: _Plan, passes: list[tuple[Operands, Kept]], gradient: Tensor) -> None:
+        """Go back through the layers, from the gradient of the last scalars (A, 1, C)."""
+        for_features, for_mixed = [gradient], list[Tensor]()
+        while passes:
+            layer = self._layers[len(passes) - 1]
+            operands, kept = passes.pop()
+            back = cotangents(layer.shape, kept, layer.inward, for_features, for_mixed)
+            for_messages = [h.view(-1, h.shape[2]) @ w.T for h, w in zip(back, layer.outward, strict=True)]
+            shaped = [g.view(m.shape) for g, m in zip(for_messages, operands.messages, strict=True)]
+            for_mixed = run.back(shaped, with_inputs=bool(passes))
+            for_features = to_features(layer.shape, plan.groups, operands, back)
+
+    def _repel(self, batch: Batch, vectors: Tensor, energy: Tensor, keep: bool) -> Tensor:
+        """Add the repulsion of the nuclei to the energy; its gradient, (E, 3)."""
+        assert self._repulsion is not None
+        inner = vectors.detach().requires_grad_(keep)
+        species = batch.species
+        with torch.set_grad_enabled(keep):
+            pairs = self._repulsion(
+                inner.norm(dim=1), species.index_select(0, batch.sender), species.index_select(0, batch.receiver)
+            )
+        energy.index_add_(0, batch.frame.index_select(0, batch.receiver), pairs.detach())
+        return torch.autograd.grad(pairs, inner, torch.ones_like(pairs))[0] if keep else vectors
 
     def _plan(self, species: Tensor) -> _Plan:
         version = -1 if species.is_inference() else species._version  # changes when the tensor is written to
@@ -225,9 +202,9 @@ class FrozenCore:
             return kept[1]
         made = _Plan(
             version,
-            SpeciesGroups.of(species, len(self.species)),
-            self._embedded.index_select(0, species)[:, None, :],
-            self._connected.index_select(0, species)[:, None, :],
+            SpeciesGroups.of(species, 1 if self._n_matrices == 1 else len(self.species)),
+            self._mixed.index_select(0, species),
+            [] if self._added is None else [self._added.index_select(0, species)],
             self._scale.index_select(0, species),
             self._shift.index_select(0, species),
             self._reference.index_select(0, species),
@@ -235,134 +212,33 @@ class FrozenCore:
         self._plans = (species, made)
         return made
 
-    def _forward(self, geometry: EdgeGeometry, plan: _Plan, keep: bool) -> tuple[Tensor, list[_Pass], Tensor]:
-        """Energies of atoms (A,) eV, and what the way back needs."""
-        features: list[Tensor] = []
-        passes: list[_Pass] = []
-        for number, layer in enumerate(self._layers):
-            if number:
-                mixed = [_linear(f, w) for f, w in zip(features, layer.linear_in, strict=True)]
-                if layer.bias_in is not None:
-                    mixed[0] += layer.bias_in
-            else:
-                mixed = [plan.embedded]
-            for value in mixed:
-                value.requires_grad_(keep and number > 0)
-            with torch.set_grad_enabled(keep):
-                weights = layer.radial(geometry) if layer.table is None else layer.table
-                messages = convolve(layer.paths, mixed, geometry, weights, self._backend)
-            out = []
-            for k, (message, weight) in enumerate(zip(messages, layer.linear_out, strict=True)):
-                added = plan.connected if number == 0 and k == 0 else None
-                if number and k in layer.connection:
-                    source, matrix, _ = layer.connection[k]
-                    added = _connect(features[source], matrix, weight.shape[1], plan.groups)
-                out.append(_linear(message, weight, added))
-            if number and layer.bias_out is not None:
-                out[0] += layer.bias_out
-            gate = torch.nn.functional.silu(out[0])
-            features = [
-                value * gate[:, :, layer.gates[k]] if k in layer.gates else value for k, value in enumerate(out)
-            ]
-            features[0] = gate[:, :, : layer.width]
-            for k in layer.pseudoscalars:
-                features[k] = torch.tanh(out[k])
-            if keep:
-                passes.append(_Pass(mixed, messages, out, gate))
-        hidden = features[0].squeeze(1) @ self._hidden
-        if self._bias_hidden is not None:
-            hidden += self._bias_hidden
-        atomic = torch.addcmul(plan.shift, torch.nn.functional.silu(hidden) @ self._out, plan.scale)
-        return atomic, passes, hidden
 
-    def _backward(self, plan: _Plan, passes: list[_Pass], hidden: Tensor, geometry: list[Tensor]) -> list[Tensor]:
-        """Gradients of the energy with respect to harmonics and radial inputs of the edges."""
-        totals: list[Tensor] = []
-        gradient = _silu_backward(plan.scale[:, None] * self._out, hidden) @ self._hidden.T
-        for_features: list[Tensor | None] = [gradient[:, None, :]]
-        for number in range(len(self._layers) - 1, -1, -1):
-            layer, kept = self._layers[number], passes.pop()
-            for_out = _gate_backward(layer, kept, for_features)
-            cotangents = [_linear(g, w.T) for g, w in zip(for_out, layer.linear_out, strict=True)]
-            inputs = [*geometry, *(kept.mixed if number else [])]
-            grads = torch.autograd.grad(kept.messages, inputs, cotangents, allow_unused=True)
-            found = [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)]
-            for_geometry, for_mixed = found[: len(geometry)], found[len(geometry) :]
-            totals = [a.add_(b) for a, b in zip(totals, for_geometry, strict=True)] if totals else for_geometry
-            if number:
-                back = [_linear(g, w.T) for g, w in zip(for_mixed, layer.linear_in, strict=True)]
-                for k, (source, matrix, transposed) in layer.connection.items():
-                    back[source] += _connect(for_out[k], transposed, matrix.shape[0], plan.groups)
-                for_features = list(back)
-        return totals
+def _start(layer: Interaction, embedding: Tensor, species: Tensor, one_hot: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What the first layer begins with, for each species: (S, 1, C) and (S, 1, W)."""
+    (mixed,), added = layer.start(embedding, torch.arange(len(embedding), device=embedding.device), one_hot)
+    if layer.bias_out is not None:
+        added = layer.bias_out(added, one_hot)
+    if added is not None:  # rows of a fidelity are one row for all species
+        added = added.expand(len(embedding), -1, -1).index_select(0, species)
+    return mixed.index_select(0, species), added
 
 
-def _linear(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
-    """(A, components, C) times (C, W), plus (A, components, W)."""
-    rows = x.reshape(-1, x.shape[2])
-    made = rows @ weight if added is None else torch.addmm(added.reshape(-1, weight.shape[1]), rows, weight)
-    return made.view(x.shape[0], x.shape[1], -1)
-
-
-def _connect(x: Tensor, weight: Tensor, width: int, groups: SpeciesGroups) -> Tensor:
-    """Self-connection: one matrix (C, width), or one per species side by side."""
-    return _linear(x, weight) if weight.shape[1] == width else species_linear(x, weight, groups)
-
-
-def _silu_backward(cotangent: Tensor, x: Tensor) -> Tensor:
-    """Gradient of SiLU, any shape."""
-    made: Tensor = torch.ops.aten.silu_backward(cotangent.contiguous(), x)
-    return made
-
-
-def _gate_backward(layer: _Layer, kept: _Pass, for_features: list[Tensor | None]) -> list[Tensor]:
-    """Gradients of what went into the gate, from those of what came out of it."""
-    for_gate = torch.empty_like(kept.gate)
-    made = [kept.gate] * len(kept.out)  # each is replaced below
-    for k, value in enumerate(kept.out):
-        gradient = for_features[k]
-        if gradient is None:
-            gradient = torch.zeros_like(value[:, :, : layer.width] if k == 0 else value)
-        if k == 0:
-            for_gate[:, :, : layer.width] = gradient
-        elif k in layer.gates:
-            columns = layer.gates[k]
-            torch.sum(gradient * value, 1, keepdim=True, out=for_gate[:, :, columns])
-            made[k] = gradient * kept.gate[:, :, columns]
-        else:
-            made[k] = torch.ops.aten.tanh_backward(gradient, torch.tanh(value))
-    made[0] = _silu_backward(for_gate, kept.out[0])
-    return made
-
-
-def _frozen_layer(layer: Interaction, gains: Sequence[float], row: int, species: list[int]) -> _Layer:
-    """Copy a layer for one fidelity and some species; `gains` are constants of the activations before it."""
+def _frozen_layer(layer: Interaction, following: Interaction | None, row: int, species: list[int]) -> _Layer:
+    """Copy a layer, with what the next one does before its convolution, for one fidelity and some species."""
     radial = copy.deepcopy(layer.radial).eval().requires_grad_(False)
-    width = layer.output_layout[0][2]
-    ends = [width]
-    for columns in layer.gate_widths:
-        ends.append(ends[-1] + columns)
-    slices = [slice(first, last) for first, last in pairwise(ends)]
-    connection, number = {}, 0
-    for k, source in enumerate(layer.self_source):
-        if source >= 0:
-            blocks = (layer.self_connection[number].detach() * gains[source]).chunk(layer.n_matrices, 1)
-            if layer.n_matrices > 1:
-                blocks = tuple(blocks[index] for index in species)
-            connection[k] = (source, torch.cat(blocks, 1), torch.cat([block.T for block in blocks], 1))
-            number += 1
+    connecting = [w.detach() for w in layer.self_connection] if layer.shape.connections else []
+    if layer.n_matrices > 1:
+        connecting = [w.view(len(w), layer.n_matrices, -1)[:, species].reshape(len(w), -1) for w in connecting]
+    bias = None if following is None else following.bias_in
+    after = None if following is None else following.bias_out
     return _Layer(
-        paths=layer.paths,
-        radial=radial,
-        table=radial.table() if radial.mode == "table" else None,
-        linear_in=[w.detach() * gain for w, gain in zip(layer.linear_in, gains, strict=True)],
-        linear_out=[w.detach() * layer.scale for w in layer.linear_out],
-        connection=connection,
-        bias_in=None if layer.bias_in is None else layer.bias_in.weight.detach()[row].clone(),
-        bias_out=None if layer.bias_out is None else layer.bias_out.weight.detach()[row].clone(),
-        width=width,
-        gates=dict(zip(layer.gated, slices, strict=True)),
-        pseudoscalars=list(layer.pseudoscalars),
+        shape=layer.shape,
+        convolution=Convolution(layer.paths, radial, radial.table() if radial.mode == "table" else None),
+        outward=[w.detach() * layer.scale for w in layer.linear_out],
+        connecting=[w.clone() for w in connecting],
+        inward=[] if following is None else [w.detach().clone() for w in following.linear_in],
+        bias=None if bias is None else bias.weight.detach()[row].clone(),
+        added=None if after is None else after.weight.detach()[row].clone().view(1, 1, -1),
     )
 
 

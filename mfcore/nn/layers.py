@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from mfcore.nn.convolution.convolve import convolve
 from mfcore.nn.convolution.geometry import EdgeGeometry
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
 from mfcore.nn.convolution.radial import RadialNetwork
+from mfcore.nn.species_groups import SpeciesGroups, species_linear
 
 # second-moment normalisation of the activations under a unit normal input, as e3nn.math.normalize2mom
 GATE_SCALE = 1.6791767675
@@ -28,6 +30,34 @@ def _matrix(rows: int, columns: int, scale: float = 1.0) -> nn.Parameter:
     return nn.Parameter(torch.randn(rows, columns) * scale / math.sqrt(rows))
 
 
+@dataclass(frozen=True)
+class UpdateShape:
+    """Which irreps come out of a layer, and what happens to them.
+
+    Attributes
+    ----------
+    n_out
+        Irreps of messages and of results.
+    connections
+        (k, j) of each self-connection: from incoming irrep j to outgoing irrep k.
+    width
+        Scalars that go on; the other channels of the scalars are gates.
+    gates
+        (k, first, last) columns of the scalars that gate irrep k.
+    pseudoscalars
+        Irreps that go through tanh.
+    mixes
+        Whether there is a next convolution, and so Win.
+    """
+
+    n_out: int
+    connections: tuple[tuple[int, int], ...]
+    width: int
+    gates: tuple[tuple[int, int, int], ...]
+    pseudoscalars: tuple[int, ...]
+    mixes: bool
+
+
 class FidelityBias(nn.Module):
     """A one-hot of the fidelity through a linear map onto scalar channels: one learned row per fidelity."""
 
@@ -35,10 +65,11 @@ class FidelityBias(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(0.1 * torch.randn(n_fidelities, channels))
 
-    def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
-        """Add the row of each atom's fidelity (A,) to its scalars (A, 1, C) or (A, C)."""
-        rows = self.weight.index_select(0, fidelity)
-        return scalars + (rows[:, None, :] if scalars.dim() == 3 else rows)
+    def forward(self, scalars: Tensor | None, fidelity: Tensor) -> Tensor:
+        """Add the row of each atom's fidelity, given as its one-hot (A, 1, F), to its scalars (A, 1, C) or none."""
+        # a product, because the gradient of a gather is slow, and on a GPU not deterministic
+        rows: Tensor = fidelity @ self.weight
+        return rows if scalars is None else scalars + rows
 
 
 class Interaction(nn.Module):
@@ -54,6 +85,8 @@ class Interaction(nn.Module):
         Number of species.
     n_fidelities
         Number of fidelities that condition the scalars; 0 for an unconditioned layer.
+    first
+        Whether the features that come in are those of the species, for :meth:`start`.
     last
         Whether only scalars go out, as the readout needs.
     mean_neighbours
@@ -66,6 +99,7 @@ class Interaction(nn.Module):
         config: CoreConfig,
         n_species: int,
         n_fidelities: int,
+        first: bool,
         last: bool,
         mean_neighbours: float,
     ) -> None:
@@ -87,11 +121,11 @@ class Interaction(nn.Module):
         )
         reached = [(degree, parity) for degree, parity, _ in self.paths.output_layout]
         widths = [config.channels_of(degree) for degree, _ in reached]
-        self.gated = [k for k, irrep in enumerate(reached) if irrep[0] > 0]
-        self.pseudoscalars = [k for k, irrep in enumerate(reached) if irrep == (0, -1)]
-        self.gate_widths = [widths[k] for k in self.gated]
-        out = list(widths)
-        out[0] += sum(self.gate_widths)
+        out, gates = list(widths), []
+        for k, (degree, _) in enumerate(reached):
+            if degree > 0:
+                gates.append((k, out[0], out[0] + widths[k]))
+                out[0] += widths[k]
         self.output_layout: Layout = tuple(
             (degree, parity, width) for (degree, parity), width in zip(reached, widths, strict=True)
         )
@@ -100,58 +134,110 @@ class Interaction(nn.Module):
             [_matrix(c, width) for (_, _, c), width in zip(self.paths.output_layout, out, strict=True)]
         )
         incoming = {(degree, parity): k for k, (degree, parity, _) in enumerate(layout)}
-        self.self_source = [incoming.get(irrep, -1) for irrep in reached]
+        connections = tuple((k, incoming[irrep]) for k, irrep in enumerate(reached) if irrep in incoming)
         self.n_matrices = n_species if config.self_connection == "species" else 1
         self.self_connection = nn.ParameterList(
-            [
-                _matrix(layout[source][2], width * self.n_matrices)
-                for source, width in zip(self.self_source, out, strict=True)
-                if source >= 0
-            ]
+            [_matrix(layout[source][2], out[k] * self.n_matrices) for k, source in connections]
         )
         self.bias_in = FidelityBias(n_fidelities, layout[0][2]) if n_fidelities else None
         self.bias_out = FidelityBias(n_fidelities, out[0]) if n_fidelities else None
+        self.shape = UpdateShape(
+            n_out=len(reached),
+            connections=() if first else connections,
+            width=widths[0],
+            gates=tuple(gates),
+            pseudoscalars=tuple(k for k, irrep in enumerate(reached) if irrep == (0, -1)),
+            mixes=not last,
+        )
+
+    def start(self, embedding: Tensor, species: Tensor, fidelity: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """What the first layer begins with: inputs of its convolution and its self-connection, the same for a species.
+
+        Parameters
+        ----------
+        embedding
+            (S, C) features of each species.
+        species
+            (A,) species index.
+        fidelity
+            (A, 1, F) one-hot.
+
+        Returns
+        -------
+        tuple
+            Mixed features and added rows as :meth:`forward` takes them.
+        """
+        mixed = (embedding @ self.linear_in[0]).index_select(0, species)[:, None, :]
+        added = None
+        if len(self.self_connection):
+            matrices = self.self_connection[0].view(embedding.shape[1], self.n_matrices, -1).transpose(0, 1)
+            added = (embedding[:, None, :] @ matrices).index_select(0, species)
+        return [mixed if self.bias_in is None else self.bias_in(mixed, fidelity)], added
 
     def forward(
-        self, features: Sequence[Tensor], geometry: EdgeGeometry, species: Tensor, fidelity: Tensor
-    ) -> list[Tensor]:
-        """One round of messages; features of irrep k are (A, 2l+1, channels)."""
-        mixed = [f @ w for f, w in zip(features, self.linear_in, strict=True)]
-        if self.bias_in is not None:
-            mixed[0] = self.bias_in(mixed[0], fidelity)
-        messages = convolve(self.paths, mixed, geometry, self.radial(geometry), self.backend)
-        out, connection = [], 0
-        for k, (message, weight) in enumerate(zip(messages, self.linear_out, strict=True)):
-            value = message @ (weight * self.scale)
-            if self.self_source[k] >= 0:
-                value = value + self._select(features[self.self_source[k]], connection, species)
-                connection += 1
-            out.append(value)
-        if self.bias_out is not None:
-            out[0] = self.bias_out(out[0], fidelity)
-        return self._gate(out)
+        self,
+        mixed: Sequence[Tensor],
+        features: Sequence[Tensor],
+        added: Tensor | None,
+        geometry: EdgeGeometry,
+        groups: SpeciesGroups,
+        fidelity: Tensor,
+        following: Interaction | None,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """One round of messages.
 
-    def _select(self, feature: Tensor, connection: int, species: Tensor) -> Tensor:
-        """Self-connection with the matrix of each atom's species."""
-        product: Tensor = feature @ self.self_connection[connection]
-        if self.n_matrices == 1:
-            return product
-        atoms, components, width = product.shape
-        split = product.view(atoms, components, self.n_matrices, width // self.n_matrices)
-        index = species.view(-1, 1, 1, 1).expand(-1, components, 1, split.shape[-1])
-        return split.gather(2, index).squeeze(2)
+        Parameters
+        ----------
+        mixed
+            Inputs of the convolution: features after this layer's first linear maps, (A, 2l+1, C) for each irrep.
+        features
+            Features for the self-connection; none for a first layer.
+        added
+            (A, 1, W) to be added to the scalars before the gate.
+        geometry
+            Edges.
+        groups
+            The atoms by species.
+        fidelity
+            (A, 1, F) one-hot.
+        following
+            The next layer, if there is one.
+
+        Returns
+        -------
+        tuple
+            Features, and the next layer's mixed features.
+        """
+        messages = convolve(self.paths, mixed, geometry, self.radial(geometry), self.backend)
+        out = [message @ (weight * self.scale) for message, weight in zip(messages, self.linear_out, strict=True)]
+        if self.bias_out is not None:
+            added = self.bias_out(added, fidelity)
+        if added is not None:
+            out[0] = out[0] + added
+        for (k, source), weight in zip(self.shape.connections, self._connecting, strict=True):
+            out[k] = out[k] + species_linear(features[source], weight, groups)
+        result = self._gate(out)
+        if following is None:
+            return result, []
+        mixed = [feature @ weight for feature, weight in zip(result, following.linear_in, strict=True)]
+        if following.bias_in is not None:
+            mixed[0] = following.bias_in(mixed[0], fidelity)
+        return result, mixed
+
+    @property
+    def _connecting(self) -> list[nn.Parameter]:
+        """Matrices of the self-connections, if they are not part of :meth:`start`."""
+        return list(self.self_connection) if self.shape.connections else []
 
     def _gate(self, out: list[Tensor]) -> list[Tensor]:
-        if not self.gated:
-            gated = [silu(out[0])]
-        else:
-            scalars, *gates = silu(out[0]).split([out[0].shape[2] - sum(self.gate_widths), *self.gate_widths], 2)
-            gated = [scalars.contiguous(), *out[1:]]
-            for k, gate in zip(self.gated, gates, strict=True):
-                gated[k] = out[k] * gate
-        for k in self.pseudoscalars:
-            gated[k] = torch.tanh(out[k]) * PSEUDOSCALAR_SCALE
-        return gated
+        activated = silu(out[0])
+        result = list(out)
+        result[0] = activated[:, :, : self.shape.width] if self.shape.gates else activated
+        for k, first, last in self.shape.gates:
+            result[k] = out[k] * activated[:, :, first:last]
+        for k in self.shape.pseudoscalars:
+            result[k] = torch.tanh(out[k]) * PSEUDOSCALAR_SCALE
+        return result
 
 
 class ConditionedReadout(nn.Module):
@@ -164,14 +250,14 @@ class ConditionedReadout(nn.Module):
         self.bias_out = FidelityBias(n_fidelities, 1) if n_fidelities else None
 
     def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
-        """Dimensionless energy of each atom, (A,), from scalars (A, C)."""
+        """Dimensionless energy of each atom, (A,), from scalars (A, 1, C) and the one-hot of fidelities (A, 1, F)."""
         hidden = scalars @ self.hidden
         if self.bias_hidden is not None:
             hidden = self.bias_hidden(hidden, fidelity)
         energy = silu(hidden) @ self.out
         if self.bias_out is not None:
             energy = self.bias_out(energy, fidelity)
-        return energy.squeeze(1)
+        return energy.view(-1)
 
 
 class MultiHeadReadout(nn.Module):
@@ -184,6 +270,7 @@ class MultiHeadReadout(nn.Module):
         self.out = nn.Parameter(torch.randn(n_heads, hidden) / math.sqrt(hidden))
 
     def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
-        """Dimensionless energy of each atom from its fidelity's head, (A,), from scalars (A, C)."""
+        """Dimensionless energy of each atom from its fidelity's head, (A,); arguments as in the other readout."""
         heads = silu(scalars @ self.hidden).view(-1, *self._shape)
-        return (heads * self.out).sum(2).gather(1, fidelity[:, None]).squeeze(1)
+        # not (heads * out).sum(2) chosen by a gather, whose gradient is slow
+        return (heads * (fidelity.view(-1, self._shape[0], 1) * self.out)).sum((1, 2))
