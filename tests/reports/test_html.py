@@ -157,7 +157,12 @@ def test_failed_runs_are_listed_with_their_reasons(tmp_path):
         record = {"cell": {"run": key}, "identity": {"data": {"x.npz": "d1e2"}}}
         record["split"] = {"n_frames": {"train_low": 400, "train_high": 100, "ceiling_high": 300}}
         record |= {"reason": "diverged at step <7>"} if failed else {}
-        store.save(str(key), "failed" if failed else "finished", record, part[list(COLUMNS)].to_dict("records"))
+        store.save(
+            str(key),
+            "failed" if failed else "finished",
+            record,
+            part.reindex(columns=list(COLUMNS), fill_value=0).to_dict("records"),
+        )
     origin = origin_of(tmp_path, "x")
     assert origin.reasons == {"b-100-1-0": "diverged at step <7>"}
     assert origin.data_hashes == {"x.npz": "d1e2"}
@@ -224,11 +229,11 @@ def test_curves_are_geometric_means_and_ratios_are_paired(rows):
     series = data["regimes"][0]["series"][f"{METRIC}|{SPLIT}"]
     own = rows[(rows["arm"] == "transfer") & (rows["metric"] == METRIC) & (rows["split"] == SPLIT)]
     logs = np.log(own[own["n_high"] == "100"].pivot(index="draw", columns="seed", values="value")).mean(axis=1)
-    estimate, low, high, n_runs, n_units = series["means"]["transfer"]["100"]
+    estimate, low, high, n_runs, n_units, over = series["means"]["transfer"]["100"]
     assert estimate == pytest.approx(math.exp(logs.mean()))
     reach = 4.302653 * logs.std() / math.sqrt(3)  # t at two degrees of freedom
     assert (low, high) == pytest.approx((math.exp(logs.mean() - reach), math.exp(logs.mean() + reach)), rel=1e-6)
-    assert (n_runs, n_units) == (6, 3)
+    assert (n_runs, n_units, over) == (6, 3, "draws")
     amplitude, exponent = series["laws"]["transfer"]
     assert exponent == pytest.approx(0.5, abs=1e-9)
     assert amplitude * 100**-0.5 == pytest.approx(estimate)

@@ -108,6 +108,9 @@ def drawn(driver, chart, regime="regime-0"):
 def test_it_opens_from_the_disk_without_complaint_or_request(driver):
     for chart in ("curve", "cost", "forest"):
         drawn(driver, chart)
+    buttons = [b.get_attribute("data-title") for b in elements(driver, ".modebar-btn")]
+    assert len(buttons) == 3 * 4
+    assert not any("Share" in title for title in buttons)
     assert driver.get_log("browser") == []  # a script that the policy stops, or an error, would stand here
     assert driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") == []
     assert "synthetic" in driver.title
@@ -127,7 +130,7 @@ def test_hover_tells_interval_runs_and_run_keys(driver, rows):
     WebDriverWait(driver, 5).until(lambda d: box.find_elements(By.CSS_SELECTOR, ".hoverlayer .hovertext"))
     text = box.find_element(By.CSS_SELECTOR, ".hoverlayer .hovertext").text
     assert "95 % interval" in text
-    assert "4 runs, 2 independent units" in text
+    assert "4 runs on 2 draws" in text
     own = rows[(rows["task"] == "other") & (rows["arm"] == "single_fidelity") & (rows["n_high"] == "25")]
     assert all(key[:12] in text for key in own["run_key"])
 

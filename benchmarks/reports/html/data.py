@@ -187,10 +187,13 @@ def _series(rows: DataFrame, keys: Sequence[str], metric: str, split: str) -> di
     }
 
 
-def _log_mean(runs: Runs) -> list[float | None]:
-    """Geometric mean with its interval, and how many runs and units: what a logarithmic axis shows without bias."""
+def _log_mean(runs: Runs) -> list[float | str | None]:
+    """Geometric mean with its interval, numbers of runs and units, and what units are.
+
+    A logarithmic axis shows this mean without bias.
+    """
     logs = mean_interval({key: math.log(value) for key, value in runs.items()}, LEVEL)
-    return [*(finite(_exp(x)) for x in (logs.estimate, logs.low, logs.high)), logs.n_runs, logs.n_units]
+    return [*(finite(_exp(x)) for x in (logs.estimate, logs.low, logs.high)), logs.n_runs, logs.n_units, logs.over]
 
 
 def _law(curve: Mapping[str, Runs]) -> list[float] | None:
@@ -202,9 +205,9 @@ def _law(curve: Mapping[str, Runs]) -> list[float] | None:
     return [law.amplitude.estimate, law.exponent.estimate]
 
 
-def _ratios(curves: Mapping[str, Mapping[str, Runs]]) -> dict[str, dict[str, dict[str, list[float | None]]]]:
+def _ratios(curves: Mapping[str, Mapping[str, Runs]]) -> dict[str, dict[str, dict[str, list[float | str | None]]]]:
     """By size, reference and arm: ratio of errors, its moderated interval, and p adjusted after Holm over the arms."""
-    found: dict[str, dict[str, dict[str, list[float | None]]]] = {}
+    found: dict[str, dict[str, dict[str, list[float | str | None]]]] = {}
     for size in sorted({size for curve in curves.values() for size in curve}, key=size_key):
         runs = {arm: curve[size] for arm, curve in curves.items() if size in curve and arm != CEILING}
         if len(runs) < 2 or not set.intersection(*(set(r) for r in runs.values())):
@@ -216,7 +219,12 @@ def _ratios(curves: Mapping[str, Mapping[str, Runs]]) -> dict[str, dict[str, dic
             for arm in others:
                 interval = comparison.ratio(arm, reference, LEVEL)
                 numbers = (interval.estimate, interval.low, interval.high, adjusted[arm])
-                line = [*(finite(x, 6) for x in numbers), interval.n_runs, interval.n_units]
+                line: list[float | str | None] = [
+                    *(finite(x, 6) for x in numbers),
+                    interval.n_runs,
+                    interval.n_units,
+                    interval.over,
+                ]
                 found.setdefault(size, {}).setdefault(reference, {})[arm] = line
     return found
 

@@ -266,7 +266,7 @@ function drawChart(box) {
     responsive: true,
     displayModeBar: 'hover',
     displaylogo: false,
-    modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'],
+    modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']], // and none that sends anything anywhere
     toImageButtonOptions: { format: 'svg', filename: `mfbench-${box.dataset.chart}` },
   });
 }

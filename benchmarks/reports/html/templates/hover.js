@@ -24,7 +24,7 @@ function keyLines(keys) {
 const counted = (n, noun) => `${n} ${noun}${n === 1 ? '' : 's'}`;
 
 function meanText(regime, arm, size, series, point) {
-  const [estimate, low, high, runs, units] = point;
+  const [estimate, low, high, runs, units, over] = point;
   const { unit } = metricOf[series.split('|')[0]];
   const interval =
     low === null
@@ -34,20 +34,20 @@ function meanText(regime, arm, size, series, point) {
     `<b>${plain(arm)}</b>, n<sub>high</sub> = ${plain(size)}`,
     `${number(estimate)} ${plain(unit)} (geometric mean)`,
     interval,
-    `${counted(runs, 'run')}, ${counted(units, 'independent unit')}`,
+    units > 1 ? `${counted(runs, 'run')} on ${units} ${over}` : counted(runs, 'run'),
     keyLines(keysOf(regime, arm, size, series)),
   ].join('<br>');
 }
 
 function ratioText(regime, arm, reference, size, series, line) {
-  const [ratio, low, high, p, runs, units] = line;
+  const [ratio, low, high, p, runs, units, over] = line;
   const interval = low === null ? 'no interval' : `95 % interval ${number(low)} to ${high === null ? '∞' : number(high)}`;
   return [
     `<b>${plain(arm)} / ${plain(reference)}</b>, n<sub>high</sub> = ${plain(size)}`,
     `ratio of errors ${number(ratio)}`,
     interval,
     p === null ? 'no test: one draw and seed' : `p (Holm) ${p < 0.001 ? '< 0.001' : p.toFixed(3)}`,
-    `${counted(runs, 'pair')} of runs, ${counted(units, 'independent unit')}`,
+    `${counted(runs, 'pair')} of runs${units > 1 ? ` on ${units} ${over}` : ''}`,
     keyLines(keysOf(regime, arm, size, series)),
   ].join('<br>');
 }

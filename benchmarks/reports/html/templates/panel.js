@@ -1,8 +1,8 @@
 // The panel "which arm for my budget".
 const REMARKS = {
   judged: '',
-  more: 'could buy more than was measured: judged at the largest set',
-  fewer: 'can buy fewer than were measured: judged at the smallest set',
+  more: 'could buy more than was measured: judged at the end of its reach',
+  fewer: 'can buy fewer than were measured: judged at the end of its reach',
   none: 'cannot be judged',
 };
 
@@ -76,7 +76,8 @@ function updatePanel() {
   answer.append(` By ${metricOf[metric].label}, ${splitOf[split].label}.`);
   answer.dataset.arm = found.arm === null ? '' : found.arm;
   answer.dataset.probability = found.probability;
-  const order = [...found.options].sort((a, b) => (b.probability || 0) - (a.probability || 0));
+  const rank = ({ probability }) => (Number.isNaN(probability) ? -1 : Number(probability.toFixed(2)));
+  const order = [...found.options].sort((a, b) => rank(b) - rank(a) || a.error - b.error || 0);
   for (const option of order) {
     const row = element('tr', undefined, { 'data-option': option.arm });
     const said = Number.isNaN(option.probability) ? MISSING : option.probability.toFixed(2);
