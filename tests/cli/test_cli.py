@@ -15,6 +15,7 @@ COMMANDS = [
     ["report"],
     ["figures"],
     ["export"],
+    ["regress"],
     ["compare"],
     ["fit"],
     ["predict"],

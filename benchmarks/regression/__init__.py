@@ -1,0 +1,1 @@
+"""Regression tracking: stored runs and speed against a tracked baseline, with thresholds from its seed spread."""

@@ -1,0 +1,186 @@
+"""The tracked baseline: every value of every seed, so that thresholds follow from it, and what measured it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmarks.regression.measure import Cell
+from benchmarks.regression.statistics import FEWEST
+from mfcore.errors import ConfigError, DataError
+from mfcore.files import write_text
+
+if TYPE_CHECKING:
+    from benchmarks.regression.measure import Measured
+    from benchmarks.regression.speed import Speed
+
+SCHEMA = 1
+REMEDY = "`mfbench regress DIR --baseline FILE --update` writes one."
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BaselineCell(_Model):
+    """A number of the runs: what it is about, what measured it, and its value by "draw/seed"."""
+
+    task: str
+    regime: str
+    arm: str
+    split: str
+    metric: str
+    benchmark: str
+    values: dict[str, float]
+
+    @property
+    def cell(self) -> Cell:
+        """What it is about."""
+        return Cell(self.task, self.regime, self.arm, self.split, self.metric)
+
+    def repetitions(self) -> dict[tuple[int, int], float]:
+        """Value by (draw, seed)."""
+        return {(int(key.split("/")[0]), int(key.split("/")[1])): value for key, value in self.values.items()}
+
+
+class BaselineSpeed(_Model):
+    """A benchmark's time as ratios to the reference kernel, one a repeat of the suite, and the hash of its source."""
+
+    name: str
+    source: str
+    ratios: list[float]
+
+
+class Baseline(_Model):
+    """What `results/baselines/*.json` holds."""
+
+    schema_version: int = SCHEMA
+    preset: str
+    date: str
+    mfbench_version: str
+    commit: str | None
+    torch_version: str
+    cells: list[BaselineCell]
+    speed: list[BaselineSpeed] = []
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises
+    ------
+    DataError
+        If it is missing or not a baseline of this schema.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"no baseline ({error.strerror}).", file=path, hint=REMEDY) from error
+    try:
+        baseline = Baseline.model_validate_json(text)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise DataError(f"not a baseline: {fault['msg']}.", file=path, key=place or None, hint=REMEDY) from error
+    if baseline.schema_version != SCHEMA:
+        raise DataError(
+            f"expected {SCHEMA}, found {baseline.schema_version}.", file=path, key="schema_version", hint=REMEDY
+        )
+    return baseline
+
+
+def make_baseline(measured: Measured | None, speed: Sequence[Speed], previous: Baseline | None = None) -> Baseline:
+    """Make a baseline of runs and of a speed measurement; what was not measured is kept from the previous one.
+
+    Raises
+    ------
+    ConfigError
+        If a run has failed, or there are too few seeds for a spread.
+    """
+    from benchmarks.harness.execute import versions
+
+    if measured is not None:
+        _check(measured)
+    elif not speed:
+        raise ConfigError("baseline: nothing was measured; give a folder of runs, --speed, or both.")
+    found = versions()
+    return Baseline(
+        preset=measured.preset if measured else previous.preset if previous else "",
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        mfbench_version=found["mfbench"],
+        commit=commit(),
+        torch_version=found["torch"],
+        cells=_cells(measured) if measured else list(previous.cells) if previous else [],
+        speed=[BaselineSpeed(name=s.name, source=s.source, ratios=list(s.ratios)) for s in speed]
+        or (list(previous.speed) if previous else []),
+    )
+
+
+def write_baseline(baseline: Baseline, path: Path) -> None:
+    """Write a baseline whole; a line a cell, so that a new one can be read as a difference."""
+    content = baseline.model_dump(mode="json")
+    parts = []
+    for name, value in content.items():
+        if isinstance(value, list):
+            lines = ",\n  ".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value)
+            parts.append(f' "{name}": [' + (f"\n  {lines}\n ]" if value else "]"))
+        else:
+            parts.append(f' "{name}": {json.dumps(value, ensure_ascii=False)}')
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def _check(measured: Measured) -> None:
+    if not measured.values:
+        stale = f" ({measured.n_stale} stored runs are of other code or another preset)" if measured.n_stale else ""
+        raise ConfigError(f"baseline: there is no finished run of preset '{measured.preset}'{stale}; run it first.")
+    for (_, _, arm), reasons in measured.failed.items():
+        (draw, seed), reason = next(iter(reasons.items()))
+        raise ConfigError(
+            f"baseline: {arm}, draw {draw}, seed {seed} has failed: {reason}; a baseline has no failures."
+        )
+    for cell, values in measured.values.items():
+        seeds = {seed for _, seed in values}
+        if len(seeds) < FEWEST:
+            raise ConfigError(
+                f"baseline: {cell.arm} has {len(seeds)} seeds; thresholds are made of the spread of at least {FEWEST}."
+            )
+
+
+def _cells(measured: Measured) -> list[BaselineCell]:
+    return [
+        BaselineCell(
+            **cell._asdict(),
+            benchmark=measured.benchmarks[cell],
+            values={f"{draw}/{seed}": value for (draw, seed), value in sorted(values.items())},
+        )
+        for cell, values in sorted(measured.values.items())
+    ]
+
+
+def commit() -> str | None:
+    """Commit that the code is of, if that is known: from the environment of a CI job, or from git."""
+    import os
+    import subprocess
+
+    named = os.environ.get("GITHUB_SHA")
+    if named:
+        return named[:12]
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

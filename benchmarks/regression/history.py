@@ -1,0 +1,156 @@
+"""The history: one line of JSON for each baseline that was, so that a trend outlives its baselines."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mfcore.errors import ConfigError, DataError
+from mfcore.files import replacing, write_text
+
+if TYPE_CHECKING:
+    from benchmarks.regression.baseline import Baseline
+
+SCHEMA = 1
+
+
+def point(baseline: Baseline) -> dict[str, Any]:
+    """Make the line of a baseline: geometric means over seeds of each cell, and over repeats of each speed ratio."""
+    metrics = {
+        "|".join(entry.cell): _mean(list(entry.values.values())) for entry in baseline.cells if entry.cell.metric
+    }
+    return {
+        "schema_version": SCHEMA,
+        "date": baseline.date,
+        "preset": baseline.preset,
+        "mfbench_version": baseline.mfbench_version,
+        "commit": baseline.commit,
+        "metrics": metrics,
+        "benchmarks": {"|".join(entry.cell): entry.benchmark[:12] for entry in baseline.cells}
+        | {entry.name: entry.source[:12] for entry in baseline.speed},
+        "speed": {entry.name: _mean(entry.ratios) for entry in baseline.speed},
+    }
+
+
+def _mean(values: list[float]) -> float:
+    array = np.array(values)
+    return float(np.exp(np.log(array).mean())) if (array > 0).all() else float(array.mean())
+
+
+def append(path: Path, line: dict[str, Any]) -> None:
+    """Add a point; the file is replaced whole, and a faulty one is left as it is."""
+    lines = [*read_history(path), line] if path.exists() else [line]
+    write_text(path, "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in lines))
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read the points, oldest first.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, or a line is none of a history.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(
+            f"no history ({error.strerror}).", file=path, hint="`mfbench regress --update` begins one."
+        ) from error
+    points = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            item = json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"line {number} is not JSON ({error}).", file=path, hint="Take the file from git."
+            ) from error
+        if not isinstance(item, dict) or item.get("schema_version") != SCHEMA:
+            raise DataError(f"line {number} does not have schema {SCHEMA}.", file=path, key="schema_version")
+        points.append(item)
+    return points
+
+
+def draw_trend(points: list[dict[str, Any]], path: Path) -> None:
+    """Draw each metric, and the speed, over the points: geometric mean over arms and splits, relative to the start.
+
+    A line ends where the benchmark was edited, and begins anew at 1: what is left and right is not comparable.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing to draw.
+    """
+    lines = curves(points)
+    if not lines:
+        raise ConfigError("history: it has no metric; `mfbench regress DIR --update` adds a point.")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for number, (name, segments) in enumerate(lines.items()):
+        for index, segment in enumerate(segments):
+            axes.plot(
+                *zip(*segment, strict=True),
+                color=f"C{number}",
+                marker="osD^v<>"[number % 7],
+                markersize=3.5,
+                linewidth=1.2,
+                label=None if index else name,
+            )
+    axes.axhline(1.0, color="0.7", linewidth=0.8, zorder=0)
+    axes.set_xticks(range(len(points)), [_label(item) for item in points], rotation=30, ha="right", fontsize=7)
+    axes.set_ylabel("relative to the start")
+    axes.legend(fontsize=7, frameon=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=path.suffix.lstrip(".") or "png")
+
+
+def curves(points: list[dict[str, Any]]) -> dict[str, list[list[tuple[int, float]]]]:
+    """Chain the changes from point to point, by metric: segments of (index of the point, relative value)."""
+    titles: dict[str, str] = {}
+    for item in points:
+        titles |= {f"metric|{key}": key.rpartition("|")[2] for key in item["metrics"]}
+        titles |= {f"speed|{key}": "time / reference kernel" for key in item["speed"]}
+    found: dict[str, list[list[tuple[int, float]]]] = {}
+    for title in sorted(set(titles.values())):
+        members = [key for key, name in titles.items() if name == title]
+        segments: list[list[tuple[int, float]]] = []
+        for index, item in enumerate(points):
+            if not any(_value(item, key) for key in members):
+                continue
+            before = points[segments[-1][-1][0]] if segments else None
+            logs = [change for key in members if before and (change := _change(before, item, key)) is not None]
+            if logs:
+                segments[-1].append((index, segments[-1][-1][1] * math.exp(sum(logs) / len(logs))))
+            else:
+                segments.append([(index, 1.0)])
+        found[title] = segments
+    return found
+
+
+def _label(item: dict[str, Any]) -> str:
+    return f"{item['date'][:10]}\n{item['commit'] or item['mfbench_version']}"
+
+
+def _value(item: dict[str, Any], key: str) -> float | None:
+    kind, _, name = key.partition("|")
+    value: float | None = item["speed" if kind == "speed" else "metrics"].get(name)
+    return value
+
+
+def _change(before: dict[str, Any], after: dict[str, Any], key: str) -> float | None:
+    """Logarithm of the ratio of two points; None if they are not comparable."""
+    old, new = _value(before, key), _value(after, key)
+    name = key.partition("|")[2]
+    if not old or not new or old < 0 or new < 0 or before["benchmarks"].get(name) != after["benchmarks"].get(name):
+        return None
+    return math.log(new / old)

@@ -1,0 +1,161 @@
+"""Speed against the baseline: times of a pytest-benchmark JSON as ratios to a reference kernel timed in the same run.
+
+A ratio of least times (of process CPU time) depends little on the machine and on its load, a time does. What is left of
+both is in the spread over repeats of the suite, or over the rounds of one, and in `FLOOR`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.regression.judge import Finding, Verdict
+from benchmarks.regression.statistics import LEVEL, POWER, Error
+from mfcore.errors import DataError
+
+if TYPE_CHECKING:
+    from benchmarks.regression.baseline import BaselineSpeed
+
+REFERENCE = "test_reference_gemm"
+"""Name of the reference kernel's benchmark."""
+
+FLOOR = math.log(1.35)
+"""Change of the logarithm of a ratio that counts as none: caches, clock rates and neighbours on the same chip move a
+ratio by up to a third without any change of code; a time that doubles is 0.69."""
+
+BLOCKS = 3
+"""Parts of a benchmark's rounds whose least times tell how well the least time is known."""
+
+HINT = "`pytest --benchmark-json=FILE --benchmark-timer=time.process_time` writes such files."
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Times of one benchmark.
+
+    Attributes
+    ----------
+    name
+        File and test.
+    source
+        Hash of its source, "" if the file does not say.
+    ratios
+        Least time over the reference's least time, one a repeat of the suite.
+    spread
+        Standard deviation of the logarithm of a ratio as the rounds of single repeats show it; 0 if they do not.
+    """
+
+    name: str
+    source: str
+    ratios: tuple[float, ...]
+    spread: float = 0.0
+
+
+def read_speed(paths: Sequence[Path]) -> list[Speed]:
+    """Read repeats of a suite.
+
+    Raises
+    ------
+    DataError
+        If a file is no pytest-benchmark JSON, lacks the reference kernel, or holds no other benchmark.
+    """
+    ratios: dict[str, list[float]] = {}
+    spreads: dict[str, list[float]] = {}
+    sources: dict[str, str] = {}
+    for path in paths:
+        entries = _entries(path)
+        named = [name for name in entries if name.endswith(f"::{REFERENCE}")]
+        if len(named) != 1:
+            raise DataError(f"expected one benchmark '{REFERENCE}', found {len(named)}.", file=path, hint=HINT)
+        reference = entries.pop(named[0])
+        if not entries:
+            raise DataError(f"has no benchmark beside '{REFERENCE}'.", file=path, hint=HINT)
+        for name, entry in entries.items():
+            ratios.setdefault(name, []).append(_least(path, name, entry) / _least(path, named[0], reference))
+            spreads.setdefault(name, []).append(math.hypot(_spread(entry), _spread(reference)))
+            sources[name] = str(entry.get("extra_info", {}).get("source_sha256", ""))
+    return [
+        Speed(name, sources[name], tuple(found), float(np.sqrt(np.mean(np.square(spreads[name])))))
+        for name, found in sorted(ratios.items())
+    ]
+
+
+def _entries(path: Path) -> dict[str, Mapping[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(entry["fullname"]).rpartition("/")[2]: entry for entry in content["benchmarks"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"not a pytest-benchmark JSON ({error!r}).", file=path, hint=HINT) from error
+
+
+def _least(path: Path, name: str, entry: Mapping[str, Any]) -> float:
+    value = entry.get("stats", {}).get("min")
+    if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0.0):
+        raise DataError(f"least time is {value}; expected seconds above 0.", file=path, key=name, hint=HINT)
+    return float(value)
+
+
+def _spread(entry: Mapping[str, Any]) -> float:
+    """Spread of the logarithm of the least time, from parts of the rounds in the order in which they were timed."""
+    rounds = [float(x) for x in entry.get("stats", {}).get("data", []) if x > 0.0]
+    if len(rounds) < 2 * BLOCKS:
+        return 0.0
+    least = [min(part) for part in np.array_split(np.array(rounds), BLOCKS)]
+    return float(np.std(np.log(least), ddof=1))
+
+
+def compare_speed(baseline: Sequence[BaselineSpeed], measured: Sequence[Speed], level: float = LEVEL) -> list[Finding]:
+    """Compare the ratios of a suite with a baseline's.
+
+    The spread is that of the benchmark or that of all benchmarks together, whichever is larger: few repeats know
+    their own spread badly.
+    """
+    now = {speed.name: speed for speed in measured}
+    findings, comparable = [], []
+    for entry in baseline:
+        speed = now.get(entry.name)
+        if speed is None:
+            findings.append(Finding("speed", Verdict.missing, metric=entry.name, note="not timed"))
+        elif speed.source != entry.source:
+            findings.append(Finding("speed", Verdict.not_comparable, metric=entry.name, note="benchmark was edited"))
+        else:
+            comparable.append((entry, speed))
+    common, freedom = _common_spread(comparable)
+    for entry, speed in comparable:
+        old, new = np.log(entry.ratios), np.log(speed.ratios)
+        own = float(old.std(ddof=1)) if len(old) > 1 else 0.0
+        error = Error(max(own, common) * math.sqrt(1 / len(old) + 1 / len(new)), freedom)
+        change = float(new.mean() - old.mean())
+        up, down = error.tails(change)
+        passed = level / len(comparable)
+        verdict = Verdict.same
+        if abs(change) > FLOOR:
+            verdict = Verdict.worse if up < passed else Verdict.better if down < passed else Verdict.same
+        findings.append(
+            Finding(
+                "speed",
+                verdict,
+                metric=entry.name,
+                change=math.expm1(change),
+                alarm=math.expm1(max(FLOOR, error.reach(passed, 0.5))),
+                detectable=math.expm1(max(FLOOR, error.reach(passed, POWER))),
+                n_baseline=len(old),
+                n_new=len(new),
+            )
+        )
+    return findings
+
+
+def _common_spread(pairs: Sequence[tuple[BaselineSpeed, Speed]]) -> tuple[float, int]:
+    """Spread of a logarithm that the benchmarks have in common, with its degrees of freedom."""
+    repeats = [np.log(entry.ratios) for entry, _ in pairs if len(entry.ratios) > 1]
+    squares, freedom = sum(float(np.square(x - x.mean()).sum()) for x in repeats), sum(len(x) - 1 for x in repeats)
+    between = math.sqrt(squares / freedom) if freedom else 0.0
+    within = math.sqrt(float(np.mean([speed.spread**2 for _, speed in pairs]))) if pairs else 0.0
+    return max(between, within), max(freedom, (BLOCKS - 1) * len(pairs), 1)
