@@ -9,7 +9,7 @@ import pytest
 import torch
 from ase.constraints import FixAtoms
 
-from mfcore.dynamics.criteria import FailureCriteria
+from mfcore.dynamics.criteria import FailureCriteria, Unit
 from mfcore.dynamics.engine import simulate
 from mfcore.dynamics.models import PotentialForces
 from mfcore.dynamics.results import DynamicsRun
@@ -198,10 +198,14 @@ def test_a_killed_run_goes_on_bit_for_bit(when: int, tmp_path: Path) -> None:
     def model() -> PotentialForces | Faulty:
         return PotentialForces(small_potential())
 
-    criteria = FailureCriteria(temperature_factor=1.3)  # some fail by the way
+    # some fail by the way, and a unit that is broken from the start does so 31 steps later
+    unit = Unit(centre="P", neighbours=("S",), radius=2.0, least=4, most=4)
+    criteria = FailureCriteria(temperature_factor=1.3, units=(unit,), broken_time_fs=30.0)
     settings = {"seed": 5, "trajectories": True, "checkpoint_every_s": 0.0}
     whole = simulate(model(), mixed(), SHORT, criteria, out=tmp_path / "whole", **settings)
-    assert {r.status for r in whole.results} == {"survived", "failure"}
+    ends = [(r.mode, r.time_ps) for r in whole.results]
+    assert ends[0] == ends[2] == ("broken_unit", 0.031)
+    assert {mode for mode, _ in ends} == {"broken_unit", "temperature"}
 
     def kill(stage: str, spent: float, budget: float) -> None:
         assert budget == SHORT.n_steps
