@@ -21,6 +21,8 @@ RadialMode = Literal["table", "exact"]
 
 # second-moment normalisation of SiLU under a unit normal input, as e3nn.math.normalize2mom
 _SILU_SCALE = 1.6791767675
+# A trained network on 128 intervals differs from its exact self by 0.003 meV/atom and 0.3 meV/Å in the mean; on 96 by
+# 0.7 meV/Å, on 64 by 3 meV/Å (molecules, ωB97X labels; forces of 200 to 300 meV/Å error).
 DEFAULT_KNOTS = 128
 
 
