@@ -64,7 +64,6 @@ def page(rows: DataFrame, origin: Origin | None = None, details: Details | None 
         If `rows` lacks a column.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     check(rows)
@@ -89,10 +88,10 @@ def page(rows: DataFrame, origin: Origin | None = None, details: Details | None 
         sections=sections(rows, summaries(rows, details), costs),
         failures=failures(rows, origin),
         data=data,
-        json=Markup(embedded(data)),
-        style=Markup(_read(environment, "style.css")),
-        library=Markup(library),
-        script=Markup(script),
+        json=embedded(data),
+        style=_read(environment, "style.css"),
+        library=library,
+        script=script,
         policy=policy(library, script),
     )
 
