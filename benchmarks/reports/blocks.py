@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mfcore.metrics.bootstrap import hierarchical_interval
+from mfcore.metrics.bootstrap import hierarchical_interval, hierarchical_ratio_interval
 from mfcore.metrics.intervals import Array, Interval, Runs, mean_interval
 
 if TYPE_CHECKING:
@@ -59,6 +60,36 @@ class Blocks:
             return plain, 0
         values, weights = arranged
         return hierarchical_interval(values, weights, level=LEVEL), len(weights)
+
+    def ratio(
+        self, first: str, second: str, runs: Collection[tuple[int, int]], split: str, metric: str, level: float = LEVEL
+    ) -> tuple[Interval, int] | None:
+        """Ratio of two arms' mean errors, paired by run and group, and the number of groups; None as for `interval`.
+
+        Parameters
+        ----------
+        first, second
+            Arms.
+        runs
+            The (draw, seed) that both finished.
+        split, metric
+            Which error it is.
+        level
+            Confidence level.
+        """
+        tables = []
+        for arm in (first, second):
+            found = self._groups.get((arm, split, metric), {})
+            arranged = (
+                _arranged({run: found[run] for run in sorted(runs)}) if runs and set(runs) <= set(found) else None
+            )
+            if arranged is None:
+                return None
+            tables.append(arranged)
+        (top, weights), (bottom, others) = tables
+        if len({draw for draw, _ in runs}) < 2 or weights.shape != others.shape or not np.allclose(weights, others):
+            return None
+        return hierarchical_ratio_interval(top, bottom, weights, level=level), len(weights)
 
 
 def _arranged(runs: dict[tuple[int, int], Groups]) -> tuple[Array, Array] | None:

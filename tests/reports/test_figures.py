@@ -14,7 +14,6 @@ from PIL import Image
 from benchmarks.reports.details import Details
 from benchmarks.reports.figures import KINDS, PAPER, TALK, figures, learning_curve_figure, looks
 from benchmarks.reports.figures.base import Source
-from benchmarks.reports.figures.learning_curves import SHORT
 from mfcore.errors import ConfigError
 from tests.reports.synthetic import make_rows
 from tests.reports.synthetic_details import make_details
@@ -52,7 +51,7 @@ def test_every_arm_is_in_the_legend(rows):
 
 
 def test_files_carry_their_origin_and_are_reproducible(rows, tmp_path):
-    rows = rows[rows["metric"] == ENERGY]
+    rows = rows[(rows["metric"] == ENERGY) & (rows["split"] == "in_coverage")]
     options = {"command": "mfbench figures runs", "only": ["learning-curve"]}
     paths = figures(rows, tmp_path / "a", **options)
     assert len(paths) == 3
@@ -83,13 +82,16 @@ def test_files_say_which_data_the_runs_read(rows, tmp_path):
 def test_regimes_get_files_of_their_own(tmp_path):
     first = make_rows({"a": 10.0}, n_high=(25, 100))
     second = make_rows({"a": 10.0}, n_high=(25, 100)).assign(labels="low=EF,high=EF")
-    drawn = figures(pd.concat([first, second]), tmp_path, formats=["svg"], only=["learning-curve"])
-    assert len(drawn) == 2 * len(SHORT)
+    rows = pd.concat([first, second])
+    rows = rows[(rows["metric"] == ENERGY) & (rows["split"] == "in_coverage")]
+    drawn = figures(rows, tmp_path, formats=["svg"], only=["learning-curve"])
+    assert len(drawn) == 2
     assert "learning-curve-synthetic-low_EF_high_EF-energy.svg" in {p.name for p in drawn}
 
 
-def test_what_has_no_data_is_left_out_with_a_reason(rows, tmp_path):
-    rows = rows[rows["metric"] != "energy_detrended_mae_mev_per_atom"]
+def test_what_has_no_data_is_left_out_with_a_reason(tmp_path):
+    rows = make_rows({"single_fidelity": 20.0, "a": 10.0}, draws=2, n_high=(25, 100), spread=jitter)
+    rows = rows[(rows["metric"] != "energy_detrended_mae_mev_per_atom") & (rows["split"] == "in_coverage")]
     reasons: list[str] = []
     names = {p.name.removesuffix(".svg") for p in figures(rows, tmp_path, formats=["svg"], on_skip=reasons.append)}
     assert names == {
@@ -131,17 +133,22 @@ def test_arms_are_told_apart_by_colour_or_marker():
     assert all(len(to_rgb(colour)) == 3 for colour in colours)
 
 
+@pytest.fixture(scope="module")
+def everything():
+    rows = make_rows(
+        {"single_fidelity": 20.0, "transfer_replay": 10.0, "single_fidelity_all": 4.0}, draws=2, n_high=(25, 100)
+    )
+    return Source(rows, Details(tables=make_details(rows)))
+
+
 @pytest.mark.parametrize("style", [PAPER, TALK], ids=lambda style: style.name)
-def test_nothing_is_clipped_or_overlaps(style):
+def test_nothing_is_clipped_or_overlaps(everything, style):
     """Every text lies within its figure, and no two tick labels of an axis or legend entries overlap."""
     from importlib import import_module
 
-    arms = {"single_fidelity": 20.0, "transfer_replay": 10.0, "delta_labels": 9.0, "single_fidelity_all": 4.0}
-    rows = make_rows(arms, draws=2, n_high=(25, 100), spread=jitter)
-    source = Source(rows, Details(tables=make_details(rows)))
     with rc_context(style.rc()):
         for kind, module in KINDS.items():
-            drawing = next(import_module(f"benchmarks.reports.figures.{module}").draw(source, style))
+            drawing = next(import_module(f"benchmarks.reports.figures.{module}").draw(everything, style))
             figure = drawing.figure
             figure.draw_without_rendering()
             page = figure.bbox

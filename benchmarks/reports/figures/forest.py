@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.reports.blocks import LEVEL, Blocks
 from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from benchmarks.reports.figures.points import of_size, positive_runs
 from benchmarks.reports.figures.style import PANELS, Style, log_axis, looks, size_of
@@ -23,17 +25,17 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 REFERENCE = "single_fidelity"
-LEVEL = 0.95
 WIDEST = 30.0
 """Ratios beyond this times the largest estimate are cut off, with an arrow."""
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """An arm's error over the reference's."""
+    """An arm's error over the reference's; `n_groups` of test frames that the interval is over beside draws, or 0."""
 
     interval: Interval
     p_holm: float
+    n_groups: int = 0
 
     @property
     def significant(self) -> bool:
@@ -51,7 +53,8 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
         for size in sorted({str(n) for n in candidates["n_high"]}, key=size_key):
             cell = of_size(candidates, size)
             reference = REFERENCE if REFERENCE in set(cell["arm"]) else next(iter(arms_of(cell)))
-            found = ratios({arm: positive_runs(cell, arm, split, metric) for arm in arms_of(cell)}, reference)
+            errors = {arm: positive_runs(cell, arm, split, metric) for arm in arms_of(cell)}
+            found = ratios(errors, reference, Blocks(source.details.table("blocks", cell)), split, metric)
             if found:
                 panels[size] = reference, found
         if panels:
@@ -61,8 +64,12 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
         raise NothingToDraw("no two arms have repeats over the same draws and seeds, so no ratio has an interval.")
 
 
-def ratios(errors: Mapping[str, Runs], reference: str) -> dict[str, Ratio]:
+def ratios(
+    errors: Mapping[str, Runs], reference: str, blocks: Blocks | None = None, split: str = "", metric: str = ""
+) -> dict[str, Ratio]:
     """Compare arms with one of them, paired by (draw, seed), p adjusted by Holm over the arms.
+
+    Where errors are stored by group of test frames, intervals and p are over draws and groups, else over draws.
 
     Parameters
     ----------
@@ -70,6 +77,8 @@ def ratios(errors: Mapping[str, Runs], reference: str) -> dict[str, Ratio]:
         By arm; arms without a run are left out.
     reference
         The arm to compare with.
+    blocks, split, metric
+        Errors by group of test frames, and which of them.
 
     Returns
     -------
@@ -86,8 +95,36 @@ def ratios(errors: Mapping[str, Runs], reference: str) -> dict[str, Ratio]:
     if comparison.degrees_of_freedom <= 0:
         return {}
     others = [arm for arm in runs if arm != reference]
-    adjusted = holm({arm: comparison.p_different(arm, reference) for arm in others})
-    return {arm: Ratio(comparison.ratio(arm, reference, LEVEL), adjusted[arm]) for arm in others}
+    found: dict[str, tuple[Interval, int]] = {}
+    p_values: dict[str, float] = {}
+    for arm in others:
+        common = sorted(set(runs[arm]) & set(runs[reference]))
+        over_groups = blocks.ratio(arm, reference, common, split, metric, LEVEL) if blocks else None
+        if blocks and over_groups:
+            found[arm] = over_groups
+            p_values[arm] = _p_of(partial(_bounds, blocks, arm, reference, common, split, metric))
+        else:
+            found[arm] = comparison.ratio(arm, reference, LEVEL), 0
+            p_values[arm] = comparison.p_different(arm, reference)
+    adjusted = holm(p_values)
+    return {arm: Ratio(interval, adjusted[arm], n_groups) for arm, (interval, n_groups) in found.items()}
+
+
+def _bounds(
+    blocks: Blocks, arm: str, reference: str, runs: list[tuple[int, int]], split: str, metric: str, level: float
+) -> bool:
+    """Whether the ratio's interval at a level has 1 in it."""
+    found = blocks.ratio(arm, reference, runs, split, metric, level)
+    return found is None or 1.0 in found[0]
+
+
+def _p_of(equal_at: Callable[[float], bool]) -> float:
+    """Two-sided p of "the ratio is 1": one less the largest level at which the interval leaves 1 out."""
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if equal_at(middle) else (middle, high)
+    return 1.0 - low
 
 
 def _figure(
@@ -118,7 +155,10 @@ def _figure(
         log_axis(axes.xaxis, low, high, most=max(15 // len(panels), 3))
     known = metric_of(metric)
     reference = next(iter(panels.values()))[0]
+    groups = all(ratio.n_groups for _, found in panels.values() for ratio in found.values())
+    over = "draws and groups of test frames" if groups else "draws"
     label = f"{known.label if known else metric} ({PANELS.get(split, split)}), ratio to {reference}"
+    label += (", " if len(panels) > 1 else "\n") + f"95 % intervals over {over}"
     figure.supxlabel(label, fontsize=style.font_pt)
     filled = Line2D([], [], color="#606060", marker="o", linestyle="none")
     empty = Line2D([], [], color="#606060", marker="o", linestyle="none", markerfacecolor="white")

@@ -152,7 +152,7 @@ def handle(look: Look, *, line: bool = True) -> Line2D:
 
 def log_axis(axis: Axis, low: float, high: float, most: int = 9) -> None:
     """Tick a logarithmic axis by plain numbers between its ends: as many as there are, but at most `most`."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     for factors in _FACTORS:
         ticks = _ticks(low, high, factors)
@@ -160,6 +160,8 @@ def log_axis(axis: Axis, low: float, high: float, most: int = 9) -> None:
             break
     else:
         ticks = ticks[:: math.ceil(len(ticks) / most)]
+    if len(ticks) < 2:  # a small part of a decade
+        ticks = [float(tick) for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_locator(LogLocator(subs="all"))

@@ -1,0 +1,244 @@
+"""What figures show: fronts, ratios, fits and curves with known answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.harness.details import RUN_COLUMNS
+from benchmarks.reports.blocks import Blocks
+from benchmarks.reports.details import Details
+from benchmarks.reports.figures import PAPER, arrhenius, forest, heat_map, mixing, pareto, parity, survival
+from benchmarks.reports.figures.base import NothingToDraw, Source
+from benchmarks.reports.figures.style import log_axis, looks, plain
+from benchmarks.reports.front import on_front, probability_on_front
+from mfcore.metrics.comparison import compare_arms
+from tests.reports.synthetic import make_rows
+from tests.reports.synthetic_details import ACTIVATION_EV, GROUPS, LIMIT_PS, make_details
+
+ARMS = {"single_fidelity": 20.0, "multi_fidelity": 10.0, "transfer": 19.9}
+
+
+def jitter(arm, draw, seed):
+    return 1.0 + 0.02 * np.sin(3 * draw + len(arm) + seed)
+
+
+def one(module, rows, *details, seed=0):
+    """The first figure of a kind."""
+    source = Source(rows, Details(tables=make_details(rows, *details, seed=seed) if details else {}))
+    return next(module.draw(source, PAPER))
+
+
+def test_the_front_is_what_nothing_beats():
+    costs = np.array([1.0, 2.0, 2.0, 3.0, 4.0])
+    errors = np.array([[5.0, 4.0, 4.5, 4.0, 1.0], [1.0, 1.0, 1.0, 1.0, 1.0]])
+    assert on_front(costs, errors).tolist() == [[True, True, False, False, True], [True, False, False, False, False]]
+
+
+def test_equal_points_are_on_the_front_together():
+    assert on_front(np.array([1.0, 1.0]), np.array([2.0, 2.0])).tolist() == [True, True]
+
+
+def test_the_front_s_probability():
+    """Clearly better and cheaper: certain. Equal cost and equal errors that scatter: even chances."""
+    noise = {(d, 0): math.exp(0.1 * (-1) ** d) for d in range(4)}
+    opposite = {key: 1.0 / value for key, value in noise.items()}
+    runs = {"a": noise, "b": opposite, "dear": dict.fromkeys(noise, 5.0)}
+    found = probability_on_front(runs, {"a": 1.0, "b": 1.0, "dear": 2.0})
+    assert found["a"] == pytest.approx(0.5, abs=0.05)
+    assert found["a"] + found["b"] == pytest.approx(1.0, abs=0.01)
+    assert found["dear"] == 0.0
+    cheap = probability_on_front(runs, {"a": 1.0, "b": 1.0, "dear": 0.5})
+    assert cheap["dear"] == 1.0
+
+
+def test_without_repeats_no_probability_is_given():
+    found = probability_on_front({"a": {(0, 0): 1.0}, "b": {(0, 0): 2.0}}, {"a": 1.0, "b": 1.0})
+    assert all(math.isnan(value) for value in found.values())
+    assert math.isnan(probability_on_front({"a": {(0, 0): 1.0}, "b": {(1, 0): 2.0}}, {"a": 1.0, "b": 1.0})["a"])
+
+
+def test_pareto_draws_a_panel_for_each_cost_that_is_known():
+    rows = make_rows(ARMS, draws=3, n_high=(25, 100), spread=jitter)
+    costs = {"labels (CPU-s)", "training (CPU-s)", "inference (µs/atom)"}
+    assert {axes.get_xlabel() for axes in one(pareto, rows).figure.axes} == costs
+    free = rows.assign(label_cost_cpu_s=math.nan)
+    assert {axes.get_xlabel() for axes in one(pareto, free).figure.axes} == costs - {"labels (CPU-s)"}
+    nothing = dict.fromkeys(("label_cost_cpu_s", "train_cpu_s", "inference_us_per_atom"), math.nan)
+    with pytest.raises(NothingToDraw, match="known cost"):
+        one(pareto, rows.assign(**nothing))
+
+
+def test_the_heat_map_has_ratios_to_single_fidelity_and_marks_the_best():
+    rows = make_rows(ARMS | {"single_fidelity_all": 4.0}, draws=3, n_high=(25, 100), spread=jitter)
+    axes = one(heat_map, rows).figure.axes[0]
+    arms = [label.get_text() for label in axes.get_yticklabels()]
+    assert arms == ["single_fidelity", "multi_fidelity", "transfer", "single_fidelity_all"]
+    texts = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
+    assert texts[1, 0] == "0.50∗"
+    assert texts[0, 0] == "1.00"
+    assert texts[3, 0] == "0.10"  # the ceiling is not ranked; at 25 labels the others have twice the error
+    assert texts[3, 1] == "0.20"
+
+
+def test_the_heat_map_takes_the_best_arm_where_there_is_no_single_fidelity():
+    rows = make_rows({"a": 10.0, "bb": 40.0}, draws=2, spread=jitter)
+    figure = one(heat_map, rows).figure
+    assert {t.get_text()[:3] for t in figure.axes[0].texts} >= {"1.0", "3.9"}  # 4 times 0.98: the jitter
+    assert "ratio to the best arm" in figure.axes[1].get_ylabel()
+
+
+def test_ratios_are_paired_and_corrected():
+    errors = {
+        "single_fidelity": {(d, 0): 10.0 * (1 + d) for d in range(3)},
+        "half": {(d, 0): 5.0 * (1 + d) * (1 + 0.01 * (-1) ** d) for d in range(3)},
+        "same": {(d, 0): 10.0 * (1 + d) * (1 + 0.01 * (-1) ** (d + 1)) for d in range(3)},
+    }
+    found = forest.ratios(errors, "single_fidelity")
+    assert found["half"].interval.estimate == pytest.approx(0.5, rel=0.01)
+    assert found["half"].interval.high < 0.6  # though the errors of the draws differ threefold
+    assert found["half"].significant
+    assert not found["same"].significant
+    comparison = compare_arms(errors)
+    p = {arm: comparison.p_different(arm, "single_fidelity") for arm in ("half", "same")}
+    assert found["half"].p_holm == pytest.approx(2 * p["half"])  # the smaller of two
+    assert found["same"].p_holm == pytest.approx(p["same"])
+    assert forest.ratios({"single_fidelity": {(0, 0): 1.0}, "a": {(0, 0): 1.0}}, "single_fidelity") == {}
+
+
+def test_ratios_are_over_groups_where_errors_are_stored_by_group():
+    rows = make_rows(ARMS, draws=3, spread=jitter)
+    table = make_details(rows, "blocks")["blocks"]
+    skewed = table.copy()
+    # One group where the arm is no better than the reference: the mean ratio is less sure.
+    bad = (skewed["arm"] == "multi_fidelity") & (skewed["group"] == "d")
+    skewed.loc[bad, "value"] *= 2.0
+    errors = {arm: {(d, 0): 2 * 10 * e * jitter(arm, d, 0) for d in range(3)} for arm, e in ARMS.items()}
+    where = ("out_of_coverage", "force_mae_mev_per_A")
+    plain_ratio = forest.ratios(errors, "single_fidelity")["multi_fidelity"]
+    even = forest.ratios(errors, "single_fidelity", Blocks(table), *where)["multi_fidelity"]
+    uneven = forest.ratios(errors, "single_fidelity", Blocks(skewed), *where)["multi_fidelity"]
+    assert (plain_ratio.n_groups, even.n_groups, uneven.n_groups) == (0, len(GROUPS), len(GROUPS))
+    assert even.interval.estimate == pytest.approx(plain_ratio.interval.estimate, rel=1e-3)
+    assert uneven.interval.half_width > 3 * even.interval.half_width
+    for ratio in (even, uneven):
+        assert not ratio.significant or 1.0 not in ratio.interval
+    assert even.significant
+    figure = one(forest, rows, "blocks").figure
+    assert any("groups of test frames" in text.get_text() for text in figure.texts)
+
+
+def test_the_p_value_belongs_to_the_interval():
+    assert forest._p_of(lambda level: level > 0.97) == pytest.approx(0.03, abs=1e-3)
+    assert forest._p_of(lambda level: True) == 1.0
+    assert forest._p_of(lambda level: False) < 1e-3
+
+
+def test_arrhenius_finds_the_activation_energy():
+    table = make_details(make_rows({"a": 10.0}, draws=3), "transport")["transport"]
+    line = arrhenius.fit(table[table["survived"]])
+    assert line.activation_ev.estimate == pytest.approx(ACTIVATION_EV, abs=0.01)
+    assert line.activation_ev.low < ACTIVATION_EV < line.activation_ev.high
+    middle, low, high = line.at(1000.0 / 500.0)
+    assert middle == pytest.approx(0.01 * math.exp(-ACTIVATION_EV / (8.617333262e-5 * 500.0)), rel=0.05)
+    assert low < middle < high
+
+
+def test_arrhenius_says_how_many_replicas_survived():
+    figure = one(arrhenius, make_rows({"a": 10.0}, draws=2), "transport").figure
+    (entry,) = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entry.startswith("a: 30/32 survived")
+
+
+def test_energies_are_relative_to_their_group():
+    """Two molecules of very different energies: the errors stay, the difference goes."""
+    table = pd.DataFrame(
+        {
+            "group": ["x", "x", "y", "y"],
+            "structure_id": ["1", "2", "3", "4"],
+            "n_atoms": [2, 2, 4, 4],
+            "energy_ref_ev": [-100.0, -102.0, -1000.0, -1004.0],
+            "energy_pred_ev": [-99.0, -102.0, -1000.0, -1002.0],
+        }
+    )
+    reference, predicted = parity.energies(table)
+    assert reference.tolist() == [500.0, -500.0, 500.0, -500.0]
+    assert (predicted - reference).tolist() == [500.0, 0.0, 0.0, 500.0]
+
+
+def test_parity_writes_the_mean_absolute_error():
+    rows = make_rows({"a": 10.0, "b": 30.0}, draws=2)
+    drawings = list(parity.draw(Source(rows, Details(tables=make_details(rows, "predictions"))), PAPER))
+    assert [d.name.split("-", 2)[2] for d in drawings] == [
+        f"{fidelity}-{what}-n_high_100" for fidelity in ("high", "low") for what in ("energy", "force")
+    ]
+    force = drawings[1].figure
+    (words,) = [text.get_text() for text in force.axes[1].texts]
+    scores = [float(line.split()[-1]) for line in words.splitlines()[1:3]]
+    # Gaussian errors of 0.1 eV/Å times 3 in and times 6 out of coverage.
+    assert scores == pytest.approx([1000 * 0.3 * math.sqrt(2 / math.pi), 1000 * 0.6 * math.sqrt(2 / math.pi)], rel=0.05)
+
+
+def test_survival_curves_step_where_replicas_fail():
+    rows = make_rows({"a": 10.0})
+    table = make_details(rows, "survival")["survival"]
+    figure = one(survival, rows, "survival").figure
+    assert [axes.get_title() for axes in figure.axes] == ["300 K", "600 K"]
+    cold = table[(table["temperature_k"] == 300.0) & (table["status"] != "error")]
+    (line,) = figure.axes[0].lines
+    steps = dict(zip(*line.get_data(), strict=True))
+    assert steps[0.0] == 1.0
+    survivors = int((cold["status"] == "survived").sum())
+    assert line.get_ydata()[-1] == pytest.approx(survivors / len(cold))  # nothing is censored before the limit
+    first = cold.loc[cold["status"] == "failure", "time_ps"].min()
+    assert steps[first] == pytest.approx(1.0 - 1.0 / len(cold))
+    assert figure.axes[0].get_xlim() == (0.0, LIMIT_PS)
+    assert "(2 errors left out)" in figure.legends[0].get_texts()[0].get_text()
+
+
+def test_mixing_draws_reference_and_arms():
+    rows = make_rows({"a": 10.0, "single_fidelity_all": 4.0}, draws=2, n_high=(25, 100))
+    drawing = one(mixing, rows, "mixing")
+    first, second = drawing.figure.axes
+    assert [first.get_title(), second.get_title()] == ["$n_\\mathrm{high}$ = 25", "$n_\\mathrm{high}$ = 100"]
+    reference = next(line for line in first.lines if line.get_color() == "black" and len(line.get_xdata()) == 9)
+    x, y = reference.get_data()
+    inside = (x > 0) & (x < 1)
+    assert y == pytest.approx(300.0 * x * (1 - x) + 2.0 * inside)  # the mean of two orderings
+
+
+def test_details_of_other_runs_are_left_out():
+    rows = make_rows({"a": 10.0}, draws=2)
+    table = make_details(make_rows({"a": 10.0, "b": 20.0}, draws=2), "mixing")["mixing"]
+    drawing = next(mixing.draw(Source(rows, Details(tables={"mixing": table})), PAPER))
+    names = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert names == [mixing.REFERENCE, "a"]
+    assert set(drawing.rows["run_key"]) == set(rows["run_key"])
+    assert list(Details().table("mixing").columns[: len(RUN_COLUMNS)]) == list(RUN_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most"), [(0.5, 400.0, 9), (12.0, 26.0, 6), (30.0, 150.0, 4), (1e-9, 1e9, 5), (3.0, 3.3, 9)]
+)
+def test_logarithmic_axes_have_some_ticks_but_not_too_many(low, high, most):
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    log_axis(axes.yaxis, low, high, most)
+    ticks = [tick for tick in axes.yaxis.get_majorticklocs() if low <= tick <= high]
+    assert 2 <= len(ticks) <= most
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.02, "0.02"), (2000.0, "2000"), (1e-6, "$10^{-6}$"), (5e-7, "$5·10^{-7}$"), (1e6, "$10^{6}$")]
+)
+def test_ticks_are_short(value, text):
+    assert plain(value) == text
+
+
+def test_looks_are_stable():
+    """An arm looks the same whatever stands beside it."""
+    assert looks(["transfer", "mine"])["transfer"] == looks(["a", "b", "transfer"])["transfer"]
