@@ -41,7 +41,7 @@ def _checked(given: list[str] | None, known: list[str], what: str) -> list[str]:
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="Rounds that each session shall have.")] = 7,
+    rounds: Annotated[int, typer.Option(help="Rounds that each session shall have.")] = 5,
     only: Annotated[list[str] | None, typer.Option(help="Contender; repeatable. All by default.")] = None,
     workload: Annotated[list[str] | None, typer.Option(help="Repeatable; by default those of the README.")] = None,
     variant: Annotated[list[str] | None, typer.Option(help="Shape of network; repeatable. All by default.")] = None,

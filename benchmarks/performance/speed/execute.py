@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.performance.speed.process import Worker, WorkerFailed
+from benchmarks.performance.speed.process import Answering, Worker, WorkerFailed
 from benchmarks.performance.speed.rounds import one_round
 from benchmarks.performance.speed.settings import CONTENDERS, Job, Session
 from benchmarks.performance.speed.store import keep, new_record, read, session_key
@@ -80,7 +80,7 @@ def workers_of(
     try:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             # the slowest to build first
-            order = sorted(session.contenders, key=lambda name: "compiled" not in CONTENDERS[name].place.lower())
+            order = sorted(session.contenders, key=lambda name: not CONTENDERS[name].compiled)
             list(pool.map(build, order))
         yield {n: workers[n] for n in session.contenders if n in workers and n not in failed}, failed, warm
     finally:
@@ -95,11 +95,16 @@ def peak_memory(session: Session, name: str, python: str) -> dict[str, Any]:
     except WorkerFailed as error:
         return {"reason": str(error)}
     try:
+        return _asked_memory(worker)
+    finally:
+        worker.close()
+
+
+def _asked_memory(worker: Answering) -> dict[str, Any]:
+    try:
         return worker.ask(what="memory")
     except WorkerFailed as error:
         return {"reason": str(error)}
-    finally:
-        worker.close()
 
 
 def run(
@@ -157,6 +162,8 @@ def run(
                 record["rounds"].append(made)
                 keep(out, record)
                 told.round(session, number)
+            for name in [n for n in workers if memory and CONTENDERS[n].compiled]:
+                record["contenders"][name]["peak_memory_bytes"] = _asked_memory(workers[name])
     if memory:
         _add_memory(session, record, interpreters, out, told)
     return record
@@ -171,10 +178,14 @@ def _others(record: Mapping[str, Any], about: Mapping[str, Mapping[str, Any]]) -
 def _add_memory(
     session: Session, record: dict[str, Any], interpreters: Mapping[str, str], out: Path, told: Told
 ) -> None:
-    names: Sequence[str] = [n for n in session.contenders if record["contenders"].get(n, {}).get("status") == "ok"]
-    for name in names:
-        about = record["contenders"][name]
-        if "peak_memory_bytes" not in about:
-            told.building(session)
-            about["peak_memory_bytes"] = peak_memory(session, name, interpreters.get(name, sys.executable))
+    about = record["contenders"]
+    names = [n for n in session.contenders if about.get(n, {}).get("status") == "ok"]
+    lacking = [n for n in names if "peak_memory_bytes" not in about[n]]
+    if lacking:
+        told.building(session)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = pool.map(lambda n: peak_memory(session, n, interpreters.get(n, sys.executable)), lacking)
+        for name, peak in zip(lacking, found, strict=True):
+            about[name]["peak_memory_bytes"] = peak
             keep(out, record)
+    keep(out, record)
