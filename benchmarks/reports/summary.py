@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.reports.blocks import LEVEL, Blocks
 from benchmarks.reports.details import Details
+from benchmarks.reports.dynamics import failures, over_starts
 from benchmarks.reports.metrics import Better, Family, metric_of, of_family
 from benchmarks.reports.rows import CEILING, FLOOR, REGIME, Cell, arms_of, cells, cost_runs, counts_of, runs_of
 from mfcore.metrics.comparison import best_arms, compare_arms
@@ -80,7 +80,8 @@ class Entry:
     best
         Whether no other arm is significantly better.
     n_groups
-        Groups of test frames that the interval is over, beside runs; 0 if it is over runs alone.
+        Groups of test frames that the interval is over, beside runs; 0 if it is over runs alone. Of a mean survival
+        time of a single run, the starting frames that it is over.
     """
 
     interval: Interval
@@ -150,6 +151,8 @@ class Summary:
             notes.append(
                 "One run per arm cannot rank the arms: repeat over draws of the HF set (five say much more than two)."
             )
+        if any(entry.n_groups and entry.interval.n_units < 2 for entry in self.entries.values()):
+            notes.append("± of RMST: half of the 95 % bootstrap interval over the starting frames of the one run.")
         for line in self.lines:
             if line.n_failed:
                 notes.append(f"{line.arm}: {line.n_failed} of {line.n_runs} runs failed; they are in no mean.")
@@ -252,7 +255,7 @@ def _summary(cell: Cell, details: Details) -> Summary:
     families = {family: found for family in SECTIONS if (found := _quantities(rows, family))}
     costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in COSTS.items() if key in rows)
     entries: dict[tuple[str, Quantity], Entry] = {}
-    blocks = Blocks(details.table("blocks", rows))
+    blocks, lives = Blocks(details.table("blocks", rows)), details.table("survival", rows)
     for quantity in (*scores, *retention, *(quantity for found in families.values() for quantity in found)):
         runs = {arm: runs_of(rows, arm, quantity.split, quantity.key) for arm in arms}
         metric = metric_of(quantity.key)
@@ -260,6 +263,8 @@ def _summary(cell: Cell, details: Details) -> Summary:
         for arm, values in runs.items():
             if values:
                 interval, n_groups = blocks.interval(values, arm, quantity.split, quantity.key)
+                if quantity.split == "md":
+                    interval, n_groups = over_starts(lives, arm, quantity.key, interval)
                 entries[arm, quantity] = Entry(interval, arm in best, n_groups)
     for quantity in costs:
         for arm in arms:
@@ -267,34 +272,9 @@ def _summary(cell: Cell, details: Details) -> Summary:
                 entries[arm, quantity] = Entry(mean_interval(values, LEVEL))
     lines = tuple(ArmLine(arm, *counts_of(rows, arm)) for arm in arms)
     sections = tuple(
-        Section(family, found, failures(details.table("survival", rows)) if family == "stability" else {})
-        for family, found in families.items()
+        Section(family, found, failures(lives) if family == "stability" else {}) for family, found in families.items()
     )
     return Summary(cell, lines, scores, costs, retention, entries, sections)
-
-
-def failures(table: DataFrame) -> dict[str, dict[str, str]]:
-    """Count replicas of molecular dynamics, and how they ended: columns of words by arm.
-
-    Parameters
-    ----------
-    table
-        The detail `survival`.
-    """
-    counts: dict[str, Counter[str]] = {}
-    for arm, status, mode in zip(table["arm"], table["status"], table["mode"], strict=True):
-        counts.setdefault(str(arm), Counter())[str(mode) if status == "failure" else f"={status}"] += 1
-    if not counts:
-        return {}
-    columns: dict[str, dict[str, str]] = {"replicas": {}, "errors": {}, "failures": {}}
-    for arm, found in counts.items():
-        columns["replicas"][arm] = str(sum(found.values()))
-        columns["errors"][arm] = str(found["=error"])
-        modes = [
-            (mode, n) for mode, n in sorted(found.items(), key=lambda item: (-item[1], item[0])) if mode[:1] != "="
-        ]
-        columns["failures"][arm] = ", ".join(f"{mode or 'unknown'} {n}" for mode, n in modes) or "none"
-    return columns
 
 
 def best_of(runs: dict[str, Runs], better: Better = "lower") -> tuple[str, ...]:

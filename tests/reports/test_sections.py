@@ -8,11 +8,12 @@ import pytest
 from benchmarks.reports import report
 from benchmarks.reports.blocks import Blocks
 from benchmarks.reports.details import Details
-from benchmarks.reports.summary import best_of, failures, summaries, tidy
+from benchmarks.reports.dynamics import failures
+from benchmarks.reports.summary import best_of, summaries, tidy
 from mfcore.metrics.bootstrap import hierarchical_interval
 from mfcore.metrics.intervals import mean_interval
 from tests.reports.synthetic import make_rows, with_metric
-from tests.reports.synthetic_details import GROUPS, OFFSETS, make_details
+from tests.reports.synthetic_details import GROUPS, LIMIT_PS, OFFSETS, make_details
 
 ARMS = {"single_fidelity": 20.0, "multi_fidelity": 10.0, "transfer": 40.0}
 
@@ -135,3 +136,19 @@ def test_groups_that_cannot_be_arranged_leave_the_interval_over_draws():
     one = {(0, 0): 10.0}
     assert Blocks(table).interval(one, *where)[0].n_units == 1  # one run: nothing to rank by
     assert Blocks(table).interval(one, *where)[1] == 0
+
+
+def test_a_single_run_s_survival_time_has_an_interval_over_its_starts():
+    rows = with_metric(make_rows({"a": 10.0, "b": 20.0}), "md_rmst_ps_300K", "md", lambda a, d, s: 12.0, "ps")
+    details = Details(tables=make_details(rows, "survival"))
+    (table,) = summaries(rows, details)
+    (entry,) = [entry for (arm, q), entry in table.entries.items() if (arm, q.key) == ("a", "md_rmst_ps_300K")]
+    assert entry.n_groups == 4
+    assert 0.0 < entry.interval.low < entry.interval.high <= LIMIT_PS
+    assert not table.repeated
+    assert any("starting frames of the one run" in note for note in table.notes())
+    repeated = with_metric(make_rows({"a": 10.0}, draws=2), "md_rmst_ps_300K", "md", lambda a, d, s: 12.0 + d, "ps")
+    (table,) = summaries(repeated, Details(tables=make_details(repeated, "survival")))
+    (entry,) = [entry for (_, q), entry in table.entries.items() if q.key == "md_rmst_ps_300K"]
+    assert entry.interval == mean_interval({(0, 0): 12.0, (1, 0): 13.0})
+    assert not any("starting frames" in note for note in table.notes())

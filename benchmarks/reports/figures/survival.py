@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.reports.dynamics import survival_of
 from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
 from benchmarks.reports.rows import arms_of
-from mfcore.metrics.survival import Lifetime, survival
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,12 +63,9 @@ def _figure(table: DataFrame, style: Style) -> Figure:
 
 
 def _curve(axes: Axes, runs: DataFrame, look: Look, style: Style) -> None:
-    lifetimes = [
-        Lifetime(float(time), str(status), str(start), str(mode))  # type: ignore[arg-type]
-        for time, status, start, mode in zip(runs["time_ps"], runs["status"], runs["start"], runs["mode"], strict=True)
-    ]
-    limit = float(runs["limit_ps"].max())
-    curve = survival(lifetimes, limit, n_resamples=2)  # the curve only; its mean is in the tables
+    curve = survival_of(runs, n_resamples=2)  # the curve only; its mean is in the tables
+    if curve is None:
+        return
     x, y = curve.time_ps, curve.survival
     low, high = (np.where(np.isfinite(bound), bound, y) for bound in (curve.low, curve.high))
     axes.fill_between(x, low, high, step="post", color=look.colour, alpha=0.08, linewidth=0.0, zorder=1)
