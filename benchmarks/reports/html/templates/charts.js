@@ -43,15 +43,22 @@ function axis(title, extra) {
   };
 }
 
-// Ticks of a logarithmic axis over [low, high]: 1, 2 and 5 of each decade, only 1 where there are many decades.
+// Steps within a decade that ticks stand at, from few to many.
+const STEPS = [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 7], [1, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9]];
+
+// Ticks of a logarithmic axis over [low, high]: of these steps the first that make three or more.
 function logTicks(low, high) {
+  const decades = [];
+  for (let decade = Math.floor(Math.log10(low)); decade <= Math.ceil(Math.log10(high)); decade += 1) decades.push(decade);
+  const ticks = (steps) =>
+    decades
+      .flatMap((decade) => steps.map((step) => Number((step * 10 ** decade).toPrecision(3))))
+      .filter((value) => value >= low * 0.999 && value <= high * 1.001);
   const wide = Math.log10(high / low) > 3;
-  const values = [];
-  for (let decade = Math.floor(Math.log10(low)); decade <= Math.ceil(Math.log10(high)); decade += 1) {
-    for (const step of wide ? [1] : [1, 2, 5]) values.push(step * 10 ** decade);
-  }
-  const seen = values.filter((value) => value >= low * 0.999 && value <= high * 1.001);
-  return { tickmode: 'array', tickvals: seen, ticktext: seen.map((value) => Number(value.toPrecision(3)).toLocaleString('en', { maximumSignificantDigits: 3 })) };
+  const usable = wide ? STEPS : STEPS.slice(1);
+  const seen = ticks(usable.find((steps) => ticks(steps).length >= 3) || usable[usable.length - 1]);
+  const text = (value) => value.toLocaleString('en', { maximumSignificantDigits: 3 });
+  return { tickmode: 'array', tickvals: seen, ticktext: seen.map(text) };
 }
 
 // Bars of two draws may be longer than any axis: the means set what is in view, with room around.
@@ -196,9 +203,10 @@ function forestChart(regime, series, arms) {
       y: [arm],
       error_x: {
         type: 'data',
+        visible: low !== null,
         symmetric: false,
         array: [high === null ? 0 : high - ratio],
-        arrayminus: [low === null ? 0 : ratio - low],
+        arrayminus: [ratio - low],
         thickness: 1.3,
         width: 3,
         color: colourOf(arm),
@@ -213,7 +221,7 @@ function forestChart(regime, series, arms) {
   const layout = frame(112 + 26 * shown.length, {
     margin: { l: 8, r: 20, t: 28, b: 56 },
     xaxis: logAxis(title, [...reachable, 1], 1.15),
-    yaxis: axis('', { automargin: true, showgrid: false, type: 'category', title: undefined, ticks: '' }),
+    yaxis: axis('', { automargin: true, showgrid: false, type: 'category', title: undefined, ticks: '', range: [-0.6, shown.length - 0.4] }),
     shapes: [{ type: 'line', x0: 1, x1: 1, y0: 0, y1: 1, yref: 'paper', line: { color: soft, width: 1 } }],
   });
   return [traces, layout];
