@@ -76,7 +76,8 @@ def figures(
     ] = None,
     style: Annotated[Look, typer.Option(help="For a paper's columns or for slides.")] = Look.paper,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Draw this kind only; may be given again.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Draw this kind only (a wrong name lists them); may be given again."),
     ] = None,
     format: Annotated[
         list[str] | None, typer.Option(help="pdf, svg or png; may be given again.", show_default="all")

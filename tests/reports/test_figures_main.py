@@ -29,3 +29,22 @@ def test_each_file_of_rows_gets_its_figures_beside_it(tmp_path: Path, capsys) ->
 def test_a_folder_without_rows_is_an_error(tmp_path: Path, capsys) -> None:
     assert main([str(tmp_path)]) == 2
     assert "nothing to draw" in capsys.readouterr().err
+
+
+def test_the_command_chooses_style_and_kinds(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from benchmarks.cli import app
+
+    rows = make_rows({"a": 10.0, "b": 20.0}, draws=2)
+    write_rows(rows, tmp_path / "rows.csv.gz")
+    call = ["figures", str(tmp_path / "rows.csv.gz"), "--style", "talk", "--format", "svg"]
+    done = CliRunner().invoke(app, [*call, "--only", "heat-map", "--only", "survival"])
+    assert done.exit_code == 0
+    path = tmp_path / "figures-talk" / "heat-map-synthetic.svg"
+    assert done.stdout.split() == [str(path)]
+    assert "left out: survival: no run has" in done.stderr
+    assert "--style talk" in path.read_text()
+    wrong = CliRunner().invoke(app, [*call, "--only", "pie"])
+    assert wrong.exit_code == 2
+    assert "expected one of learning-curve, pareto" in wrong.stderr
