@@ -80,7 +80,7 @@ def _load(source: str) -> int:
         specification.loader.exec_module(module)
         address: int = module.kernel.address
     except Exception as error:  # numba raises many kinds
-        raise KernelsUnavailable(f"numba failed: {str(error).strip()[:500]}") from error
+        raise KernelsUnavailable(f"numba failed: {' '.join(str(error).split())[:500]}.") from error
     return address
 
 
@@ -283,7 +283,7 @@ class NumbaProvider:
 
     def obstacle(self) -> str | None:
         """See :meth:`Provider.obstacle`."""
-        return None if find_spec("numba") else "numba is not installed (python -m pip install 'mfbench[numba]')."
+        return None if find_spec("numba") else "numba is not installed (python -m pip install numba)."
 
     def convolution(self, paths: TensorProductPaths, dtype: torch.dtype) -> ConvolutionKernels:
         """See :meth:`Provider.convolution`."""
