@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from benchmarks.performance.speed.settings import BASE, CONTENDERS, QUANTITIES, 
 from benchmarks.performance.workloads import WORKLOADS, argyrodite, crystal_of, workload
 from mfcore.data.graphs import neighbour_list
 from mfcore.errors import ConfigError, DataError
+
+ROOT = Path(__file__).parents[2]
 
 
 class Fake:
@@ -232,6 +235,18 @@ def test_peak_memory_is_that_of_the_call() -> None:
     size = 300 * 2**20
     found = peak_increment_bytes(lambda: np.ones(size // 8).sum())
     assert found == pytest.approx(size, rel=0.05)
+
+
+def test_peak_memory_of_a_process_is_not_that_of_its_parent() -> None:
+    parent = np.ones(800 * 2**20 // 8)
+    code = (
+        "import numpy as np\n"
+        "from benchmarks.performance.measure import peak_increment_bytes\n"
+        "print(peak_increment_bytes(lambda: np.ones(100 * 2**20 // 8).sum()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert parent[0] == 1
+    assert int(done.stdout) == pytest.approx(100 * 2**20, rel=0.1)
 
 
 def test_core_in_its_own_process() -> None:
