@@ -1,0 +1,49 @@
+"""The history keeps old points, and its trend does not join what is not comparable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.regression.history import append, curves, point, read_history
+from mfcore.errors import DataError
+from tests.regression.made import baseline, cells, changed
+
+CELL = cells()[0]
+
+
+def points(*errors: float, edited_at: int = 99) -> list[dict]:
+    flat = {CELL: {(0, s): 100.0 for s in range(3)}}
+    return [
+        point(baseline(changed(flat, lambda c, s, v, e=e: v * e), "new" if k >= edited_at else "old"))
+        for k, e in enumerate(errors)
+    ]
+
+
+def test_points_are_appended_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "history.jsonl"
+    made = points(1.0, 1.2)
+    for item in made:
+        append(path, item)
+    assert read_history(path) == made
+    assert made[1]["metrics"]["|".join(CELL)] == pytest.approx(120.0)
+    assert (made[1]["commit"], made[1]["mfbench_version"]) == ("abc", "0.1.0")
+
+
+def test_a_faulty_history_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"schema_version": 1}\nnonsense\n')
+    with pytest.raises(DataError, match="line 2 is not JSON"):
+        append(path, points(1.0)[0])
+    assert path.read_text().endswith("nonsense\n")
+
+
+def test_the_trend_is_a_chain_that_breaks_where_the_benchmark_was_edited() -> None:
+    (segments,) = curves(points(1.0, 0.5, 3.0, 1.5, edited_at=2)).values()
+    assert [[index for index, _ in part] for part in segments] == [[0, 1], [2, 3]]
+    assert [[value for _, value in part] for part in segments] == [pytest.approx([1.0, 0.5]), pytest.approx([1.0, 0.5])]
+
+
+def test_nothing_makes_no_curves() -> None:
+    assert curves([]) == {}

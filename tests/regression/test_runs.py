@@ -1,0 +1,216 @@
+"""From stored runs to verdicts, by the command, with arms whose errors are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness.plan import expand, load_preset
+from benchmarks.harness.prepare import prepare, prepare_one
+from benchmarks.harness.runner import Monitor, run_all
+from benchmarks.harness.store import RunStore
+from benchmarks.regression import identity
+from benchmarks.regression.identity import benchmark_hash
+from benchmarks.regression.measure import measure
+from tests.cli.conftest import call, fakes
+from tests.harness.conftest import spec
+
+__all__ = ["call", "fakes"]
+
+
+class Silent(Monitor):
+    pass
+
+
+def preset(folder: Path, name: str = "mine", **plan: object) -> Path:
+    values = {
+        "task": "fake_task",
+        "arms": ["fake_mean", "fake_all"],
+        "budget": {"atom_gradients": 100},
+        "regimes": {"n_low": [10], "n_high": [6], "coverage": ["full"]},
+        "seeds": [0, 1, 2],
+        "settings": {"steps": 0},
+    }
+    path = folder / f"{name}.yml"
+    path.write_text(json.dumps({"name": "mine", "tasks": [values | plan]}))
+    return path
+
+
+def compute(path: Path, out: Path) -> None:
+    from strategies.registry import arm_factory
+
+    specs = expand(
+        load_preset(str(path)),
+        tasks=["fake_task"],
+        arms=["fake_mean", "fake_all", "fake_failing"],
+        needs_all_high=lambda name: bool(getattr(arm_factory(name), "needs_all_high", False)),
+    )
+    planned = prepare(specs)
+    run_all(planned, planned, RunStore(out), Silent(), 0)
+
+
+@pytest.fixture
+def error_of_arms(fakes: Path, monkeypatch: pytest.MonkeyPatch):
+    """Set the error in meV/atom that every arm then has, as an edit of its code would."""
+    from mfbench_fakes import FakeMean
+
+    original = FakeMean.fit
+
+    def set_error(value: float) -> None:
+        def fit(self, *args, **kwargs):
+            potential = original(self, *args, **kwargs)
+            potential.energies = potential.energies + value * 1e-3
+            return potential
+
+        monkeypatch.setattr(FakeMean, "fit", fit)
+
+    set_error(10.0)
+    return set_error
+
+
+def test_a_baseline_is_made_kept_to_and_missed(call, error_of_arms, tmp_path: Path) -> None:
+    mine, file, notes = preset(tmp_path), tmp_path / "b" / "mine.json", tmp_path / "summary.md"
+    compute(mine, tmp_path / "old")
+    words = ["--preset", mine, "--baseline", file]
+    made = call("regress", tmp_path / "old", *words, "--update")
+    assert made.exit_code == 0, made.output
+    assert "numbers of 3 seeds" in made.stdout
+    same = call("regress", tmp_path / "old", *words, "--details", "--summary", notes)
+    assert same.exit_code == 0
+    assert "No regression" in same.stdout
+    assert "identical" in same.stdout
+
+    error_of_arms(11.0)
+    compute(mine, tmp_path / "new")
+    worse = call("regress", tmp_path / "new", *words, "--format", "json", "--summary", notes)
+    assert worse.exit_code == 1
+    found = json.loads(worse.stdout)
+    assert found["failed"]
+    changes = {f["verdict"]: f["change"] for f in found["findings"] if f["metric"] == "energy_mae_mev_per_atom"}
+    assert changes == {"worse": pytest.approx(0.1)}
+    assert {f["verdict"] for f in found["findings"] if f["group"] == "cost"} == {"same"}
+    headings = [line for line in notes.read_text().splitlines() if line.startswith("### ")]
+    assert [line.split(":")[0] for line in headings] == ["### No regression", "### Regression"]
+    assert "| **worse** | all arms | energy_mae_mev_per_atom |" in notes.read_text()
+
+    accepted = call("regress", tmp_path / "new", *words, "--update", "--trend", tmp_path / "trend.png")
+    assert accepted.exit_code == 0
+    assert call("regress", tmp_path / "new", *words).exit_code == 0
+    assert call("regress", tmp_path / "old", *words).exit_code == 0, "what was the baseline is now better"
+    lines = [json.loads(line) for line in (tmp_path / "b" / "mine.history.jsonl").read_text().splitlines()]
+    key = "fake_task|n_low=10 n_high=6 low=EF,high=E disjoint full|fake_mean|in_coverage|energy_mae_mev_per_atom"
+    assert [line["metrics"][key] for line in lines] == [pytest.approx(10.0), pytest.approx(11.0)]
+    assert (tmp_path / "trend.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_of_other_code_are_not_judged(call, error_of_arms, tmp_path: Path, monkeypatch) -> None:
+    mine, file = preset(tmp_path), tmp_path / "mine.json"
+    compute(mine, tmp_path / "old")
+    assert call("regress", tmp_path / "old", "--preset", mine, "--baseline", file, "--update").exit_code == 0
+    monkeypatch.setattr("benchmarks.harness.prepare.code_hash", lambda task, arm: "edited")
+    stale = call("regress", tmp_path / "old", "--preset", mine, "--baseline", file)
+    assert stale.exit_code == 1
+    assert "6 stored runs are of other code or settings" in stale.stdout
+
+
+def test_an_edited_preset_is_not_comparable(call, error_of_arms, tmp_path: Path) -> None:
+    mine, file = preset(tmp_path), tmp_path / "mine.json"
+    compute(mine, tmp_path / "old")
+    assert call("regress", tmp_path / "old", "--preset", mine, "--baseline", file, "--update").exit_code == 0
+    edited = preset(tmp_path, "edited", budget={"atom_gradients": 200})
+    error_of_arms(30.0)
+    compute(edited, tmp_path / "new")
+    result = call("regress", tmp_path / "new", "--preset", edited, "--baseline", file)
+    assert result.exit_code == 1
+    assert "nothing is comparable with the baseline (2 not comparable)" in result.stdout
+    assert "worse" not in result.stdout
+
+
+def test_failed_runs_are_missing_and_make_no_baseline(call, error_of_arms, tmp_path: Path) -> None:
+    mine, file = preset(tmp_path), tmp_path / "mine.json"
+    compute(mine, tmp_path / "old")
+    assert call("regress", tmp_path / "old", "--preset", mine, "--baseline", file, "--update").exit_code == 0
+    before = file.read_bytes()
+    record = next(p for p in (tmp_path / "old" / "runs").glob("*/record.json") if "fake_all" in p.read_text())
+    content = json.loads(record.read_text()) | {"status": "failed", "reason": "diverged"}
+    record.write_text(json.dumps(content))
+    lost = call("regress", tmp_path / "old", "--preset", mine, "--baseline", file)
+    assert lost.exit_code == 1
+    assert "1 runs failed" in lost.stdout
+    refused = call("regress", tmp_path / "old", "--preset", mine, "--baseline", file, "--update")
+    assert refused.exit_code == 2
+    assert "diverged; a baseline has no failures" in refused.stderr
+    assert file.read_bytes() == before
+
+
+def test_too_few_seeds_make_no_baseline(call, error_of_arms, tmp_path: Path) -> None:
+    mine = preset(tmp_path, seeds=[0, 1])
+    compute(mine, tmp_path / "old")
+    words = ["--preset", mine, "--baseline", tmp_path / "mine.json"]
+    refused = call("regress", tmp_path / "old", *words, "--update")
+    assert refused.exit_code == 2
+    assert "has 2 seeds" in refused.stderr
+    absent = call("regress", tmp_path / "old", *words)
+    assert absent.exit_code == 2
+    assert "no baseline" in absent.stderr
+    assert "--update" in absent.stderr
+
+
+def test_new_seeds_are_measured_too(error_of_arms, tmp_path: Path) -> None:
+    mine = preset(tmp_path)
+    compute(preset(tmp_path, "more", seeds=[0, 40]), tmp_path / "runs")
+    found = measure(tmp_path / "runs", load_preset(str(mine)))
+    assert (found.n_runs, found.n_stale) == (4, 0)
+    assert {at for by in found.values.values() for at in by} == {(0, 0), (0, 40)}
+
+
+def test_the_hash_is_of_the_benchmark_not_of_what_is_tracked(fakes: Path, monkeypatch, tmp_path: Path) -> None:
+    def hash_of(**changes: object) -> str:
+        return benchmark_hash(prepare_one(spec(**changes)))
+
+    first = hash_of()
+    assert hash_of(seed=5) == first
+    assert hash_of(budget=999.0) != first
+    assert hash_of(draw=1) != first, "another split"
+    assert hash_of(settings={"shift": 0.5}) != first, "given by the preset"
+    with monkeypatch.context() as patch:
+        from mfbench_fakes import Settings
+
+        patch.setattr(Settings.model_fields["shift"], "default", 0.5)
+        Settings.model_rebuild(force=True)
+        patch.setattr("benchmarks.harness.prepare.code_hash", lambda task, arm: "edited")
+        assert prepare_one(spec()).settings["shift"] == 0.5
+        assert hash_of() == first, "defaults and code are what is tracked"
+    Settings.model_rebuild(force=True)
+    with monkeypatch.context() as patch:
+        patch.setenv("MFBENCH_FAKE_DATA", "1" * 64)
+        assert hash_of() != first, "other data"
+    scoring = tmp_path / "scoring.py"
+    scoring.write_text("def mae(): return 0\n")
+    monkeypatch.setattr(identity, "_source", lambda module: scoring)
+    identity._scoring.cache_clear()
+    edited = hash_of()
+    assert edited != first, "other code that scores"
+    identity._scoring.cache_clear()
+    scoring.write_text("def mae(): return 1\n")
+    assert hash_of() != edited
+    monkeypatch.undo()
+    identity._scoring.cache_clear()
+
+
+def test_the_hashed_modules_exist() -> None:
+    for module in identity.SCORING + identity.DYNAMICS:
+        source = identity._source(module)
+        assert source is not None, f"{module}: if it was renamed, name it in benchmarks/regression/identity.py"
+        assert source.exists()
+
+
+def test_nothing_is_refused_with_what_to_give(call, tmp_path: Path) -> None:
+    result = call("regress")
+    assert result.exit_code == 2
+    assert "give a folder of runs" in result.stderr
+    empty = tmp_path / "runs"
+    empty.mkdir()
+    assert "has no stored run" in call("regress", empty).stderr
