@@ -242,3 +242,9 @@ def test_ticks_are_short(value, text):
 def test_looks_are_stable():
     """An arm looks the same whatever stands beside it."""
     assert looks(["transfer", "mine"])["transfer"] == looks(["a", "b", "transfer"])["transfer"]
+
+
+def test_pareto_speaks_of_probability_only_where_runs_repeat():
+    for draws, known in ((1, False), (3, True)):
+        figure = one(pareto, make_rows(ARMS, draws=draws, spread=jitter)).figure
+        assert any("P =" in text.get_text() for text in figure.legends[0].get_texts()) is known

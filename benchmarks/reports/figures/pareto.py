@@ -79,8 +79,9 @@ def _figure(
     look_of = looks(dict.fromkeys(arm for arm, _ in points))
     figure = style.figure("double", 82.0)
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    sure = False
     for axes, (column, known) in zip(panels, costs.items(), strict=True):
-        _panel(axes, {point: points[point] for point in known}, known, look_of, sizes, style)
+        sure |= _panel(axes, {point: points[point] for point in known}, known, look_of, sizes, style)
         low, high = axes.get_xlim()
         log_axis(axes.xaxis, low, high, most=12 // len(costs))
         axes.set_xlabel(COSTS[column])
@@ -100,7 +101,7 @@ def _figure(
     front = Line2D([], [], color="#606060", linestyle="-", linewidth=style.thin(), drawstyle="steps-post")
     handles.append(front)
     labels.append("Pareto front of the means")
-    for probability in (0.0, 0.5, 1.0):
+    for probability in (0.0, 0.5, 1.0) if sure else ():
         colour = _blend("#606060", probability)
         marker: dict[str, Any] = {
             "marker": "s",
@@ -121,7 +122,8 @@ def _panel(
     look_of: dict[str, Look],
     sizes: list[int],
     style: Style,
-) -> None:
+) -> bool:
+    """Draw the error against one cost; returns whether the runs tell how sure the front is."""
     from matplotlib.transforms import ScaledTranslation
 
     figure = axes.get_figure(root=True)
@@ -131,7 +133,7 @@ def _panel(
     means = {point: log_interval(runs) for point, runs in points.items()}
     chances = probability_on_front(points, costs)
     arms = list(dict.fromkeys(arm for arm, _ in points))
-    equal = len({f"{cost:.3g}" for cost in costs.values()}) < len(costs) / 2
+    equal = len({f"{cost:.6g}" for cost in costs.values()}) < len(costs)
     for (arm, n), interval in means.items():
         look = look_of[arm]
         # Arms that use the same labels cost the same: there each gets a small shift on the page.
@@ -157,6 +159,7 @@ def _panel(
     steps_x, steps_y = np.append(x[front], axes.get_xlim()[1]), np.append(y[front], y[front][-1])
     axes.plot(steps_x, steps_y, drawstyle="steps-post", color="#606060", linewidth=style.thin(), zorder=1)
     axes.grid(True)
+    return any(math.isfinite(chance) for chance in chances.values())
 
 
 def _marker_size(n: int, sizes: list[int], style: Style) -> float:

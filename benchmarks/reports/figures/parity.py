@@ -182,6 +182,7 @@ def _panel(
         lines.append(f"{short}{number(scale * float(np.abs(x - y).mean()))}")
     words = "MAE\n" + "\n".join(lines) + f"\n{name}"
     small: dict[str, Any] = {"fontsize": 0.75 * style.font_pt, "va": "top", "ha": "left", "linespacing": 1.1}
+    small["bbox"] = {"facecolor": "white", "alpha": 0.7, "linewidth": 0.0, "pad": 1.0}
     axes.text(0.04, 0.97, words, transform=axes.transAxes, zorder=5, **small)
     axes.set_xlim(limits)
     axes.set_ylim(limits)

@@ -45,7 +45,7 @@ def _figure(table: DataFrame, style: Style) -> Figure:
             if len(runs):
                 _curve(axes, runs, look, style)
         axes.set_xlim(0.0, float(at["limit_ps"].max()))
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axes.set_title(f"{kelvin:g} K")
         axes.set_xlabel("time (ps)")
         axes.grid(True)
