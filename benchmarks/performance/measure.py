@@ -18,17 +18,24 @@ _CLEAR_PEAK = "5"  # proc(5), /proc/pid/clear_refs: reset the peak resident set 
 
 
 class Spent(NamedTuple):
-    """Seconds that something took: of the wall clock, and of the processor in all threads of this process."""
+    """Seconds that something took: of the wall clock, and of the processor in all threads of this process.
+
+    Attributes
+    ----------
+    system_s
+        The part of `cpu_s` that the system took, mostly to map and clear memory.
+    """
 
     wall_s: float
     cpu_s: float
+    system_s: float = 0.0
 
 
 def spent(call: Callable[[], Any]) -> Spent:
     """Time one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu, system = time.perf_counter(), time.process_time(), os.times().system
     call()
-    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu, os.times().system - system)
 
 
 def mean_spent(call: Callable[[], Any], at_least_s: float, most: int = 1000) -> tuple[Spent, int]:
@@ -54,11 +61,11 @@ def mean_spent(call: Callable[[], Any], at_least_s: float, most: int = 1000) -> 
     first = spent(call)
     if first.wall_s > 0.5 * at_least_s:
         return first, 1
-    wall, cpu, count = 0.0, 0.0, 0
+    wall, cpu, system, count = 0.0, 0.0, 0.0, 0
     while count < most and (count == 0 or wall < at_least_s):
         one = spent(call)
-        wall, cpu, count = wall + one.wall_s, cpu + one.cpu_s, count + 1
-    return Spent(wall / count, cpu / count), count
+        wall, cpu, system, count = wall + one.wall_s, cpu + one.cpu_s, system + one.system_s, count + 1
+    return Spent(wall / count, cpu / count, system / count), count
 
 
 def peak_rss_bytes() -> int:
@@ -84,6 +91,22 @@ def reset_peak() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text(_CLEAR_PEAK, encoding="ascii")
+
+
+def keep_freed_memory() -> bool:
+    """Make the C library keep what is freed, so that large arrays are not mapped and cleared anew at every call.
+
+    Returns
+    -------
+    bool
+        Whether it could be asked to: False for other libraries than glibc.
+    """
+    m_mmap_max, m_trim_threshold = -4, -1  # malloc.h
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return bool(set_option(m_mmap_max, 0)) and bool(set_option(m_trim_threshold, -1))
 
 
 def peak_increment_bytes(call: Callable[[], Any]) -> int:

@@ -35,13 +35,14 @@ _AXES = ("atoms", "edges", "channels", "lmax")
 _EXAMPLE_ATOMS = 11232
 
 
-def _key(atoms: Sequence[int], axes: Sequence[str]) -> str:
+def _key(atoms: Sequence[int], axes: Sequence[str], keep_memory: bool) -> str:
     from benchmarks.performance.measure import machine
     from benchmarks.performance.speed.settings import sources
     from mfcore.provenance import digest, source_hash
 
     made = [point.as_dict() for point in points(atoms, axes)]
-    return digest({"points": made, "sources": source_hash([*sources(), Path(__file__).parent]), "machine": machine()})
+    code = source_hash([*sources(), Path(__file__).parent])
+    return digest({"points": made, "sources": code, "machine": machine(), "memory_kept": keep_memory})
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -95,7 +96,14 @@ def _memory(record: dict[str, Any], atoms: Sequence[int], python: str | None, ou
 
 
 def _measure(
-    console: Console, rounds: int, seconds: float, atoms: Sequence[int], axes: Sequence[str], out: Path, key: str
+    console: Console,
+    rounds: int,
+    seconds: float,
+    atoms: Sequence[int],
+    axes: Sequence[str],
+    out: Path,
+    key: str,
+    keep_memory: bool,
 ) -> dict[str, Any]:
     """Add the rounds that the results file lacks."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -106,7 +114,8 @@ def _measure(
     record = _read(out)
     if record.get("key") != key:
         found = versions(("mfbench", "torch", "vesin"))
-        record = {"key": key, "machine": machine(), "versions": found, "rounds": [], "memory": [], "roofline": None}
+        record = {"key": key, "machine": machine(), "versions": found, "memory_kept": keep_memory}
+        record |= {"rounds": [], "memory": [], "roofline": None}
     planned = points(atoms, axes)
     lacking = rounds - len(record["rounds"])
     columns = (
@@ -135,6 +144,9 @@ def main(
     axis: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(_AXES)}; all by default.")] = None,
     python: Annotated[Path | None, typer.Option(help="Interpreter in which NequIP is installed.")] = None,
     memory: Annotated[bool, typer.Option(help="Measure peak memory in fresh processes.")] = True,
+    keep_memory: Annotated[
+        bool, typer.Option("--keep-memory", help="Let the C library keep freed memory (glibc): fewer page faults.")
+    ] = False,
     roofline: Annotated[bool, typer.Option(help="Measure operations and bytes a second.")] = True,
     json: Annotated[Path, typer.Option(help="Results file; finished rounds in it are kept.")] = _DEFAULT_OUT,
     table_only: Annotated[bool, typer.Option("--table-only", help="Time nothing; show what is stored.")] = False,
@@ -143,6 +155,7 @@ def main(
     import torch
     from rich.console import Console
 
+    from benchmarks.performance.measure import keep_freed_memory
     from benchmarks.performance.scaling.report import memory_table, roofline_table, table_of, verdict
     from benchmarks.performance.scaling.roofline import roofline as measure_roofline
     from mfcore.errors import ConfigError, MfbenchError
@@ -163,7 +176,10 @@ def main(
                 raise ConfigError(f"--table-only: {json} does not exist; nothing has been measured.")
         else:
             torch.set_num_threads(1)
-            record = _measure(console, rounds, seconds, sizes, axes, json, _key(sizes, axes))
+            if keep_memory and not keep_freed_memory():
+                raise ConfigError("--keep-memory: this C library has no such option; leave it out.")
+            key = _key(sizes, axes, keep_memory)
+            record = _measure(console, rounds, seconds, sizes, axes, json, key, keep_memory)
             if memory:
                 # not resolved: a virtual environment is recognised by the path of its link
                 _memory(record, sizes, str(python.absolute()) if python else None, json, console)

@@ -26,6 +26,7 @@ class Size(NamedTuple):
     x: float
     graph_s: float
     energy_forces_s: float
+    system_s: float
 
     @property
     def total_s(self) -> float:
@@ -41,7 +42,8 @@ def sizes(record: Mapping[str, Any], axis: str) -> list[Size]:
             continue
         graph = min(p["graph_cpu_s"] for p in places)
         network = min(p["energy_forces_cpu_s"] for p in places)
-        found.append(Size(places[0], float(_X[axis][1](places[0])), graph, network))
+        system = min(p["energy_forces_system_s"] for p in places)
+        found.append(Size(places[0], float(_X[axis][1](places[0])), graph, network, system))
     return sorted(found, key=lambda size: size.x)
 
 
@@ -60,11 +62,21 @@ def _law(law: PowerLaw | None) -> str:
 def table_of(record: Mapping[str, Any], axis: str) -> Table:
     """Make the table of one axis, with the exponent of its power law."""
     law = exponents(record, axis)
+    kept = ", freed memory kept" if record.get("memory_kept") else ""
     caption = f"graph + energy and forces grow with exponent {_law(law)}"
     if axis == "atoms":
         caption += f"; from {LARGE} atoms on {_law(exponents(record, axis, LARGE))}"
-    table = Table(title=f"energy and forces against {_X[axis][0]}, CPU time, 1 thread", caption=caption)
-    headings = (_X[axis][0], "atoms", "edges", "graph µs/atom", "energy and forces µs/atom", "µs/edge", "calls/s")
+    table = Table(title=f"energy and forces against {_X[axis][0]}, CPU time, 1 thread{kept}", caption=caption)
+    headings = (
+        _X[axis][0],
+        "atoms",
+        "edges",
+        "graph µs/atom",
+        "energy and forces µs/atom",
+        "of it system",
+        "µs/edge",
+        "calls/s",
+    )
     for heading in headings:
         table.add_column(heading, justify="right")
     for size in sizes(record, axis):
@@ -75,6 +87,7 @@ def table_of(record: Mapping[str, Any], axis: str) -> Table:
             str(edges),
             f"{1e6 * size.graph_s / atoms:.1f}",
             f"{1e6 * size.energy_forces_s / atoms:.1f}",
+            f"{1e6 * size.system_s / atoms:.1f}",
             f"{1e6 * size.energy_forces_s / edges:.2f}",
             f"{1 / size.energy_forces_s:.3g}",
         )

@@ -53,6 +53,7 @@ def time_once(point: Point, seconds: float) -> dict[str, float]:
     return {
         "graph_cpu_s": graph.cpu_s,
         "energy_forces_cpu_s": network.cpu_s,
+        "energy_forces_system_s": network.system_s,
         "energy_forces_wall_s": network.wall_s,
         "calls": calls,
         "n_edges": sized.n_edges,
