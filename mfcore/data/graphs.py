@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +34,11 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
         (E,) atom indices, sorted by receiver.
     shift
         (E, 3) Å; the pair's vector is ``r[sender] - r[receiver] + shift``.
+
+    Raises
+    ------
+    DataError
+        If positions or cell are not finite.
     """
     from vesin import NeighborList
 
@@ -45,6 +53,39 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     order = np.lexsort((image[:, 2], image[:, 1], image[:, 0], sender, receiver))
     receiver, sender, image = receiver[order], sender[order], image[order]
     return sender.astype(np.int64), receiver.astype(np.int64), image.astype(np.float64) @ cell
+
+
+_Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class _Kept:
+    """The neighbour lists used last, up to a number of edges: the stages and networks of a run ask for them again."""
+
+    def __init__(self, largest: int) -> None:
+        self._largest, self._size = largest, 0
+        self._lists: OrderedDict[object, _Neighbours] = OrderedDict()
+        self._lock = Lock()
+
+    def find(self, atoms: Atoms, cutoff: float) -> _Neighbours:
+        """As :func:`neighbour_list`; not to be written to."""
+        cell = atoms.cell.array.tobytes() if atoms.pbc.any() else b""
+        key = (cutoff, np.asarray(atoms.positions, dtype=np.float64).tobytes(), cell)
+        with self._lock:
+            if key in self._lists:
+                self._lists.move_to_end(key)
+                return self._lists[key]
+        found = neighbour_list(atoms, cutoff)
+        with self._lock:
+            if key not in self._lists:
+                self._lists[key] = found
+                self._size += 1 + len(found[0])
+            while self._size > self._largest:
+                _, dropped = self._lists.popitem(last=False)
+                self._size -= 1 + len(dropped[0])
+        return found
+
+
+_KEPT = _Kept(1_000_000)  # about 40 MB
 
 
 @dataclass
@@ -67,6 +108,8 @@ class Batch:
     energy: Tensor  # (B,) eV, reference energies not subtracted, float64
     forces: Tensor  # (A, 3) eV/Å
     stress: Tensor  # (B, 3, 3) eV/Å³
+    has_forces: bool = True  # False if no frame has labels of forces
+    has_stress: bool = True
 
     @property
     def n_frames(self) -> int:
@@ -75,23 +118,26 @@ class Batch:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Batch:
         """The batch on a device, its real numbers in `dtype` (energies stay float64)."""
-        moved = {}
+        moved: dict[str, Any] = {}
         for field in fields(self):
-            value: Tensor = getattr(self, field.name)
+            value = getattr(self, field.name)
+            if not isinstance(value, Tensor):
+                moved[field.name] = value
+                continue
             real = value.is_floating_point() and field.name != "energy"
             moved[field.name] = value.to(device=device, dtype=dtype if real else value.dtype)
         return Batch(**moved)
 
 
-def _ranges(starts: Tensor, lengths: Tensor) -> Tensor:
-    """Concatenate ``arange(start, start + length)`` over all rows."""
-    ends = lengths.cumsum(0)
-    within = torch.arange(int(ends[-1]) if len(ends) else 0) - torch.repeat_interleave(ends - lengths, lengths)
-    return torch.repeat_interleave(starts, lengths) + within
+def _ranges(starts: Tensor, lengths: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    """Concatenate ``arange(start, start + length)`` over all rows, and give the row of each element."""
+    rows = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths, output_size=total)
+    offsets = starts - (lengths.cumsum(0) - lengths)
+    return torch.arange(total, device=lengths.device) + offsets.index_select(0, rows), rows
 
 
 class GraphStore:
-    """Graphs and labels of many frames in flat tensors; neighbour lists are computed once.
+    """Graphs and labels of many frames in flat tensors; whatever a batch needs of a frame is computed once.
 
     Parameters
     ----------
@@ -107,6 +153,11 @@ class GraphStore:
         Atomic numbers that the model knows.
     cutoff
         Å.
+
+    Attributes
+    ----------
+    n_atoms, n_edges
+        (frames,) numbers of atoms and edges, on the CPU.
     """
 
     def __init__(
@@ -132,7 +183,7 @@ class GraphStore:
                     key="species",
                     hint="Add training frames that contain it, or leave this frame out.",
                 )
-            sender, receiver, shift = neighbour_list(atoms, cutoff)
+            sender, receiver, shift = _KEPT.find(atoms, cutoff)
             atom_species.append(known)
             positions.append(atoms.positions)
             senders.append(sender)
@@ -151,47 +202,74 @@ class GraphStore:
 
         self.n_atoms = torch.tensor(counts, dtype=torch.int64)
         self.n_edges = torch.tensor(edge_count, dtype=torch.int64)
-        self._atom_start = self.n_atoms.cumsum(0) - self.n_atoms
-        self._edge_start = self.n_edges.cumsum(0) - self.n_edges
-        self._species = flat(atom_species, (0,)).long()
-        self._positions = flat(positions, (0, 3))
-        self._shift = flat(shifts, (0, 3))
-        self._sender = flat(senders, (0,)).long()
-        self._receiver = flat(receivers, (0,)).long()
-        self._volume = torch.tensor(volume, dtype=torch.float64)
-        self._energy = torch.tensor(energy, dtype=torch.float64)
-        self._forces = flat(forces, (0, 3))
-        self._stress = torch.from_numpy(np.stack(stress) if stress else np.zeros((0, 3, 3)))
-        self._fidelity = torch.tensor([names.index(f) for f in fidelities], dtype=torch.int64)
+        receiving = flat(receivers, (0,)).long()
+        first_atom = torch.repeat_interleave(self.n_atoms.cumsum(0) - self.n_atoms, self.n_edges)
+        self._forces_seen = torch.tensor([bool(np.isfinite(f).any()) for f in forces], dtype=torch.bool)
+        self._stress_seen = torch.tensor([bool(np.isfinite(s).any()) for s in stress], dtype=torch.bool)
+        self._by_frame: dict[str, Tensor] = {
+            "n_atoms": self.n_atoms,
+            "volume": torch.tensor(volume, dtype=torch.float64),
+            "fidelity": torch.tensor([names.index(f) for f in fidelities], dtype=torch.int64),
+            "energy": torch.tensor(energy, dtype=torch.float64),
+            "stress": torch.from_numpy(np.stack(stress) if stress else np.zeros((0, 3, 3))),
+            "atom_start": self.n_atoms.cumsum(0) - self.n_atoms,
+            "n_edges": self.n_edges,
+            "edge_start": self.n_edges.cumsum(0) - self.n_edges,
+        }
+        self._by_atom: dict[str, Tensor] = {
+            "species": flat(atom_species, (0,)).long(),
+            "positions": flat(positions, (0, 3)),
+            "forces": flat(forces, (0, 3)),
+            "degree": torch.bincount(receiving + first_atom, minlength=int(self.n_atoms.sum())),
+        }
+        self._by_edge: dict[str, Tensor] = {
+            "sender": flat(senders, (0,)).long(),
+            "receiver": receiving,
+            "shift": flat(shifts, (0, 3)),
+        }
 
     def __len__(self) -> int:
         return len(self.n_atoms)
 
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> GraphStore:
+        """Keep everything on a device, real numbers in `dtype` (energies stay float64): batches are gathered there.
+
+        Returns the store itself.
+        """
+        for tensors in (self._by_frame, self._by_atom, self._by_edge):
+            for name, value in tensors.items():
+                real = value.is_floating_point() and name != "energy"
+                tensors[name] = value.to(device=device, dtype=dtype if real else value.dtype)
+        return self
+
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Gather some frames, in the given order, as one graph."""
         index = torch.as_tensor(np.asarray(indices), dtype=torch.int64)
-        n_atoms, n_edges = self.n_atoms[index], self.n_edges[index]
-        atoms = _ranges(self._atom_start[index], n_atoms)
-        edges = _ranges(self._edge_start[index], n_edges)
-        first_atom = torch.repeat_interleave(n_atoms.cumsum(0) - n_atoms, n_edges)
-        total = int(n_atoms.sum())
-        receiver = self._receiver[edges] + first_atom
-        row_pointer = torch.zeros(total + 1, dtype=torch.int64)
-        row_pointer[1:] = torch.bincount(receiver, minlength=total).cumsum(0)
+        # what decides sizes and which terms there are is kept on the CPU, so that nothing has to be waited for
+        n_atoms, n_edges = int(self.n_atoms[index].sum()), int(self.n_edges[index].sum())
+        has_forces, has_stress = bool(self._forces_seen[index].any()), bool(self._stress_seen[index].any())
+        index = index.to(self._by_frame["energy"].device)
+        frames = {name: value.index_select(0, index) for name, value in self._by_frame.items()}
+        atoms, frame = _ranges(frames["atom_start"], frames["n_atoms"], n_atoms)
+        edges, frame_of_edge = _ranges(frames["edge_start"], frames["n_edges"], n_edges)
+        first_atom = (frames["n_atoms"].cumsum(0) - frames["n_atoms"]).index_select(0, frame_of_edge)
+        row_pointer = torch.nn.functional.pad(self._by_atom["degree"].index_select(0, atoms).cumsum(0), (1, 0))
         return Batch(
-            species=self._species[atoms],
-            positions=self._positions[atoms],
-            sender=self._sender[edges] + first_atom,
-            receiver=receiver,
+            species=self._by_atom["species"].index_select(0, atoms),
+            positions=self._by_atom["positions"].index_select(0, atoms),
+            sender=self._by_edge["sender"].index_select(0, edges).add_(first_atom),
+            receiver=self._by_edge["receiver"].index_select(0, edges).add_(first_atom),
             row_pointer=row_pointer,
-            shift=self._shift[edges],
-            frame=torch.repeat_interleave(torch.arange(len(index)), n_atoms),
-            n_atoms=n_atoms,
-            volume=self._volume[index],
-            fidelity=self._fidelity[index],
-            energy=self._energy[index],
-            forces=self._forces[atoms],
-            stress=self._stress[index],
+            shift=self._by_edge["shift"].index_select(0, edges),
+            frame=frame,
+            n_atoms=frames["n_atoms"],
+            volume=frames["volume"],
+            fidelity=frames["fidelity"],
+            energy=frames["energy"],
+            forces=self._by_atom["forces"].index_select(0, atoms),
+            stress=frames["stress"],
+            has_forces=has_forces,
+            has_stress=has_stress,
         )
 
     def mean_neighbours(self) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -12,12 +14,14 @@ from torch import Tensor, nn
 from mfcore.data.graphs import Batch
 from mfcore.errors import ConfigError
 from mfcore.nn.config import CoreConfig
-from mfcore.nn.convolution.geometry import edge_geometry
+from mfcore.nn.convolution.geometry import EdgeGeometry, edge_geometry
 from mfcore.nn.convolution.paths import Layout
 from mfcore.nn.convolution.radial import RadialSettings
 from mfcore.nn.frozen import FrozenCore
+from mfcore.nn.frozen_edges import DIFFERENTIABLE
 from mfcore.nn.layers import ConditionedReadout, Interaction, MultiHeadReadout
 from mfcore.nn.output import CoreOutput
+from mfcore.nn.recompute import recomputed
 from mfcore.nn.species_groups import SpeciesGroups
 from mfcore.nn.zbl import ZBLRepulsion
 
@@ -42,6 +46,11 @@ class EquivariantCore(nn.Module):
         and the readout, or as one readout head each.
     mean_neighbours
         Mean number of edges per atom in the training set.
+
+    Attributes
+    ----------
+    recompute
+        Keep only what goes in and out of a layer where derivatives are wanted, and compute the rest again.
     """
 
     reference: Tensor
@@ -58,6 +67,7 @@ class EquivariantCore(nn.Module):
         super().__init__()
         self.config, self.species, self.fidelities = config, tuple(species), tuple(fidelities)
         self.conditioning: Conditioning = conditioning
+        self.recompute = False
         self.mean_neighbours = float(mean_neighbours)
         rows = len(self.fidelities) if conditioning == "one_hot" else 0
         width = config.channels_of(0)
@@ -199,7 +209,8 @@ class EquivariantCore(nn.Module):
         features: list[Tensor] = []
         mixed, added = layers[0].start(self.embedding, batch.species, one_hot)
         for layer, following in zip_longest(layers, layers[1:]):
-            features, mixed = layer(mixed, features, added, geometry, groups, one_hot, following)
+            evaluate = partial(_recomputed, layer) if self.recompute and torch.is_grad_enabled() else layer
+            features, mixed = evaluate(mixed, features, added, geometry, groups, one_hot, following)
             added = None
         atomic = self.readout(features[0], one_hot)
         scale = self.scale.to(atomic.dtype).view(-1)
@@ -215,3 +226,31 @@ class EquivariantCore(nn.Module):
             )
             energy = energy.index_add(0, batch.frame.index_select(0, batch.receiver), pair)
         return energy
+
+
+def _recomputed(
+    layer: Interaction,
+    mixed: Sequence[Tensor],
+    features: Sequence[Tensor],
+    added: Tensor | None,
+    geometry: EdgeGeometry,
+    groups: SpeciesGroups,
+    fidelity: Tensor,
+    following: Interaction | None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The layer, of which nothing inside is kept; arguments and results are those of its `forward`."""
+    names = [name for name in DIFFERENTIABLE if getattr(geometry, name) is not None]
+    n, m = len(mixed), len(mixed) + len(features)
+    last = m if added is None else m + 1
+
+    def part(inputs: Sequence[Tensor]) -> list[Tensor]:
+        edges: Any = dict(zip(names, inputs[last:], strict=True))
+        rows = None if added is None else inputs[m]
+        result, following_mixed = layer(
+            inputs[:n], inputs[n:m], rows, replace(geometry, **edges), groups, fidelity, following
+        )
+        return [*result, *following_mixed]
+
+    given = [*mixed, *features, *([] if added is None else [added]), *[getattr(geometry, name) for name in names]]
+    made = recomputed(part, given, [*layer.parameters(), *(following.entry_parameters() if following else [])])
+    return made[: layer.shape.n_out], made[layer.shape.n_out :]

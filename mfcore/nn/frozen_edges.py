@@ -16,7 +16,7 @@ from mfcore.nn.convolution.kernels import ConvolutionKernels, EdgeInputs, Edges,
 from mfcore.nn.convolution.paths import TensorProductPaths
 from mfcore.nn.convolution.radial import RadialNetwork, RadialSettings, RadialTable
 
-_DIFFERENTIABLE = ("harmonics", "spline", "basis", "envelope")  # what depends on the vectors in an EdgeGeometry
+DIFFERENTIABLE = ("harmonics", "spline", "basis", "envelope")  # what depends on the vectors in an EdgeGeometry
 
 
 class Convolution(NamedTuple):
@@ -131,7 +131,7 @@ class _ByAutograd:
         shared = (edges.sender, edges.receiver, edges.row_pointer, edges.n_atoms, lmax, settings, backend)
         with torch.set_grad_enabled(keep):
             geometry = edge_geometry(self._vectors, *shared)
-        ends = {name: getattr(geometry, name) for name in _DIFFERENTIABLE}
+        ends = {name: getattr(geometry, name) for name in DIFFERENTIABLE}
         self._ends = {name: value for name, value in ends.items() if value is not None and value.requires_grad}
         self._starts: dict[str, Any] = {name: value.detach().requires_grad_() for name, value in self._ends.items()}
         self._inner = replace(geometry, **self._starts)

@@ -224,6 +224,10 @@ class Interaction(nn.Module):
             mixed[0] = following.bias_in(mixed[0], fidelity)
         return result, mixed
 
+    def entry_parameters(self) -> list[nn.Parameter]:
+        """The parameters that the layer before uses, to make this one's mixed features."""
+        return [*self.linear_in, *(self.bias_in.parameters() if self.bias_in is not None else [])]
+
     @property
     def _connecting(self) -> list[nn.Parameter]:
         """Matrices of the self-connections, if they are not part of :meth:`start`."""

@@ -61,5 +61,8 @@ class CoreOutput:
                 (gradient[:, :, None] * vectors[:, None, :]).reshape(-1, 9),
             )
             virial = virial.view(-1, 3, 3)
-            stresses = 0.5 * (virial + virial.transpose(1, 2)) / batch.volume[:, None, None]
+            # a molecule's NaN must not reach the gradients of the other frames, as a division by its volume would
+            periodic = torch.isfinite(batch.volume)[:, None, None]
+            volume = torch.where(periodic, batch.volume[:, None, None], 1.0)
+            stresses = torch.where(periodic, 0.5 * (virial + virial.transpose(1, 2)) / volume, torch.nan)
         return cls(energy, force, stresses)

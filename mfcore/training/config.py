@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LossKind = Literal["huber", "mse", "mae"]
 
@@ -32,7 +32,15 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     loss: LossConfig = LossConfig()
-    batch_frames: int = Field(16, ge=1, description="Frames per optimiser step.")
+    batch_frames: int | None = Field(
+        None, ge=1, description="Frames per optimiser step; 16 unless batch_atoms or batch_edges is given."
+    )
+    batch_atoms: int | None = Field(
+        None, ge=1, description="Atoms per optimiser step, at most (but one frame), in place of batch_frames."
+    )
+    batch_edges: int | None = Field(
+        None, ge=1, description="Edges per optimiser step, at most (but one frame), in place of batch_frames."
+    )
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser family.")
     amsgrad: bool = Field(True, description="AMSGrad variant.")
     learning_rate: float = Field(1e-2, gt=0, description="Largest learning rate.")
@@ -52,6 +60,22 @@ class TrainingConfig(BaseModel):
         description="HF frames are repeated to make up this share of a joint training's frames.",
     )
     precision: Literal["float32", "float64"] = Field("float32", description="Of weights and geometry.")
+    recompute: bool = Field(
+        False, description="Compute a layer again on the way back instead of keeping it: less memory, more time."
+    )
     accelerator: str = Field("auto", description="Device kind, as lightning.fabric names it.")
     devices: int = Field(1, ge=1, description="Number of devices.")
     checkpoint_s: float = Field(30.0, ge=0, description="Seconds between checkpoints for resuming.")
+
+    @model_validator(mode="after")
+    def _one_kind_of_batch(self) -> TrainingConfig:
+        packed = self.batch_atoms is not None or self.batch_edges is not None
+        if packed and self.batch_frames is not None:
+            raise ValueError("batch_frames: give it, or batch_atoms and batch_edges, but not both")
+        return self
+
+    @property
+    def frames_per_batch(self) -> int | None:
+        """Frames per optimiser step; None if batches are packed by atoms or edges."""
+        packed = self.batch_atoms is not None or self.batch_edges is not None
+        return None if packed else self.batch_frames or 16

@@ -20,7 +20,7 @@ def _elementwise(kind: LossKind, error: Tensor, delta: float) -> Tensor:
     return torch.where(size <= delta, error.square(), delta * (2 * size - delta))
 
 
-def _masked_mean(kind: LossKind, predicted: Tensor, label: Tensor, weight: Tensor, delta: float) -> Tensor:
+def _masked_mean(kind: LossKind, predicted: Tensor, label: Tensor, weight: Tensor | None, delta: float) -> Tensor:
     """Weighted mean over the labels that exist; zero if there is none.
 
     A missing label is replaced before the difference is taken: a NaN multiplied by zero would still be a
@@ -28,7 +28,9 @@ def _masked_mean(kind: LossKind, predicted: Tensor, label: Tensor, weight: Tenso
     """
     present = torch.isfinite(label)
     error = predicted - torch.where(present, label, predicted.detach())
-    values = _elementwise(kind, error, delta) * weight
+    values = _elementwise(kind, error, delta)
+    if weight is not None:
+        values = values * weight
     return torch.where(present, values, torch.zeros_like(values)).sum() / present.sum().clamp(min=1)
 
 
@@ -53,18 +55,19 @@ def loss_of(output: CoreOutput, batch: Batch, target: Tensor, names: tuple[str, 
     Tensor
         Scalar.
     """
-    by_fidelity = torch.tensor(
-        [config.fidelity_weights.get(n, 1.0) for n in names], dtype=output.energy.dtype, device=target.device
-    )
-    weight = by_fidelity[batch.fidelity]
+    weight = per_atom = per_frame = None
+    if config.fidelity_weights:
+        by_fidelity = torch.tensor(
+            [config.fidelity_weights.get(n, 1.0) for n in names], dtype=output.energy.dtype, device=target.device
+        )
+        weight = by_fidelity[batch.fidelity]
+        per_atom, per_frame = weight[batch.frame][:, None].expand(-1, 3), weight[:, None, None].expand(-1, 3, 3)
     atoms = batch.n_atoms.to(output.energy.dtype)
     delta = config.huber_delta
     loss = config.energy_weight * _masked_mean(config.energy, output.energy / atoms, target / atoms, weight, delta)
     if output.forces is not None:
-        per_atom = weight[batch.frame][:, None].expand(-1, 3)
         loss = loss + config.forces_weight * _masked_mean(config.forces, output.forces, batch.forces, per_atom, delta)
     if output.stress is not None:
-        per_frame = weight[:, None, None].expand(-1, 3, 3)
         loss = loss + config.stress_weight * _masked_mean(
             config.stress, torch.nan_to_num(output.stress), batch.stress, per_frame, delta
         )

@@ -1,6 +1,8 @@
-"""The order in which frames are seen; a pure function of seed and epoch, so that a resumed run needs no state."""
+"""Order and batches of frames: pure functions of seed and epoch, so that a resumed run needs no state."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,3 +29,36 @@ def epoch_order(high: np.ndarray, low: np.ndarray, high_share: float, seed: int,
     repeated = [rng.permutation(high) for _ in range(-(-wanted // len(high)))] if len(high) else []
     chosen = np.concatenate(repeated)[:wanted] if repeated else high
     return rng.permutation(np.concatenate([chosen, low]).astype(np.int64))
+
+
+def batch_ends(order: np.ndarray, frames: int | None, limits: Sequence[tuple[np.ndarray, int | None]]) -> np.ndarray:
+    """Where the batches of an epoch end, in the order of its frames.
+
+    Parameters
+    ----------
+    order
+        Frame indices of the epoch.
+    frames
+        Frames per batch; None packs them by `limits`.
+    limits
+        Pairs of a size of each frame (atoms, edges) and the most of it that a batch may have, or None. A frame that
+        is larger makes a batch alone.
+
+    Returns
+    -------
+    ndarray
+        Ascending ends; a batch is ``order[end_before:end]``.
+    """
+    if frames is not None:
+        return np.minimum(np.arange(frames, len(order) + frames, frames), len(order))
+    sums = [(np.concatenate([[0], np.cumsum(size[order])]), most) for size, most in limits if most is not None]
+    # where a batch would end that begins at each place
+    ends = np.full(len(order), len(order))
+    for total, most in sums:
+        ends = np.minimum(ends, np.searchsorted(total, total[:-1] + most, side="right") - 1)
+    ends = np.maximum(ends, np.arange(1, len(order) + 1))
+    made, place = [], 0
+    while place < len(order):
+        place = int(ends[place])
+        made.append(place)
+    return np.array(made, dtype=np.int64)

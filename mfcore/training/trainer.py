@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from mfcore.training.config import LossConfig, TrainingConfig
 from mfcore.training.devices import DTYPES, average_gradients, fabric
 from mfcore.training.loss import loss_of
 from mfcore.training.progress import Progress, silent
-from mfcore.training.sampler import epoch_order
+from mfcore.training.sampler import batch_ends, epoch_order
 
 _VALIDATION_ATOMS = 2000
 
@@ -107,6 +108,7 @@ class StageTrainer:
         self.world = fabric(config.accelerator, config.devices)
         self.dtype = DTYPES[config.precision]
         self.core = core.to(device=self.world.device, dtype=self.dtype)
+        self.core.recompute = config.recompute
         names, fidelities = [], []
         for fidelity, chosen in task.frames.items():
             names += list(chosen)
@@ -131,7 +133,7 @@ class StageTrainer:
         self.state = _State(Stage(task.name))
 
     def _store(self, frames: Sequence[Atoms], fidelities: list[str]) -> GraphStore:
-        return GraphStore(
+        store = GraphStore(
             frames,
             fidelities,
             self.core.fidelities,
@@ -139,6 +141,7 @@ class StageTrainer:
             self.core.species,
             self.core.config.cutoff,
         )
+        return store.to(self.world.device, self.dtype)
 
     def _choose_parameters(self) -> list[torch.nn.Parameter]:
         chosen = []
@@ -207,10 +210,13 @@ class StageTrainer:
 
     def _batches(self) -> Iterator[np.ndarray]:
         """Batches of frame indices from where the state stands, without end."""
+        config, store = self.config, self.store
+        limits = ((store.n_atoms.numpy(), config.batch_atoms), (store.n_edges.numpy(), config.batch_edges))
         while True:
-            order = epoch_order(self.high, self.low, self.config.high_share, self.seed, self.state.epoch)
-            while self.state.position < len(order):
-                yield order[self.state.position : self.state.position + self.config.batch_frames]
+            order = epoch_order(self.high, self.low, config.high_share, self.seed, self.state.epoch)
+            for end in batch_ends(order, config.frames_per_batch, limits):
+                if end > self.state.position:  # others were seen before the run was resumed
+                    yield order[self.state.position : end]
             self.state.epoch, self.state.position = self.state.epoch + 1, 0
 
     def _share(self, indices: np.ndarray) -> np.ndarray:
@@ -239,9 +245,7 @@ class StageTrainer:
     def loss(self, batch: Batch, training: bool, config: LossConfig | None = None) -> Tensor:
         """Loss of a batch, by the stage's weights or others."""
         batch = batch.to(self.world.device, self.dtype)
-        forces = bool(torch.isfinite(batch.forces).any())
-        stress = bool(torch.isfinite(batch.stress).any())
-        output = self.core(batch, forces=forces, stress=stress, create_graph=training)
+        output = self.core(batch, forces=batch.has_forces, stress=batch.has_stress, create_graph=training)
         return loss_of(output, batch, self.target(batch), self.core.fidelities, config or self.config.loss)
 
     def _step(self, batch: Batch) -> None:
@@ -268,9 +272,13 @@ class StageTrainer:
         self.state.stage.validation_atom_evaluations += float(self.validation.n_atoms.sum())
         total = 0.0
         with torch.no_grad():
-            for group in self.validation_groups():
-                total += float(self.loss(self.validation.batch(group), training=False)) * len(group)
+            for batch in self._validation_batches:
+                total += float(self.loss(batch, training=False)) * batch.n_frames
         return total / len(self.validation)
+
+    @cached_property
+    def _validation_batches(self) -> list[Batch]:
+        return [self.validation.batch(group) for group in self.validation_groups()]
 
     def validation_groups(self) -> list[np.ndarray]:
         """Indices of the validation frames, in groups that are evaluated at once."""
