@@ -113,6 +113,10 @@ def export(
         list[str] | None,
         typer.Option(help="Detail to write beside it; may be repeated.", show_default="all there are but predictions"),
     ] = None,
+    predictions_of_draw: Annotated[
+        list[int] | None,
+        typer.Option(help="Write the predictions of this draw, too (they are large); may be repeated."),
+    ] = None,
 ) -> None:
     """Write the rows of a folder of runs into one small file, and their details beside it, for keeping or sharing."""
     from benchmarks.harness.details import LISTS
@@ -124,5 +128,7 @@ def export(
     typer.echo(f"{file}: {len(rows)} rows of {rows['run_key'].nunique()} runs")
     store = RunStore(source)
     names = detail or [name for name in store.details() if name not in LISTS]
-    for path in write_details(store, file, names):
+    if predictions_of_draw and "predictions" not in names:
+        names.append("predictions")
+    for path in write_details(store, file, names, list_draws=predictions_of_draw or None):
         typer.echo(str(path))

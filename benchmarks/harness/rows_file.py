@@ -45,8 +45,17 @@ def write_rows(rows: pd.DataFrame, path: Path, *, na_rep: str = "") -> None:
     write_bytes(path, content.getvalue())
 
 
-def write_details(store: RunStore, rows_file: Path, names: Sequence[str]) -> list[Path]:
+def write_details(
+    store: RunStore, rows_file: Path, names: Sequence[str], *, list_draws: Sequence[int] | None = None
+) -> list[Path]:
     """Write details of a folder of runs beside a file of rows; those that no run has are left out.
+
+    Parameters
+    ----------
+    names
+        Of the details.
+    list_draws
+        Draws of which details with lists in their cells, which are large, are written; None: all.
 
     Returns
     -------
@@ -56,6 +65,8 @@ def write_details(store: RunStore, rows_file: Path, names: Sequence[str]) -> lis
     written = []
     for name in names:
         table = store.detail(name)
+        if name in LISTS and list_draws is not None:
+            table = table[table["draw"].isin(list_draws)]
         if not len(table):
             continue
         path = detail_path(rows_file, name)

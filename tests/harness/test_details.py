@@ -78,6 +78,12 @@ def test_empty_names_and_missing_numbers_are_told_apart_in_files(tmp_path):
     assert np.isnan(table.at[0, "time_ps"])
 
 
+def test_predictions_may_be_of_some_draws_only(store, tmp_path):
+    assert write_details(store, tmp_path / "rows.csv.gz", ["predictions"], list_draws=[7]) == []
+    draw = int(store.rows()["draw"].iloc[0])
+    assert len(write_details(store, tmp_path / "rows.csv.gz", ["predictions"], list_draws=[draw])) == 1
+
+
 def test_a_changed_detail_is_refused(store):
     path = store.folder("a" * 64) / "blocks.parquet"
     pd.DataFrame(BLOCKS).assign(value=0.0).to_parquet(path, index=False)
