@@ -160,3 +160,18 @@ def test_labels_of_a_cheaper_level_cannot_be_frozen_in() -> None:
     added = potential.predict([atoms])
     np.testing.assert_allclose(added.energies, bare.energies + 2.0)
     np.testing.assert_allclose(added.forces[0], bare.forces[0] + 1.0)
+
+
+def test_the_calculator_answers_as_the_potential() -> None:
+    potential = two_networks()
+    crystal = Atoms("C2", [[0, 0, 0], [0.9, 0.8, 1.0]], cell=np.eye(3) * 3.6, pbc=True)
+    for atoms in (molecule("CH3CH2NH2"), crystal):
+        atoms.calc = potential.calculator("high")
+        periodic = bool(atoms.pbc.all())
+        wanted = potential.predict([atoms], stress=periodic)
+        np.testing.assert_allclose(atoms.get_potential_energy(), wanted.energies[0], rtol=1e-13)
+        np.testing.assert_allclose(atoms.get_forces(), wanted.forces[0], atol=1e-12)
+        if periodic:
+            np.testing.assert_allclose(atoms.get_stress(voigt=False), wanted.stress[0], atol=1e-12)
+        atoms.positions[0] += 0.1
+        np.testing.assert_allclose(atoms.get_potential_energy(), potential.predict([atoms]).energies[0], rtol=1e-13)
