@@ -1,4 +1,14 @@
-"""Kernels in Triton: CUDA."""
+"""Kernels in Triton: CUDA, float32 and float64.
+
+Generated from the same program as the CPU's kernels; see ``triton_program`` for how they divide the work. Nothing is
+atomic: results repeat bit for bit. A kernel is compiled when it is first called, in a few seconds; Triton keeps what
+it has compiled in its own cache folder.
+
+What stands behind them: they are tested against the reference by Triton's interpreter (TRITON_INTERPRET=1), which
+runs them on the CPU, and they are compiled for GPUs of compute capability 8.0 and 9.0. They have never been run or
+timed on a GPU: block sizes and the number of warps are chosen by register counts, not by measurement.
+``python -m benchmarks.performance.gpu_check`` does both where there is one.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +19,42 @@ import torch
 
 from mfcore.nn.convolution.kernels import ConvolutionKernels, GeometryKernels
 from mfcore.nn.convolution.paths import TensorProductPaths
+from mfcore.nn.convolution.triton_loading import interpreted
 
-_PARTS = ("mfcore.nn.convolution.triton_convolution", "mfcore.nn.convolution.triton_geometry")
+_PARTS = "mfcore.nn.convolution"
+_LEAST_CAPABILITY = (8, 0)  # of a GPU, by what the kernels are compiled for in tests
 
 
 class TritonProvider:
-    """See :class:`~mfcore.nn.convolution.kernels.Provider`."""
+    """See :class:`~mfcore.nn.convolution.kernels.Provider`. Under Triton's interpreter it is one for the CPU."""
 
-    title = "Triton"
-    device = "cuda"
     dtypes = (torch.float32, torch.float64)
+
+    def __init__(self) -> None:
+        self.title = "Triton's interpreter, for tests" if interpreted() else "Triton"
+        self.device = "cpu" if interpreted() else "cuda"
 
     def obstacle(self) -> str | None:
         """See :meth:`Provider.obstacle`."""
-        if not torch.cuda.is_available():
-            return "torch finds no CUDA device."
         if find_spec("triton") is None:
             return "Triton is not installed (python -m pip install triton)."
-        if any(find_spec(part) is None for part in _PARTS):
-            return "this version has no kernels for CUDA."
+        if interpreted():
+            return None
+        if not torch.cuda.is_available():
+            return "torch finds no CUDA device."
+        if torch.version.cuda is None:
+            return "torch was not built for CUDA."
+        capability = torch.cuda.get_device_capability()
+        if capability < _LEAST_CAPABILITY:
+            return f"the GPU has compute capability {capability[0]}.{capability[1]}, below 8.0."
         return None
 
     def convolution(self, paths: TensorProductPaths, dtype: torch.dtype) -> ConvolutionKernels:
         """See :meth:`Provider.convolution`."""
-        made: ConvolutionKernels = import_module(_PARTS[0]).convolution_kernels(paths, dtype)
+        made: ConvolutionKernels = import_module(f"{_PARTS}.triton_convolution").convolution_kernels(paths, dtype)
         return made
 
     def geometry(self, lmax: int, envelope_power: int, dtype: torch.dtype) -> GeometryKernels:
         """See :meth:`Provider.geometry`."""
-        made: GeometryKernels = import_module(_PARTS[1]).geometry_kernels(lmax, envelope_power, dtype)
+        made: GeometryKernels = import_module(f"{_PARTS}.triton_geometry").geometry_kernels(lmax, envelope_power, dtype)
         return made
