@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 """Confidence level of all reports."""
 
+FEWEST_GROUPS = 5
+"""With fewer groups (molecules, say) the test frames are no sample of groups: intervals then speak of these alone."""
+
 Groups = dict[str, tuple[float, float]]
 """Error and weight of each group of test frames."""
 
@@ -41,8 +44,8 @@ class Blocks:
     def interval(self, runs: Runs, arm: str, split: str, metric: str) -> tuple[Interval, int]:
         """Mean over runs with its interval, and the number of groups that the interval is over.
 
-        Over runs alone (0 groups) where there are no repeats, or where groups are not stored for all runs, are not
-        the same in all of them, or the draws do not have equally many seeds.
+        Over runs alone (0 groups) where there are no repeats or fewer than `FEWEST_GROUPS` groups, or where groups are
+        not stored for all runs, are not the same in all of them, or the draws do not have equally many seeds.
 
         Parameters
         ----------
@@ -98,7 +101,7 @@ def _arranged(runs: dict[tuple[int, int], Groups]) -> tuple[Array, Array] | None
     names = sorted(first)
     weights = np.array([first[name][1] for name in names])
     seeds = set(Counter(draw for draw, _ in runs).values())
-    if len(seeds) != 1 or len(names) < 2 or not (weights > 0.0).all():
+    if len(seeds) != 1 or len(names) < FEWEST_GROUPS or not (weights > 0.0).all():
         return None
     for groups in runs.values():
         if sorted(groups) != names or not np.allclose([groups[name][1] for name in names], weights, rtol=1e-6):

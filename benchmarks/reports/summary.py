@@ -169,7 +169,7 @@ class Summary:
         ]
         counts = sorted({entry.n_groups for _, entry in repeated if entry.n_groups})
         if not counts:
-            return ""
+            return ", for these test frames"
         many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         words = f" and {many} groups of test frames (molecules, trajectory blocks)"
         if all(entry.n_groups for _, entry in repeated):
