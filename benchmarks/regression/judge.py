@@ -186,9 +186,13 @@ def _statistical(pairs: Sequence[Pair], level: float) -> list[Finding]:
         _judge(Finding(ALL_ARMS, Verdict.same, task=task, metric=metric), shift(*both), per_average, both)
         for (task, metric), both in averages.items()
     ]
+    squares: dict[tuple[str, str, str], list[float]] = {}
+    for cell, logs in old.items():
+        square = spread(np.array(list(logs.values()))) ** 2
+        squares.setdefault((cell.task, cell.split, cell.metric), []).append(square)
     for cell in old:
-        alike = [spread(np.array(list(old[c].values()))) for c in old if (c[0], *c[3:]) == (cell[0], *cell[3:])]
-        least = float(np.sqrt(np.mean(np.square(alike))))  # a spread that is small by luck raises alarms for ever
+        # A spread that is small by luck would raise alarms for ever: at least that of the arms together.
+        least = math.sqrt(float(np.mean(squares[cell.task, cell.split, cell.metric])))
         moved = shift(old[cell], new[cell], least_spread=least)
         head = Finding("arm", Verdict.same, *cell)
         findings.append(_judge(head, moved, per_cell, (old[cell], new[cell])))

@@ -1,0 +1,259 @@
+"""The check put to the test: what is planted must be found, and unchanged code must pass.
+
+    python -m benchmarks.regression.demonstrate                    real runs, about 10 CPU-minutes
+    python -m benchmarks.regression.demonstrate --simulate-only    from the seeds of the tracked baseline
+
+It computes a baseline of the preset `regress`, re-runs of unchanged code with new seeds, and runs of code that was made
+worse on purpose (fewer steps; a lower learning rate), and gives each its verdict; 10 % of force error are planted into
+copies of the runs, and a doubled time into a copy of a speed measurement. What was computed is kept and not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import numpy as np
+
+from benchmarks.regression.baseline import Baseline, commit, make_baseline, read_baseline
+from benchmarks.regression.judge import ALL_ARMS, Finding, Verdict, compare
+from benchmarks.regression.measure import Measured, measure
+from benchmarks.regression.report import headline
+from benchmarks.regression.simulate import Kind, population, rates
+
+if TYPE_CHECKING:
+    from benchmarks.harness.prepare import PlannedRun
+    from mfcore.training.budget import Budget
+
+PRESET = "regress"
+FIRST_NEW_SEED = 1000
+
+DEGRADED: dict[str, dict[str, Any]] = {
+    "70 % of the steps": {"budget": 0.7},
+    "a third of the learning rate": {"training": {"learning_rate": 1e-2 / 3}},
+}
+"""Changes of the code: what the plan says is not what is done."""
+
+
+class _Otherwise:
+    """A strategy that is given a part of the budget only."""
+
+    def __init__(self, strategy: Any, share: float) -> None:
+        self._strategy, self._share = strategy, share
+
+    def fit(self, training: Any, budget: Budget, seed: int, **options: Any) -> Any:
+        return self._strategy.fit(training, budget.fraction(self._share), seed, **options)
+
+
+@contextmanager
+def degraded(change: Mapping[str, Any]) -> Iterator[None]:
+    """Let the harness train otherwise than it says, as faulty code would; only for runs in this process."""
+    from benchmarks.harness.plan import merge
+    from strategies.registry import arm_factory
+
+    settings = {name: value for name, value in change.items() if name != "budget"}
+
+    def faulty(name: str) -> Callable[..., Any]:
+        factory = arm_factory(name)
+
+        def make(given: Mapping[str, Any]) -> Any:
+            return _Otherwise(factory(merge(given, settings)), change.get("budget", 1.0))
+
+        make.__dict__.update(vars(factory))
+        return make
+
+    with mock.patch("benchmarks.harness.execute.arm_factory", faulty):
+        yield
+
+
+class _Silent:
+    """Is told how runs get on, and says nothing."""
+
+    def started(self, run: PlannedRun) -> None:
+        pass
+
+    def spent(self, run: PlannedRun, atom_gradients: float) -> None:
+        pass
+
+    def ended(self, run: PlannedRun, reason: str | None) -> None:
+        if reason is not None:
+            _say(f"failed: {run.spec.title()}: {reason}")
+
+
+def run(folder: Path, seeds: Sequence[int] | None, title: str) -> Measured:
+    """Compute what a folder lacks of the preset with some seeds (default: the preset's own), and measure it."""
+    from benchmarks.harness.plan import expand
+    from benchmarks.harness.prepare import prepare
+    from benchmarks.harness.presets import load_preset
+    from benchmarks.harness.runner import agenda, run_all
+    from benchmarks.harness.store import RunStore
+    from benchmarks.tasks.registry import task_names
+    from strategies.registry import arm_names
+
+    preset, store = load_preset(PRESET), RunStore(folder)
+    specs = expand(preset, tasks=task_names(), arms=arm_names(), needs_all_high=lambda name: False)
+    if seeds is not None:
+        own = min(spec.seed for spec in specs)
+        specs = [replace(spec, seed=seed) for seed in seeds for spec in specs if spec.seed == own]
+    planned = prepare(specs)
+    todo = agenda(planned, store, retry_failed=True).todo
+    started = time.process_time()
+    run_all(todo, planned, store, _Silent(), 0)
+    _say(f"{title}: {len(todo)} of {len(planned)} runs computed, {time.process_time() - started:.0f} CPU-s")
+    return measure(folder, preset)
+
+
+def planted(measured: Measured, factor: float, spread: float, rng: np.random.Generator) -> Measured:
+    """Multiply every force error by a factor, and by noise about it."""
+    values = {
+        cell: {at: v * factor * float(np.exp(spread * rng.normal())) for at, v in by.items()}
+        if cell.metric.startswith("force")
+        else by
+        for cell, by in measured.values.items()
+    }
+    return replace(measured, values=values)
+
+
+def verdict(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What a record keeps of a comparison."""
+    return {
+        "headline": headline(findings),
+        "worse": [_title(f) for f in findings if f.verdict is Verdict.worse],
+        "better": [_title(f) for f in findings if f.verdict is Verdict.better],
+        "averages": {
+            f.metric: {"change": f.change, "alarm": f.alarm, "detectable": f.detectable}
+            for f in findings
+            if f.group == ALL_ARMS
+        },
+    }
+
+
+def _title(finding: Finding) -> str:
+    what = finding.group if finding.group in (ALL_ARMS, "speed") else finding.arm
+    return " ".join(part for part in (what, finding.split, finding.metric, f"{100 * finding.change:+.1f} %") if part)
+
+
+def real(out: Path, reruns: int, seeds_each: int) -> tuple[Baseline, dict[str, Any], Measured]:
+    """Compute and judge everything; returns the baseline, the record, and all runs of unchanged code."""
+    first = run(out / "baseline", None, "baseline")
+    baseline = make_baseline(first, [])
+    everything = replace(first, values={cell: dict(by) for cell, by in first.values.items()})
+    record: dict[str, Any] = {"same_seeds_again": verdict(compare(baseline, first))}
+    rng = np.random.default_rng(0)
+    record["planted_10_percent_same_seeds"] = verdict(compare(baseline, planted(first, 1.1, 0.05, rng)))
+    record["degraded_same_seeds"] = {}
+    for number, (name, change) in enumerate(DEGRADED.items()):
+        with degraded(change):
+            worse = run(out / f"degraded-{number}", None, name)
+        record["degraded_same_seeds"][name] = verdict(compare(baseline, worse))
+    record["reruns_new_seeds"], record["planted_10_percent_new_seeds"] = [], []
+    for number in range(reruns):
+        seeds = range(FIRST_NEW_SEED + number * seeds_each, FIRST_NEW_SEED + (number + 1) * seeds_each)
+        fresh = run(
+            out / f"rerun-{number:02d}", seeds, f"re-run {number + 1} of {reruns}, seeds {seeds[0]}-{seeds[-1]}"
+        )
+        record["reruns_new_seeds"].append({"seeds": list(seeds)} | verdict(compare(baseline, fresh)))
+        record["planted_10_percent_new_seeds"].append(verdict(compare(baseline, planted(fresh, 1.1, 0.0, rng))))
+        for cell, by in fresh.values.items():
+            everything.values[cell].update(by)
+    return baseline, record, everything
+
+
+def simulated(values: Mapping[Any, Any], n_baseline: int, sizes: Sequence[int], trials: int) -> list[dict[str, Any]]:
+    """Size and power of the check for numbers of new seeds."""
+    seeds, rng, found = population(values), np.random.default_rng(0), []
+    kinds: tuple[Kind, ...] = ("normal", "resampled")
+    for n_new in sizes:
+        for kind in kinds:
+            rate = rates(seeds, rng, n_baseline=n_baseline, n_new=n_new, trials=trials, kind=kind)
+            power = {f"{100 * change:.0f} %, {mode}": p for (change, mode), p in rate.power.items()}
+            found.append(
+                {
+                    "population": f"{kind}, {len(seeds.logs)} seeds",
+                    "n_baseline": n_baseline,
+                    "n_new": n_new,
+                    "false_alarms": rate.false_alarms,
+                    "two_or_more_in_twenty": rate.two_in_twenty,
+                    "power": power,
+                }
+            )
+            _say(json.dumps(found[-1]))
+    return found
+
+
+def slowed(paths: Sequence[Path], factor: float = 2.0) -> dict[str, Any]:
+    """Judge the last repeat of a speed suite against the others, as it is and twice as slow."""
+    from benchmarks.regression.baseline import BaselineSpeed
+    from benchmarks.regression.speed import compare_speed, read_speed
+
+    old = [BaselineSpeed(name=s.name, source=s.source, ratios=list(s.ratios)) for s in read_speed(paths[:-1] or paths)]
+    new = read_speed(paths[-1:])
+    slow = [replace(s, ratios=tuple(factor * x for x in s.ratios)) for s in new]
+    return {
+        "repeats": len(paths),
+        "unchanged": verdict(compare_speed(old, new)),
+        "planted_slowdown": verdict(compare_speed(old, slow)),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.regression.demonstrate", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/runs/regress-demonstration"), help="folder of the runs"
+    )
+    parser.add_argument("--json", type=Path, default=Path("results/baselines/demonstration.json"), help="the record")
+    parser.add_argument(
+        "--baseline", type=Path, default=Path("results/baselines/regress.json"), help="for --simulate-only"
+    )
+    parser.add_argument("--reruns", type=int, default=20)
+    parser.add_argument("--seeds-each", type=int, default=4, help="new seeds of a re-run")
+    parser.add_argument("--trials", type=int, default=200, help="simulated baselines, each with 20 re-runs")
+    parser.add_argument("--speed", type=Path, nargs="+", default=[], help="repeats of a pytest-benchmark JSON")
+    parser.add_argument("--simulate-only", action="store_true")
+    given = parser.parse_args(arguments)
+    if given.simulate_only:
+        tracked = read_baseline(given.baseline)
+        values = {entry.cell: entry.repetitions() for entry in tracked.cells}
+        n = len(tracked.cells[0].values)
+        simulated(values, n, (n, given.seeds_each), given.trials)
+        return
+    from mfcore.files import write_text
+
+    started = time.process_time()
+    baseline, record, everything = real(given.out, given.reruns, given.seeds_each)
+    n = len(baseline.cells[0].values)
+    if given.speed:
+        record["speed"] = slowed(given.speed)
+    record["simulated"] = simulated(everything.values, n, (n, given.seeds_each), given.trials)
+    alarms = sum(bool(item["worse"]) for item in record["reruns_new_seeds"])
+    seen = sum(any(ALL_ARMS in text for text in item["worse"]) for item in record["planted_10_percent_new_seeds"])
+    head = {
+        "made_by": "python -m benchmarks.regression.demonstrate",
+        "commit": commit(),
+        "preset": PRESET,
+        "n_baseline_seeds": n,
+        "cpu_s_of_this_call": round(time.process_time() - started, 1),
+        "false_alarms": f"{alarms} of {given.reruns}",
+        "planted_10_percent_found_with_new_seeds": f"{seen} of {given.reruns}",
+    }
+    write_text(given.json, json.dumps(head | record, indent=1, ensure_ascii=False) + "\n")
+    _say(json.dumps(head, indent=1, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
