@@ -89,9 +89,14 @@ def read_speed(paths: Sequence[Path]) -> list[Speed]:
 def _entries(path: Path) -> dict[str, Mapping[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(entry["fullname"]).rpartition("/")[2]: entry for entry in content["benchmarks"]}
+        return {_name(str(entry["fullname"])): entry for entry in content["benchmarks"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"not a pytest-benchmark JSON ({error!r}).", file=path, hint=HINT) from error
+
+
+def _name(fullname: str) -> str:
+    file, _, test = fullname.partition("::")
+    return f"{file.rpartition('/')[2]}::{test}"
 
 
 def _least(path: Path, name: str, entry: Mapping[str, Any]) -> float:
