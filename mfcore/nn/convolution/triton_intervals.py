@@ -8,16 +8,18 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-#: Most edges of a part: one warp goes through them one after another.
+#: Edges of a part: one warp goes through them one after another. In large batches more, to bound the memory of the
+#: sums, which are four rows of the table for each part.
 EDGES_OF_A_PART = 32
+_ENOUGH_PARTS = 8192
 
 
 @dataclass(frozen=True)
 class Intervals:
     """Parts of the edges; all edges of one part have the same spline interval.
 
-    There are as many parts as there could be, E // EDGES_OF_A_PART + n, with n the number of intervals: how many are
-    needed is known only on the device, and to ask would make the host wait. Those that are not needed are empty.
+    There are as many parts as there could be, E // most + n, with n the number of intervals: how many are needed
+    is known only on the device, and to ask would make the host wait. Those that are not needed are empty.
 
     Attributes
     ----------
@@ -40,7 +42,7 @@ class Intervals:
         return int(self.first.shape[0])
 
 
-def divide(knot: Tensor, n_intervals: int, most: int = EDGES_OF_A_PART) -> Intervals:
+def divide(knot: Tensor, n_intervals: int, most: int | None = None) -> Intervals:
     """Parts of at most so many edges.
 
     Parameters
@@ -50,8 +52,9 @@ def divide(knot: Tensor, n_intervals: int, most: int = EDGES_OF_A_PART) -> Inter
     n_intervals
         Number of intervals.
     most
-        Most edges of a part.
+        Most edges of a part; by default :data:`EDGES_OF_A_PART`, or what gives a bounded number of parts.
     """
+    most = most or max(EDGES_OF_A_PART, knot.shape[0] // _ENOUGH_PARTS)
     device = knot.device
     ascending, order = torch.sort(knot, stable=True)
     bounds = torch.searchsorted(ascending, torch.arange(n_intervals + 1, device=device, dtype=knot.dtype))
