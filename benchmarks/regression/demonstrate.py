@@ -210,19 +210,28 @@ def simulated(values: Mapping[Any, Any], n_baseline: int, sizes: Sequence[int], 
     return found
 
 
-def slowed(paths: Sequence[Path], factor: float = 2.0) -> dict[str, Any]:
-    """Judge the last repeat of a speed suite against the others, as it is and twice as slow."""
-    from benchmarks.regression.baseline import BaselineSpeed
-    from benchmarks.regression.speed import compare_speed, read_speed
+def slowed(repeats: Sequence[Path], slow: Sequence[Path]) -> dict[str, Any]:
+    """Judge each repeat of a speed suite against the others, as it is and with its times doubled; and a slow suite.
 
-    old = [BaselineSpeed(name=s.name, source=s.source, ratios=list(s.ratios)) for s in read_speed(paths[:-1] or paths)]
-    new = read_speed(paths[-1:])
-    slow = [replace(s, ratios=tuple(factor * x for x in s.ratios)) for s in new]
-    return {
-        "repeats": len(paths),
-        "unchanged": verdict(compare_speed(old, new)),
-        "planted_slowdown": verdict(compare_speed(old, slow)),
-    }
+    The slow one is timed with `pytest -p benchmarks.regression.twice`.
+    """
+    from benchmarks.regression.baseline import BaselineSpeed
+    from benchmarks.regression.speed import Speed, compare_speed, read_speed
+
+    def recorded(paths: Sequence[Path]) -> list[BaselineSpeed]:
+        return [BaselineSpeed(name=s.name, source=s.source, ratios=list(s.ratios)) for s in read_speed(paths)]
+
+    def doubled(speed: Speed) -> Speed:
+        return replace(speed, ratios=tuple(2.0 * x for x in speed.ratios))
+
+    found: dict[str, Any] = {"repeats": len(repeats), "unchanged": [], "planted_twice_the_time": []}
+    for path in repeats:
+        old, new = recorded([other for other in repeats if other != path]), read_speed([path])
+        found["unchanged"].append(verdict(compare_speed(old, new)))
+        found["planted_twice_the_time"].append(verdict(compare_speed(old, [doubled(speed) for speed in new])))
+    if slow:
+        found["code_that_does_everything_twice"] = verdict(compare_speed(recorded(repeats), read_speed(slow)))
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -240,6 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds-each", type=int, nargs="+", default=[4, 10], help="new seeds of a re-run")
     parser.add_argument("--trials", type=int, default=100, help="simulated baselines, each with 20 re-runs")
     parser.add_argument("--speed", type=Path, nargs="+", default=[], help="repeats of a pytest-benchmark JSON")
+    parser.add_argument("--slow", type=Path, nargs="+", default=[], help="the same, timed with everything done twice")
     parser.add_argument("--simulate-only", action="store_true")
     given = parser.parse_args(arguments)
     if given.simulate_only:
@@ -254,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     baseline, record, everything = real(given.out, given.reruns, given.seeds_each)
     n = len(baseline.cells[0].values)
     if given.speed:
-        record["speed"] = slowed(given.speed)
+        record["speed"] = slowed(given.speed, given.slow)
     record["simulated"] = simulated(everything.values, n, given.seeds_each, given.trials)
     head = {
         "made_by": "python -m benchmarks.regression.demonstrate",

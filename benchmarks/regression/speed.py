@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 
 from benchmarks.regression.judge import Finding, Verdict
 from benchmarks.regression.statistics import LEVEL, POWER, Error
@@ -118,8 +119,8 @@ def _spread(entry: Mapping[str, Any]) -> float:
 def compare_speed(baseline: Sequence[BaselineSpeed], measured: Sequence[Speed], level: float = LEVEL) -> list[Finding]:
     """Compare the ratios of a suite with a baseline's.
 
-    The spread is that of the benchmark or that of all benchmarks together, whichever is larger: few repeats know
-    their own spread badly.
+    The spread is that of the benchmark over its repeats or that of all benchmarks, whichever is larger: few repeats
+    know their own spread badly.
     """
     now = {speed.name: speed for speed in measured}
     findings, comparable = [], []
@@ -158,9 +159,16 @@ def compare_speed(baseline: Sequence[BaselineSpeed], measured: Sequence[Speed], 
 
 
 def _common_spread(pairs: Sequence[tuple[BaselineSpeed, Speed]]) -> tuple[float, int]:
-    """Spread of a logarithm that the benchmarks have in common, with its degrees of freedom."""
-    repeats = [np.log(entry.ratios) for entry, _ in pairs if len(entry.ratios) > 1]
-    squares, freedom = sum(float(np.square(x - x.mean()).sum()) for x in repeats), sum(len(x) - 1 for x in repeats)
-    between = math.sqrt(squares / freedom) if freedom else 0.0
-    within = math.sqrt(float(np.mean([speed.spread**2 for _, speed in pairs]))) if pairs else 0.0
-    return max(between, within), max(freedom, (BLOCKS - 1) * len(pairs), 1)
+    """Spread of a logarithm that the benchmarks have in common, with its degrees of freedom.
+
+    Of the variances over repeats it takes the median, as a chi-squared variable has it: one benchmark that has two
+    modes (memory that lies well or badly) is to widen its own threshold, not that of all others.
+    """
+    freedom = [len(entry.ratios) - 1 for entry, _ in pairs if len(entry.ratios) > 1]
+    scaled = [
+        float(np.var(np.log(entry.ratios), ddof=1)) * n / float(special.chdtri(n, 0.5))
+        for (entry, _), n in zip([pair for pair in pairs if len(pair[0].ratios) > 1], freedom, strict=True)
+    ]
+    between = math.sqrt(float(np.median(scaled))) if scaled else 0.0
+    within = float(np.median([speed.spread for _, speed in pairs])) if pairs else 0.0
+    return max(between, within), max(sum(freedom), (BLOCKS - 1) * len(pairs), 1)

@@ -15,9 +15,10 @@ from benchmarks.regression.statistics import LEVEL
 from tests.cli.conftest import fakes
 from tests.harness.conftest import spec
 from tests.regression.made import cells, measured, values
-from tests.regression.test_speed import suite
+from tests.regression.test_speed import TIMES, suite
 
 __all__ = ["fakes"]
+pytest_plugins = ["pytester"]
 
 
 def test_unchanged_code_raises_few_alarms_and_ten_per_cent_is_seen() -> None:
@@ -77,7 +78,33 @@ def test_a_fault_reaches_the_run_but_not_its_key(fakes: Path) -> None:
 
 def test_a_planted_slowdown_is_told_from_the_unchanged_suite(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    found = slowed([suite(tmp_path / f"{k}.json", rng) for k in range(4)])
-    assert found["unchanged"]["worse"] == []
-    assert len(found["planted_slowdown"]["worse"]) == 3
+    slow = suite(tmp_path / "slow.json", rng, times={name: 2 * time for name, time in TIMES.items()})
+    found = slowed([suite(tmp_path / f"{k}.json", rng) for k in range(4)], [slow])
+    assert [item["worse"] for item in found["unchanged"]] == [[]] * 4
+    assert [len(item["worse"]) for item in found["planted_twice_the_time"]] == [len(TIMES)] * 4
+    assert len(found["code_that_does_everything_twice"]["worse"]) == len(TIMES)
     json.dumps(found)
+
+
+def test_the_plugin_does_everything_twice_but_the_reference(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        calls = []
+
+        @pytest.fixture
+        def benchmark():
+            return lambda function, *arguments: function(*arguments)
+
+        def test_work(benchmark):
+            assert benchmark(lambda x: calls.append(x) or x, 7) == 7
+            assert calls == [7, 7]
+
+        def test_reference_gemm(benchmark):
+            benchmark(calls.append, 1)
+            assert calls == [7, 7, 1]
+        """
+    )
+    result = pytester.runpytest("-p", "benchmarks.regression.twice", "-p", "no:benchmark")
+    result.assert_outcomes(passed=2)

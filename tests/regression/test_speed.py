@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.regression.baseline import BaselineSpeed
 from benchmarks.regression.judge import Verdict, failed
-from benchmarks.regression.speed import FLOOR, compare_speed, read_speed
+from benchmarks.regression.speed import FLOOR, Speed, compare_speed, read_speed
 from mfcore.errors import DataError
 from tests.cli.conftest import call
 
@@ -95,6 +95,16 @@ def test_where_repeats_scatter_the_threshold_is_wider(tmp_path: Path) -> None:
     steady = [BaselineSpeed(name="test_core.py::test_predict", source="s", ratios=[19.9, 20.0, 20.1])]
     (finding,) = compare_speed(steady, read_speed([one]))
     assert finding.verdict is Verdict.worse
+
+
+def test_one_benchmark_of_two_modes_widens_no_other_threshold(tmp_path: Path) -> None:
+    old = [BaselineSpeed(name=f"t.py::test_{k}", source="", ratios=[1.0, 1.02, 0.98, 1.01]) for k in range(5)]
+    modes = BaselineSpeed(name="t.py::test_modes", source="", ratios=[1.0, 1.6, 1.0, 1.6])
+    new = [Speed(entry.name, "", (2.0,)) for entry in [*old, modes]]
+    found = {f.metric: f for f in compare_speed([*old, modes], new)}
+    assert {f.verdict for name, f in found.items() if name != modes.name} == {Verdict.worse}
+    assert found[modes.name].verdict is Verdict.same, "what is in doubt is not judged"
+    assert found[modes.name].alarm > 1.0
 
 
 def test_missing_and_edited_benchmarks(old: list[BaselineSpeed], tmp_path: Path) -> None:
