@@ -1,0 +1,203 @@
+r"""Training through the radial table beside training of the exact radial networks, equal in everything else.
+
+Both are trained as the accuracy comparison trains the core: 400 frames of H2CO with CCSD(T)-F12 energies and forces,
+six seeds, tested on 1000 frames. The table stands if the difference of the mean force errors is within the spread
+of the seeds.
+
+Example:
+
+\b
+    python -m benchmarks.performance.table_training
+
+A training that is in the results file is not run again; --table-only prints the table of what is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from benchmarks.performance.parity.settings import Training
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from benchmarks.performance.parity.data import ParityData
+
+Mode = Literal["table", "exact"]
+MODES: tuple[Mode, ...] = ("table", "exact")
+DEFAULT_OUT = Path("results/performance/table_training.json")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One way of training, over its seeds; force and energy errors of the test frames."""
+
+    mode: str
+    seeds: tuple[int, ...]
+    force_mae_mev_per_A: tuple[float, ...]
+    energy_mae_mev_per_atom: tuple[float, ...]
+    train_cpu_s: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean force MAE, meV/Å."""
+        return sum(self.force_mae_mev_per_A) / len(self.seeds)
+
+    @property
+    def spread(self) -> float:
+        """Largest less smallest force MAE, meV/Å."""
+        return max(self.force_mae_mev_per_A) - min(self.force_mae_mev_per_A)
+
+
+def train_one(data: ParityData, mode: Mode, training: Training, learning_rate: float, seed: int) -> dict[str, Any]:
+    """Train the core of the accuracy comparison in one mode, and test it."""
+    import torch
+
+    from benchmarks.performance.contenders.base import Network
+    from benchmarks.performance.contenders.mfcore import MfCore
+    from benchmarks.performance.parity.training import train
+    from mfcore.nn.convolution.radial import RadialNetwork
+
+    torch.manual_seed(seed)
+    contender = MfCore(Network(), data.training)
+    core = contender.module
+    for radial in core.modules():
+        if isinstance(radial, RadialNetwork):
+            radial.mode = mode  # the same parameters, evaluated in another way
+            core.radial_settings = radial.settings
+    outcome = train(contender, data, training, learning_rate, seed, lambda *_: None)
+    return {"mode": mode, "seed": seed, "test": outcome.test, "train_cpu_s": outcome.train_cpu_s}
+
+
+def summaries(runs: Sequence[Mapping[str, Any]]) -> list[Summary]:
+    """Summarise runs by mode."""
+    made = []
+    for mode in MODES:
+        own = sorted((r for r in runs if r["mode"] == mode), key=lambda r: r["seed"])
+        if own:
+            made.append(
+                Summary(
+                    mode,
+                    tuple(r["seed"] for r in own),
+                    tuple(r["test"]["force_mae_mev_per_A"] for r in own),
+                    tuple(r["test"]["energy_mae_mev_per_atom"] for r in own),
+                    tuple(r["train_cpu_s"] for r in own),
+                )
+            )
+    return made
+
+
+def verdict(runs: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
+    """Say whether the table's mean force MAE is within the spread of the seeds; None if seeds are missing.
+
+    The same seed means the same initial weights and the same order of frames, so the sentence names the differences
+    by seed, too: all of one sign, they may be real even within the spread.
+    """
+    found = {s.mode: s for s in summaries(runs)}
+    table, exact = found.get("table"), found.get("exact")
+    if table is None or exact is None or table.seeds != exact.seeds or len(table.seeds) < 3:
+        return None, "No verdict: it takes both ways of training with the same three seeds or more."
+    difference, spread = table.mean - exact.mean, max(table.spread, exact.spread)
+    passed = abs(difference) <= spread
+    pairs = zip(table.force_mae_mev_per_A, exact.force_mae_mev_per_A, strict=True)
+    each = ", ".join(f"{a - b:+.2f}" for a, b in pairs)
+    return passed, (
+        f"force MAE through the table {table.mean:.2f} meV/Å, exact {exact.mean:.2f} meV/Å: the difference of "
+        f"{difference:+.2f} is {'within' if passed else 'NOT within'} the spread of the seeds ({spread:.2f}); "
+        f"by seed {each}."
+    )
+
+
+def table_of(runs: Sequence[Mapping[str, Any]]) -> Table:
+    """Make the table that is printed."""
+    from rich.table import Table
+
+    made = Table(title="H2CO, CCSD(T)-F12: radial functions in training")
+    headings = ("radial", "force MAE (meV/Å)", "by seed", "energy MAE (meV/atom)", "train CPU (s)")
+    for heading in headings:
+        made.add_column(heading, justify="left" if heading == "radial" else "right")
+    for s in summaries(runs):
+        n = len(s.seeds)
+        each = ", ".join(f"{x:.2f}" for x in s.force_mae_mev_per_A)
+        energy, seconds = sum(s.energy_mae_mev_per_atom) / n, sum(s.train_cpu_s) / n
+        made.add_row(s.mode, f"{s.mean:.2f}", each, f"{energy:.3f}", f"{seconds:.0f}")
+    return made
+
+
+def read_runs(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Runs of a results file that were made with these settings.
+
+    Raises
+    ------
+    DataError
+        If the file is not such a file.
+    """
+    from mfcore.errors import DataError
+
+    if not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return list(content["runs"]) if content["settings"] == settings else []
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"not a table-training results file ({error}).", file=path, hint="Give another --out, or delete it."
+        ) from None
+
+
+def compare(
+    data: ParityData, training: Training, learning_rate: float, seeds: Sequence[int], out: Path, train: bool = True
+) -> list[dict[str, Any]]:
+    """Train what the results file lacks; each run is stored as soon as it is done."""
+    from mfcore.files import write_text
+
+    settings = {"training": asdict(training), "learning_rate": learning_rate, "data_sha256": data.sha256()}
+    runs = read_runs(out, settings)
+    for seed in seeds if train else ():
+        for mode in MODES:
+            if not any(r["mode"] == mode and r["seed"] == seed for r in runs):
+                print(f"{mode}, seed {seed} ...", flush=True)
+                runs.append(train_one(data, mode, training, learning_rate, seed))
+                write_text(out, json.dumps({"settings": settings, "runs": runs}, indent=1) + "\n")
+    return runs
+
+
+def main(
+    epochs: Annotated[int, typer.Option(help="Passes through the training frames.")] = Training.epochs,
+    learning_rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 0.005,
+    seed: Annotated[list[int] | None, typer.Option(help="Repeatable; by default 0 to 5.")] = None,
+    table_only: Annotated[bool, typer.Option("--table-only", help="Train nothing; show the stored results.")] = False,
+    out: Annotated[Path, typer.Option(help="Results file; finished trainings in it are kept.")] = DEFAULT_OUT,
+) -> None:
+    """Train, print the table and the verdict; exit code 1 if the table does not stand."""
+    from rich.console import Console
+
+    from benchmarks.performance.parity.data import h2co_frames
+    from mfcore.errors import MfbenchError
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    try:
+        data = h2co_frames(400, 0)
+        runs = compare(data, Training(epochs=epochs), learning_rate, seed or list(range(6)), out, train=not table_only)
+    except MfbenchError as error:
+        console.print(f"[red]error:[/red] {error}")
+        raise typer.Exit(2) from None
+    console.print(table_of(runs))
+    passed, sentence = verdict(runs)
+    console.print(sentence)
+    if passed is False:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(help=(__doc__ or "").replace("\\b", "\b"))(main)
+    app()

@@ -1,0 +1,69 @@
+"""Training through the radial table: the stored comparison, and what its verdict means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.performance.parity.data import ParityData
+from benchmarks.performance.parity.settings import Training
+from benchmarks.performance.table_training import DEFAULT_OUT, MODES, compare, read_runs, summaries, verdict
+from mfcore.errors import DataError
+
+STORED = Path(__file__).resolve().parents[2] / DEFAULT_OUT
+
+
+def runs_of(table: list[float], exact: list[float]) -> list[dict[str, Any]]:
+    return [
+        {
+            "mode": mode,
+            "seed": seed,
+            "test": {"force_mae_mev_per_A": mae, "energy_mae_mev_per_atom": 0.1},
+            "train_cpu_s": 1.0,
+        }
+        for mode, maes in (("table", table), ("exact", exact))
+        for seed, mae in enumerate(maes)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "exact", "passed"),
+    [
+        ([7.0, 8.0, 9.0], [7.0, 7.0, 7.5], True),  # +0.83 of 2
+        ([7.0, 7.1, 7.2], [8.0, 8.1, 8.2], False),  # both better and worse count
+        ([8.0, 8.1, 8.2], [7.0, 7.1, 7.2], False),
+        ([7.0, 8.0], [7.0, 8.0], None),  # two seeds say nothing
+        ([7.0, 8.0, 9.0], [7.0, 8.0], None),
+        ([7.0, 8.0, 9.0], [], None),
+    ],
+)
+def test_verdict(table: list[float], exact: list[float], passed: bool | None) -> None:
+    assert verdict(runs_of(table, exact))[0] is passed
+
+
+def test_the_stored_comparison_says_that_the_table_stands() -> None:
+    content = json.loads(STORED.read_text(encoding="utf-8"))
+    runs = content["runs"]
+    passed, sentence = verdict(runs)
+    assert passed is True, sentence
+    assert content["settings"]["training"]["epochs"] == Training.epochs
+    assert {s.seeds for s in summaries(runs)} == {(0, 1, 2, 3, 4, 5)}
+
+
+def test_both_ways_are_trained_once_and_alike(data: ParityData, tmp_path: Path) -> None:
+    out, training = tmp_path / "t.json", Training(epochs=2, checks=1)
+    runs = compare(data, training, 0.005, [4], out)
+    assert [(r["mode"], r["seed"]) for r in runs] == [(mode, 4) for mode in MODES]
+    first, second = (r["test"]["force_mae_mev_per_A"] for r in runs)
+    assert first != second
+    assert first == pytest.approx(second, rel=0.05)  # the same weights and order; the table differs by a little
+    stored = out.read_text(encoding="utf-8")
+    assert compare(data, training, 0.005, [4], out) == runs
+    assert out.read_text(encoding="utf-8") == stored
+    assert compare(data, training, 0.01, [4], out, train=False) == []
+    out.write_text("[]", encoding="utf-8")
+    with pytest.raises(DataError, match=r"t\.json"):
+        read_runs(out, {})
