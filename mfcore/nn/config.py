@@ -35,7 +35,7 @@ class CoreConfig(BaseModel):
     )
     readout_hidden: int = Field(16, ge=1, description="Hidden width of the readout.")
     zbl: bool = Field(False, description="Add the Ziegler-Biersack-Littmark repulsion of the nuclei.")
-    backend: Literal["auto", "reference", "fused", "numba", "triton"] = Field("auto", description="Convolution kernels.")
+    backend: Literal["auto", "reference", "fused", "numba", "triton"] = Field("auto", description="What convolves.")
 
     @model_validator(mode="after")
     def _one_channel_count_per_degree(self) -> CoreConfig:
