@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class SkinList:
         volume = [a.get_volume() if a.pbc.any() else np.nan for a in self._bare]
         self._volume = torch.tensor(volume, dtype=self.dtype, device=self.device)
         n, total = len(sizes), int(self._first[-1])
-        self._labels = {
+        self._labels: dict[str, Any] = {
             "fidelity": torch.zeros(n, dtype=torch.int64, device=self.device),
             "energy": torch.full((n,), torch.nan, dtype=torch.float64, device=self.device),
             "forces": torch.full((total, 3), torch.nan, dtype=self.dtype, device=self.device),

@@ -72,7 +72,7 @@ def test_unknown_arm_and_unknown_setting_are_named() -> None:
 
 def test_frozen_trunk_changes_nothing_but_the_readout(training_set: TrainingSet, tmp_path: Path) -> None:
     """Both arms start from the same stored low-fidelity stage."""
-    settings, budget = tiny_settings(), Budget(800)
+    settings, budget = tiny_settings(), Budget(2500)
     free = make_arm("transfer", settings).fit(training_set, budget, 1, shared=tmp_path)
     frozen = make_arm("transfer_frozen", settings).fit(training_set, budget, 1, shared=tmp_path)
     assert [p.ledger.stages[0].reused for p in (free, frozen)] == [False, True]
