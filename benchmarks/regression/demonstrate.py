@@ -90,8 +90,8 @@ class _Silent:
             _say(f"failed: {run.spec.title()}: {reason}")
 
 
-def run(folder: Path, seeds: Sequence[int] | None, title: str) -> Measured:
-    """Compute what a folder lacks of the preset with some seeds (default: the preset's own), and measure it."""
+def run(folder: Path, title: str, seeds: Sequence[int] | None = None) -> None:
+    """Compute what a folder lacks of the preset with some seeds (default: the preset's own)."""
     from benchmarks.harness.plan import expand
     from benchmarks.harness.prepare import prepare
     from benchmarks.harness.presets import load_preset
@@ -100,8 +100,8 @@ def run(folder: Path, seeds: Sequence[int] | None, title: str) -> Measured:
     from benchmarks.tasks.registry import task_names
     from strategies.registry import arm_names
 
-    preset, store = load_preset(PRESET), RunStore(folder)
-    specs = expand(preset, tasks=task_names(), arms=arm_names(), needs_all_high=lambda name: False)
+    store = RunStore(folder)
+    specs = expand(load_preset(PRESET), tasks=task_names(), arms=arm_names(), needs_all_high=lambda name: False)
     if seeds is not None:
         own = min(spec.seed for spec in specs)
         specs = [replace(spec, seed=seed) for seed in seeds for spec in specs if spec.seed == own]
@@ -110,7 +110,6 @@ def run(folder: Path, seeds: Sequence[int] | None, title: str) -> Measured:
     started = time.process_time()
     run_all(todo, planned, store, _Silent(), 0)
     _say(f"{title}: {len(todo)} of {len(planned)} runs computed, {time.process_time() - started:.0f} CPU-s")
-    return measure(folder, preset)
 
 
 def planted(measured: Measured, factor: float, spread: float, rng: np.random.Generator) -> Measured:
@@ -151,7 +150,8 @@ def of_seeds(measured: Measured, seeds: Sequence[int]) -> Measured:
 
 def real(out: Path, reruns: int, sizes: Sequence[int]) -> tuple[Baseline, dict[str, Any], Measured]:
     """Compute and judge everything; returns the baseline, the record, and all runs of unchanged code."""
-    first = run(out / "baseline", None, "baseline")
+    run(out / "baseline", "baseline")
+    first = measure(out / "baseline")
     baseline, rng = make_baseline(first, []), np.random.default_rng(0)
     record: dict[str, Any] = {
         "same_seeds_again": verdict(compare(baseline, first)),
@@ -159,12 +159,14 @@ def real(out: Path, reruns: int, sizes: Sequence[int]) -> tuple[Baseline, dict[s
         "degraded_same_seeds": {},
     }
     for name, change in DEGRADED.items():
+        folder = out / name.replace(" ", "-").replace("%", "percent")
         with degraded(change):
-            worse = run(out / name.replace(" ", "-").replace("%", "percent"), None, name)
-        record["degraded_same_seeds"][name] = verdict(compare(baseline, worse))
+            run(folder, name)
+        record["degraded_same_seeds"][name] = verdict(compare(baseline, measure(folder)))
     new = list(range(FIRST_NEW_SEED, FIRST_NEW_SEED + reruns * max(sizes)))
     for seeds in np.array_split(new, reruns):
-        fresh = run(out / "new-seeds", [int(seed) for seed in seeds], f"new seeds {seeds[0]} to {seeds[-1]}")
+        run(out / "new-seeds", f"new seeds {seeds[0]} to {seeds[-1]}", [int(seed) for seed in seeds])
+    fresh = measure(out / "new-seeds")
     record["new_seeds"] = [_reruns(baseline, fresh, reruns, size) for size in sizes]
     everything = {cell: {**by, **fresh.values[cell]} for cell, by in first.values.items()}
     return baseline, record, replace(first, values=everything)
