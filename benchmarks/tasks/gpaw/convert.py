@@ -12,8 +12,10 @@ from ase import Atoms
 
 from benchmarks.tasks.fetch import sha256_of
 from benchmarks.tasks.gpaw import worker
-from mfcore.data.frames import set_labels, write_frames
+from mfcore.data.frames import energy_of, forces_of, has_label, read_frames, set_labels, stress_of, write_frames
+from mfcore.data.splits import id_of
 from mfcore.errors import DataError
+from mfcore.fidelity import Label
 from mfcore.files import write_text
 
 LOW, HIGH = worker.LEVELS
@@ -88,6 +90,30 @@ def convert(
     text += yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=116)
     write_text(folder / "dataset.yml", text)
     return path
+
+
+def stored_labels(folder: Path, name: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Labels that a task's data file has, as :func:`benchmarks.tasks.gpaw.labels.read_labels` gives new ones."""
+    path = folder / "data" / f"{name}.extxyz"
+    if not path.exists():
+        return {}
+    programs = yaml.safe_load((folder / "dataset.yml").read_text(encoding="utf-8"))["programs"][0]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for atoms in read_frames(path):
+        for level in worker.LEVELS:
+            if not has_label(atoms, level, Label.ENERGY):
+                continue
+            record: dict[str, Any] = {
+                "energy_eV": energy_of(atoms, level),
+                "forces_eV_per_A": forces_of(atoms, level),
+                "cpu_s": float(atoms.info[f"{level}_cpu_s"]),
+                "gpaw": programs["gpaw"],
+                "ase": programs["ase"],
+            }
+            if has_label(atoms, level, Label.STRESS):
+                record["stress_eV_per_A3"] = stress_of(atoms, level)
+            found[id_of(atoms), level] = record
+    return found
 
 
 def _cpu_s(atoms: Atoms) -> float:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +50,7 @@ def compute(
     workers: int = 1,
     limit: int | None = None,
     progress: Progress | None = None,
+    known: Collection[tuple[str, str]] = (),
 ) -> Path:
     """Label frames; labels that stand in `out` already are kept.
 
@@ -65,6 +66,8 @@ def compute(
         Compute at most about so many labels.
     progress
         Told (labels done, labels in all, what is being computed).
+    known
+        (structure_id, level) that need not be computed.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def compute(
     chosen = []
     for atoms in frames:
         wanted = [level for level in str(atoms.info["levels"]).split("+") if level in levels]
-        if wanted:
+        if any((str(atoms.info["structure_id"]), level) not in known for level in wanted):
             copy = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
             copy.info = {"structure_id": atoms.info["structure_id"], "levels": "+".join(wanted)}
             chosen.append(copy)

@@ -3,8 +3,8 @@
     mfbench data generate ingan --out FOLDER [--workers 2]
     python -m benchmarks.tasks.ingan.generate convert FOLDER [--into TASK_FOLDER]
 
-The first labels the geometries of the first round (see sample.py) and those in the data file; the second makes the data
-file and dataset.yml of them.
+The first labels what is not labelled yet of the first round's geometries (see sample.py) and of those in the data file;
+the second adds such labels to the data file and dataset.yml.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ase import Atoms
 
-from benchmarks.tasks.gpaw.convert import convert
+from benchmarks.tasks.gpaw.convert import convert, stored_labels
 from benchmarks.tasks.gpaw.labels import LEVELS, Progress, compute, read_labels
 from benchmarks.tasks.ingan.sample import round_one
 from mfcore.data.frames import read_frames
@@ -41,8 +41,8 @@ def geometries(folder: Path = HERE) -> list[Atoms]:
 def generate(
     out: Path, levels: Sequence[str], workers: int = 1, limit: int | None = None, progress: Progress | None = None
 ) -> Path:
-    """Compute the labels that `out` lacks; see :func:`benchmarks.tasks.gpaw.labels.compute`."""
-    return compute(geometries(), out, levels, workers, limit, progress)
+    """Compute the labels that neither `out` nor the data file has; see :func:`benchmarks.tasks.gpaw.labels.compute`."""
+    return compute(geometries(), out, levels, workers, limit, progress, stored_labels(HERE, NAME))
 
 
 def main() -> None:
@@ -53,7 +53,8 @@ def main() -> None:
     made.add_argument("labels", type=Path)
     made.add_argument("--into", type=Path, default=HERE)
     arguments = parser.parse_args()
-    convert(NAME, TITLE, geometries(arguments.into), read_labels(arguments.labels), arguments.into)
+    labels = read_labels(arguments.labels) | stored_labels(arguments.into, NAME)
+    convert(NAME, TITLE, geometries(arguments.into), labels, arguments.into)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 
-from benchmarks.tasks.gpaw.convert import convert
+from benchmarks.tasks.gpaw.convert import convert, stored_labels
 from benchmarks.tasks.gpaw.labels import GEOMETRIES, PYTHON_VARIABLE, compute, gpaw_python, read_labels
 from mfcore.data.frames import Label, energy_of, forces_of, has_label, read_frames, stress_of
 from mfcore.errors import ConfigError, DataError
@@ -84,6 +84,13 @@ def test_labels_are_computed_kept_and_converted(stand_in, tmp_path):
     np.testing.assert_allclose(forces_of(kept[0], "pbe"), reference.get_forces(), atol=1e-7)
     np.testing.assert_allclose(stress_of(kept[0], "pbe"), reference.get_stress(voigt=False), atol=1e-9)
     assert not has_label(kept[0], "r2scan", Label.STRESS)
+    again = stored_labels(tmp_path / "task", "argon")
+    assert set(again) == {("s0", "pbe"), ("s0", "r2scan"), ("s2", "pbe")}
+    content = path.read_bytes()
+    failed = {key: record for key, record in labels.items() if "error" in record}
+    assert convert("argon", "Argon", frames(), failed | again, tmp_path / "task").read_bytes() == content
+    compute(frames(), tmp_path / "more", ("pbe", "r2scan"), known=again)  # s1 alone is left
+    assert set(read_labels(tmp_path / "more")) == {("s1", "pbe")}
     assert "did not converge" in (tmp_path / "task" / "dataset.yml").read_text()
 
 
