@@ -19,8 +19,6 @@ from mfcore.nn.species_groups import SpeciesGroups, species_linear
 # second-moment normalisation of the activations under a unit normal input, as e3nn.math.normalize2mom
 GATE_SCALE = 1.6791767675
 PSEUDOSCALAR_SCALE = 1.5927869
-# random networks are steep: without it their forces are 10 to 30 times those of the labels, and training starts rough
-_INITIAL_OUTPUT = 0.1
 
 
 def silu(x: Tensor) -> Tensor:
@@ -28,8 +26,8 @@ def silu(x: Tensor) -> Tensor:
     return torch.nn.functional.silu(x) * GATE_SCALE
 
 
-def _matrix(rows: int, columns: int, scale: float = 1.0) -> nn.Parameter:
-    return nn.Parameter(torch.randn(rows, columns) * scale / math.sqrt(rows))
+def _matrix(rows: int, columns: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(rows, columns) / math.sqrt(rows))
 
 
 @dataclass(frozen=True)
@@ -251,7 +249,7 @@ class ConditionedReadout(nn.Module):
 
     def __init__(self, channels: int, hidden: int, n_fidelities: int) -> None:
         super().__init__()
-        self.hidden, self.out = _matrix(channels, hidden), _matrix(hidden, 1, _INITIAL_OUTPUT)
+        self.hidden, self.out = _matrix(channels, hidden), _matrix(hidden, 1)
         self.bias_hidden = FidelityBias(n_fidelities, hidden) if n_fidelities else None
         self.bias_out = FidelityBias(n_fidelities, 1) if n_fidelities else None
 
@@ -273,7 +271,7 @@ class MultiHeadReadout(nn.Module):
         super().__init__()
         self._shape = (n_heads, hidden)
         self.hidden = _matrix(channels, n_heads * hidden)
-        self.out = nn.Parameter(torch.randn(n_heads, hidden) * _INITIAL_OUTPUT / math.sqrt(hidden))
+        self.out = nn.Parameter(torch.randn(n_heads, hidden) / math.sqrt(hidden))
 
     def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
         """Dimensionless energy of each atom from its fidelity's head, (A,); arguments as in the other readout."""
