@@ -159,7 +159,7 @@ def test_one_regime_is_tuned_on(fakes: Path, tmp_path: Path, changes: dict[str, 
 
 def test_a_stopped_command_goes_on_where_it_was(fakes: Path, tmp_path: Path) -> None:
     """Ctrl-C in the second trial: the first is not repeated, the second goes on from its checkpoint."""
-    preset = write_preset(tmp_path, arms=["fake_steps"], settings={"shift": 0.5, "pause_s": 0.6, "steps": 6})
+    preset = write_preset(tmp_path, arms=["fake_steps"], settings={"shift": 0.5, "pause_s": 0.3, "steps": 6})
     words = ["tune", preset, "--space", tmp_path / "space.yml", "--trials", 2, "--runs", tmp_path / "trials"]
     words += ["--out", tmp_path / "tuned.yml", "--workers", 1]
     process = subprocess.Popen(
@@ -169,6 +169,8 @@ def test_a_stopped_command_goes_on_where_it_was(fakes: Path, tmp_path: Path) -> 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a command that a shell started in the background is deaf to Ctrl-C, and so would be what it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while len(fakes.read_text().split()) < 8 and time.monotonic() < deadline:
