@@ -203,9 +203,11 @@ class EquivariantCore(nn.Module):
             self.radial_settings,
             self.config.backend,
         )
-        one_hot = torch.nn.functional.one_hot(atom_fidelity, len(self.fidelities)).to(vectors.dtype)[:, None, :]
+        one_hot = vectors.new_empty(0)  # nobody reads it
+        if self.conditioning != "none":
+            one_hot = torch.nn.functional.one_hot(atom_fidelity, len(self.fidelities)).to(vectors.dtype)[:, None, :]
         layers = [layer for layer in self.layers if isinstance(layer, Interaction)]
-        groups = SpeciesGroups.of(batch.species, layers[0].n_matrices)
+        groups = SpeciesGroups(batch.species, layers[0].n_matrices)
         features: list[Tensor] = []
         mixed, added = layers[0].start(self.embedding, batch.species, one_hot)
         for layer, following in zip_longest(layers, layers[1:]):

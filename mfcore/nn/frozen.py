@@ -16,9 +16,10 @@ from mfcore.errors import ConfigError
 from mfcore.nn.convolution.kernels import Edges
 from mfcore.nn.frozen_edges import Convolution, EdgePass, edge_pass
 from mfcore.nn.frozen_update import Kept, Operands, cotangents, evaluate, to_features
-from mfcore.nn.layers import GATE_SCALE, ConditionedReadout, Interaction, UpdateShape
+from mfcore.nn.layers import ConditionedReadout, Interaction
 from mfcore.nn.output import CoreOutput
 from mfcore.nn.species_groups import SpeciesGroups
+from mfcore.nn.update import GATE_SCALE, UpdateShape
 from mfcore.nn.zbl import ZBLRepulsion
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class FrozenCore:
             return kept[1]
         made = _Plan(
             version,
-            SpeciesGroups.of(species, 1 if self._n_matrices == 1 else len(self.species)),
+            SpeciesGroups(species, 1 if self._n_matrices == 1 else len(self.species)),
             self._mixed.index_select(0, species),
             [] if self._added is None else [self._added.index_select(0, species)],
             self._scale.index_select(0, species),

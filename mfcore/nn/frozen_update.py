@@ -19,8 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfcore.nn.layers import GATE_SCALE, PSEUDOSCALAR_SCALE, UpdateShape
 from mfcore.nn.species_groups import SpeciesGroups
+from mfcore.nn.update import GATE_SCALE, PSEUDOSCALAR_SCALE, UpdateShape
 
 
 class Operands(NamedTuple):

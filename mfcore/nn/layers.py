@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,48 +13,12 @@ from mfcore.nn.convolution.convolve import convolve
 from mfcore.nn.convolution.geometry import EdgeGeometry
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
 from mfcore.nn.convolution.radial import RadialNetwork
-from mfcore.nn.species_groups import SpeciesGroups, species_linear
-
-# second-moment normalisation of the activations under a unit normal input, as e3nn.math.normalize2mom
-GATE_SCALE = 1.6791767675
-PSEUDOSCALAR_SCALE = 1.5927869
-
-
-def silu(x: Tensor) -> Tensor:
-    """SiLU scaled so that a unit-variance input keeps its second moment."""
-    return torch.nn.functional.silu(x) * GATE_SCALE
+from mfcore.nn.species_groups import SpeciesGroups
+from mfcore.nn.update import Matrices, UpdateCall, UpdateIrrep, UpdateShape, silu, update
 
 
 def _matrix(rows: int, columns: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(rows, columns) / math.sqrt(rows))
-
-
-@dataclass(frozen=True)
-class UpdateShape:
-    """Which irreps come out of a layer, and what happens to them.
-
-    Attributes
-    ----------
-    n_out
-        Irreps of messages and of results.
-    connections
-        (k, j) of each self-connection: from incoming irrep j to outgoing irrep k.
-    width
-        Scalars that go on; the other channels of the scalars are gates.
-    gates
-        (k, first, last) columns of the scalars that gate irrep k.
-    pseudoscalars
-        Irreps that go through tanh.
-    mixes
-        Whether there is a next convolution, and so Win.
-    """
-
-    n_out: int
-    connections: tuple[tuple[int, int], ...]
-    width: int
-    gates: tuple[tuple[int, int, int], ...]
-    pseudoscalars: tuple[int, ...]
-    mixes: bool
 
 
 class FidelityBias(nn.Module):
@@ -141,10 +104,14 @@ class Interaction(nn.Module):
         )
         self.bias_in = FidelityBias(n_fidelities, layout[0][2]) if n_fidelities else None
         self.bias_out = FidelityBias(n_fidelities, out[0]) if n_fidelities else None
+        joined = () if first else connections
+        connected = {k: layout[j][2] for k, j in joined}
         self.shape = UpdateShape(
-            n_out=len(reached),
-            connections=() if first else connections,
-            width=widths[0],
+            irreps=tuple(
+                UpdateIrrep(2 * degree + 1, messages, out[k], widths[k], connected.get(k, 0))
+                for k, (degree, _, messages) in enumerate(self.paths.output_layout)
+            ),
+            connections=joined,
             gates=tuple(gates),
             pseudoscalars=tuple(k for k, irrep in enumerate(reached) if irrep == (0, -1)),
             mixes=not last,
@@ -209,18 +176,14 @@ class Interaction(nn.Module):
             Features, and the next layer's mixed features.
         """
         messages = convolve(self.paths, mixed, geometry, self.radial(geometry), self.backend)
-        out = [message @ (weight * self.scale) for message, weight in zip(messages, self.linear_out, strict=True)]
         if self.bias_out is not None:
             added = self.bias_out(added, fidelity)
-        if added is not None:
-            out[0] = out[0] + added
-        for (k, source), weight in zip(self.shape.connections, self._connecting, strict=True):
-            out[k] = out[k] + species_linear(features[source], weight, groups)
-        result = self._gate(out)
-        if following is None:
-            return result, []
-        mixed = [feature @ weight for feature, weight in zip(result, following.linear_in, strict=True)]
-        if following.bias_in is not None:
+        inward = [] if following is None else list(following.linear_in)
+        call = UpdateCall(self.shape, self.scale, groups, Matrices(list(self.linear_out), self._connecting, inward))
+        connected = [features[source] for _, source in self.shape.connections]
+        backend = self.backend if self.radial.mode == "table" else "reference"
+        result, mixed = update(call, messages, connected, added, backend)
+        if following is not None and following.bias_in is not None:
             mixed[0] = following.bias_in(mixed[0], fidelity)
         return result, mixed
 
@@ -232,16 +195,6 @@ class Interaction(nn.Module):
     def _connecting(self) -> list[nn.Parameter]:
         """Matrices of the self-connections, if they are not part of :meth:`start`."""
         return list(self.self_connection) if self.shape.connections else []
-
-    def _gate(self, out: list[Tensor]) -> list[Tensor]:
-        activated = silu(out[0])
-        result = list(out)
-        result[0] = activated[:, :, : self.shape.width] if self.shape.gates else activated
-        for k, first, last in self.shape.gates:
-            result[k] = out[k] * activated[:, :, first:last]
-        for k in self.shape.pseudoscalars:
-            result[k] = torch.tanh(out[k]) * PSEUDOSCALAR_SCALE
-        return result
 
 
 class ConditionedReadout(nn.Module):

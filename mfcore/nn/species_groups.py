@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -28,28 +29,27 @@ class SpeciesGroups:
         (A,) species index of each atom.
     n_species
         Number of species; 1 if all atoms share one matrix.
-    sizes
-        Number of atoms of each species, if products are to be taken species by species; else empty.
-    order, inverse
-        (A,) atoms ordered by species, and the place of each atom in that order; as `sizes`.
     """
 
     species: Tensor
     n_species: int
-    sizes: tuple[int, ...] = ()
-    order: Tensor | None = None
-    inverse: Tensor | None = None
 
-    @classmethod
-    def of(cls, species: Tensor, n_species: int) -> SpeciesGroups:
-        """Group the atoms of species index (A,)."""
-        if n_species == 1 or len(species) < _FEW_ATOMS or species.device.type != "cpu":
-            return cls(species, n_species)
+    @cached_property
+    def _ordered(self) -> tuple[Tensor, Tensor, tuple[int, ...]] | None:
+        """Order, inverse and sizes, made when they are first asked for: kernels do without."""
+        species = self.species
+        if self.n_species == 1 or len(species) < _FEW_ATOMS or species.device.type != "cpu":
+            return None
         order = torch.argsort(species, stable=True)
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(len(order))
-        sizes = torch.bincount(species, minlength=n_species).tolist()
-        return cls(species, n_species, tuple(sizes), order, inverse)
+        sizes = torch.bincount(species, minlength=self.n_species).tolist()
+        return order, inverse, tuple(sizes)
+
+    @property
+    def order(self) -> Tensor | None:
+        """(A,) atoms ordered by species, if products are to be taken species by species."""
+        return None if self._ordered is None else self._ordered[0]
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """Multiply the rows of each atom with the matrix of its species: (A, components, W)."""
@@ -93,16 +93,17 @@ class SpeciesGroups:
         return made.view(incoming.shape[1], -1)
 
     def _by_species(self, rows: Tensor, matrices: list[Tensor] | tuple[Tensor, ...], components: int) -> Tensor:
-        assert self.inverse is not None
+        assert self._ordered is not None
         made = rows.new_empty(len(rows), matrices[0].shape[1])
         for block, matrix in zip(self._blocks(components), matrices, strict=True):
             torch.mm(rows[block], matrix, out=made[block])
-        return made.view(-1, components, matrices[0].shape[1]).index_select(0, self.inverse)
+        return made.view(-1, components, matrices[0].shape[1]).index_select(0, self._ordered[1])
 
     def _blocks(self, components: int) -> list[slice]:
         """Rows of each species where they are ordered by species."""
+        assert self._ordered is not None
         ends = [0]
-        for size in self.sizes:
+        for size in self._ordered[2]:
             ends.append(ends[-1] + size * components)
         return [slice(first, last) for first, last in pairwise(ends)]
 

@@ -16,7 +16,13 @@ import torch
 
 from mfcore.errors import ConfigError
 from mfcore.nn.convolution.compiler import cache_directory, compiler
-from mfcore.nn.convolution.kernels import ConvolutionKernels, GeometryKernels, KernelsUnavailable, Provider
+from mfcore.nn.convolution.kernels import (
+    ConvolutionKernels,
+    GeometryKernels,
+    KernelsUnavailable,
+    Provider,
+    UpdateKernels,
+)
 from mfcore.nn.convolution.paths import TensorProductPaths
 
 Backend = Literal["auto", "reference", "fused", "numba", "triton"]
@@ -169,6 +175,11 @@ def kernels_of_geometry(
     """As :func:`convolution_kernels`, for the geometry operator."""
     dtype = vectors.dtype
     return _select(lambda p: p.geometry(lmax, envelope_power, dtype), vectors.device, dtype, table, lmax, backend)
+
+
+def update_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> UpdateKernels | None:
+    """As :func:`convolution_kernels`, for node updates; None, too, where the provider has none."""
+    return _select(lambda p: p.update(dtype), device, dtype, True, 0, backend)
 
 
 def backend_report() -> dict[str, str]:

@@ -88,6 +88,7 @@ def _generators() -> str:
         "cpp_convolution.py",
         "cpp_geometry.py",
         "cpp_runtime.py",
+        "cpp_update.py",
     )
     return "\n".join([(here / name).read_text() for name in names] + [version("e3nn")])
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from mfcore.nn.convolution.compiler import compiler, load_library
 from mfcore.nn.convolution.cpp_convolution import convolution_source
 from mfcore.nn.convolution.cpp_geometry import geometry_source
-from mfcore.nn.convolution.kernels import ConvolutionKernels, EdgeInputs, Edges, GeometryKernels
+from mfcore.nn.convolution.cpp_update_kernels import cpp_update
+from mfcore.nn.convolution.kernels import ConvolutionKernels, EdgeInputs, Edges, GeometryKernels, UpdateKernels
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
 
 _SCALARS: dict[torch.dtype, tuple[str, Any]] = {
@@ -177,3 +178,7 @@ class CppProvider:
     def geometry(self, lmax: int, envelope_power: int, dtype: torch.dtype) -> GeometryKernels:
         """See :meth:`Provider.geometry`."""
         return _geometry(lmax, envelope_power, dtype)
+
+    def update(self, dtype: torch.dtype) -> UpdateKernels:
+        """See :meth:`Provider.update`."""
+        return cpp_update(_SCALARS[dtype][0])

@@ -25,9 +25,16 @@ def wanted(ctx: Any, position: int, tensor_position: int) -> bool:
     tensor_position
         Of the input among the tensors of these arguments.
     """
-    if not ctx.needs_input_grad[position]:
-        return False
-    node = ctx.next_functions[tensor_position][0]
+    return bool(ctx.needs_input_grad[position]) and _will_run(ctx.next_functions[tensor_position][0])
+
+
+def all_wanted(ctx: Any, position: int) -> list[bool]:
+    """As :func:`wanted` for all inputs from `position` on, where these are all of its tensors."""
+    nodes = ctx.next_functions  # made anew at each access
+    return [bool(n) and _will_run(node) for n, (node, _) in zip(ctx.needs_input_grad[position:], nodes, strict=True)]
+
+
+def _will_run(node: Any) -> bool:
     if node is None:
         return False
     try:

@@ -16,12 +16,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from mfcore.nn.convolution.paths import TensorProductPaths
+
+if TYPE_CHECKING:
+    from mfcore.nn.update import Matrices, UpdateCall, UpdateShape
 
 
 class KernelsUnavailable(Exception):
@@ -183,6 +186,80 @@ class GeometryKernels(Protocol):
         """Jacobian–vector product: write ∂Y/∂v · along_vectors (E, K) and ∂c/∂v · along_vectors (E, 4)."""
 
 
+class UpdateKernels(Protocol):
+    """The node update of :mod:`mfcore.nn.update`, of any shape, in one dtype.
+
+    All sums o_k of an atom are one row of a tensor (A, R), in an order and with gaps that are the kernels' own; "of
+    rows" below is the same for what belongs to the sums. Messages, results, mixed features and their cotangents are
+    one (A, 2l+1, channels) for each irrep, features one for each connection. Sequences that hold cotangents or
+    directions may have None for zero; a sequence of results may be empty, or a result None: then it is not wanted.
+
+    With S = Σ F' · for_results + Σ X · for_mixed + Σ o · for_sums, the kernels after the first are derivatives of S.
+    Results should repeat bit for bit for the same inputs.
+    """
+
+    def row(self, shape: UpdateShape, /) -> int:
+        """R."""
+
+    def in_rows(self, shape: UpdateShape, sums: Sequence[Tensor], /) -> Tensor:
+        """Bring o_k, (A, 2l+1, sums) of each irrep, into rows, differentiably and with zeros in the gaps."""
+
+    def forward(
+        self,
+        call: UpdateCall,
+        messages: Sequence[Tensor],
+        features: Sequence[Tensor],
+        added: Tensor | None,
+        sums: Tensor,
+        results: Sequence[Tensor],
+        mixed: Sequence[Tensor],
+        /,
+    ) -> None:
+        """Write the sums (A, R), the results, and the mixed features if there are any."""
+
+    def backward(
+        self,
+        call: UpdateCall,
+        sums: Tensor,
+        for_sums: Tensor | None,
+        for_results: Sequence[Tensor | None],
+        for_mixed: Sequence[Tensor | None],
+        inputs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
+        turned: Tensor | None,
+        for_messages: Sequence[Tensor | None],
+        for_features: Sequence[Tensor | None],
+        for_added: Tensor | None,
+        for_matrices: Matrices | None,
+        /,
+    ) -> None:
+        """Write ∂S/∂ messages, features, added rows and matrices.
+
+        `inputs` are messages and features, which are read only for gradients of matrices. `turned` (A, R) is for the
+        double backward.
+        """
+
+    def double_backward(
+        self,
+        call: UpdateCall,
+        sums: Tensor,
+        turned: Tensor,
+        along_messages: Sequence[Tensor | None],
+        along_features: Sequence[Tensor | None],
+        along_added: Tensor | None,
+        for_mixed: Sequence[Tensor | None],
+        for_sums: Tensor,
+        for_for_results: Sequence[Tensor],
+        for_for_mixed: Sequence[Tensor],
+        for_matrices: Matrices,
+        /,
+    ) -> None:
+        """The parameter pass through a force pass.
+
+        With D = Σ direction · ∂S/∂(messages, features, added rows): write ∂D/∂ sums (A, R), cotangents of the results
+        and of the mixed features, and matrices; the latter without what comes by way of the sums.
+        """
+
+
 class Provider(Protocol):
     """A source of kernels. One object per process; it keeps the kernels that it has made.
 
@@ -208,3 +285,6 @@ class Provider(Protocol):
 
     def geometry(self, lmax: int, envelope_power: int, dtype: torch.dtype) -> GeometryKernels:
         """Kernels of edge vectors. Raises KernelsUnavailable."""
+
+    def update(self, dtype: torch.dtype) -> UpdateKernels | None:
+        """Kernels of node updates, or None if it has none. Raises KernelsUnavailable."""

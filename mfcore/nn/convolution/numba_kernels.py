@@ -292,3 +292,6 @@ class NumbaProvider:
     def geometry(self, lmax: int, envelope_power: int, dtype: torch.dtype) -> GeometryKernels:
         """See :meth:`Provider.geometry`."""
         return _geometry(lmax, envelope_power, dtype)
+
+    def update(self, dtype: torch.dtype) -> None:
+        """See :meth:`Provider.update`: it has none."""

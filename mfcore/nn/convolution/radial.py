@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -224,10 +224,50 @@ class RadialNetwork(nn.Module):
     def _table(self) -> RadialTable:
         last = self.weights[-1]
         basis, matrix = _table_constants(self._settings.n_knots, self._settings.n_bessel, last.dtype, last.device)
-        # the interpolation matrix is applied before the last layer, which is linear and the widest
-        return RadialTable((matrix @ self._hidden(basis)) @ last)
+        return RadialTable(_Table.apply(basis, matrix, *self.weights))  # type: ignore[no-untyped-call]
 
     def _hidden(self, basis: Tensor) -> Tensor:
         for weight in self.weights[:-1]:
             basis = torch.nn.functional.silu(basis @ weight)
         return basis
+
+
+def _table_parts(basis: Tensor, matrix: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """The table; and the basis, each hidden layer before and after its activation, and what the last layer is given."""
+    parts = [basis]
+    for weight in weights[:-1]:
+        parts.append(parts[-1] @ weight)
+        parts.append(torch.nn.functional.silu(parts[-1]))
+    # the interpolation matrix is applied before the last layer, which is linear and the widest
+    parts.append(matrix @ parts[-1])
+    return parts[-1] @ weights[-1], parts
+
+
+class _Table(torch.autograd.Function):
+    """(basis, matrix, *weights) → table of the network; one node, since each costs time in every step."""
+
+    @staticmethod
+    def forward(ctx: Any, basis: Tensor, matrix: Tensor, *weights: Tensor) -> Tensor:
+        table, parts = _table_parts(basis, matrix, weights)
+        ctx.save_for_backward(matrix, *weights, *parts)
+        return table
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        matrix, *tensors = ctx.saved_tensors
+        n = len(ctx.needs_input_grad) - 2
+        weights, parts = tensors[:n], tensors[n:]
+        if torch.is_grad_enabled():
+            inputs = [weight.view_as(weight) for weight in weights]  # not leaves: derivatives end here
+            table, _ = _table_parts(parts[0], matrix, inputs)
+            return None, None, *torch.autograd.grad(table, inputs, cotangent, create_graph=True)
+        grads = [parts.pop().T @ cotangent]
+        back = cotangent @ weights[-1].T
+        back = matrix.T @ back
+        for weight in reversed(weights[:-1]):
+            parts.pop()
+            back = torch.ops.aten.silu_backward(back, parts.pop())
+            grads.append(parts[-1].T @ back)
+            if len(grads) < n:
+                back = back @ weight.T
+        return None, None, *reversed(grads)

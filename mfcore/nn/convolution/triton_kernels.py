@@ -58,3 +58,6 @@ class TritonProvider:
         """See :meth:`Provider.geometry`."""
         made: GeometryKernels = import_module(f"{_PARTS}.triton_geometry").geometry_kernels(lmax, envelope_power, dtype)
         return made
+
+    def update(self, dtype: torch.dtype) -> None:
+        """See :meth:`Provider.update`: it has none."""
