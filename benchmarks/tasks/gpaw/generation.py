@@ -83,7 +83,9 @@ class Crystal:
     ) -> Path:
         """Compute the labels that neither `out` nor the data file has; see `benchmarks.tasks.gpaw.labels.compute`."""
         known = stored_labels(self.home, self.name)
-        return compute(self.geometries(out=out), out, levels, workers, limit, progress, known)
+        # What was sampled comes first: the potential of the next round waits for it.
+        frames = sorted(self.geometries(out=out), key=lambda atoms: "kind" not in atoms.info)
+        return compute(frames, out, levels, workers, limit, progress, known)
 
     def sample(self, out: Path, name: str) -> Path:
         """Train a potential on all labels, those in `out` included, and write the frames that it finds.

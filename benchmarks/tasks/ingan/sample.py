@@ -57,9 +57,24 @@ def ordering(atoms: Atoms) -> str:
 
 
 def rounds() -> dict[str, DynamicsRound]:
-    """Plan the second round: trajectories of all compositions from 300 to 2000 K."""
+    """Plan the second round: what dynamics finds first, then trajectories of all compositions from 300 to 2000 K."""
     heat = (300.0, 700.0, 1100.0, 1500.0, 2000.0)
-    return {"dynamics": DynamicsRound("ingan-md", _start, heat, n_trajectories=34, n_high=34)}
+    explore = DynamicsRound(
+        "ingan-explore",
+        _start,
+        heat,
+        n_trajectories=20,
+        n_high=8,
+        kind="explore",
+        per_trajectory=1,
+        duration_ps=0.8,
+        equilibration_ps=0.1,
+        interval_ps=0.01,
+    )
+    return {
+        "explore": explore,
+        "dynamics": DynamicsRound("ingan-md", _start, heat, n_trajectories=26, n_high=26),
+    }
 
 
 def wurtzite(order: Sequence[str]) -> Atoms:

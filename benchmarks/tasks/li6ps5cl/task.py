@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ase import Atoms
 
 from benchmarks.tasks.base import Regime
-from benchmarks.tasks.crystals import EXPLORED, CrystalTask
+from benchmarks.tasks.crystals import CrystalTask
 from benchmarks.tasks.fetch import sha256_of
 from benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
 from mfcore.data.frames import read_frames
@@ -72,8 +72,8 @@ class Li6PS5Cl(CrystalTask):
         return cells
 
     def covered(self, atoms: Atoms) -> bool:
-        """Small displacements or low temperature, no antisite, and not where a weak potential went astray."""
-        if atoms.info.get("antisite", False) or atoms.info.get("kind") == EXPLORED:
+        """Small displacements or low temperature, and no antisite."""
+        if atoms.info.get("antisite", False):
             return False
         if "temperature_K" in atoms.info:
             return float(atoms.info["temperature_K"]) <= COLD_K
