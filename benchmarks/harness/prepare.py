@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 from benchmarks.harness.keys import canonical_json, code_hash, digest, observable_hash
 from benchmarks.harness.plan import RunSpec, merge
 from benchmarks.tasks.base import Regime, Split, Task
+from benchmarks.tasks.mixing import alloy_of
 from benchmarks.tasks.registry import make_task
 from benchmarks.tasks.transport import transport_cells
 from mfcore.data.splits import id_of
@@ -99,14 +100,17 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
 def _observables(spec: RunSpec, task: Task) -> dict[str, Any]:
     """What decides the numbers of the observables that a run asks for; nothing, and no key, for those it does not."""
     found: dict[str, Any] = {}
+    key = "transport"
     try:
         if spec.transport is not None:
             cells = frames_hash(transport_cells(task, spec.transport))
-            found["transport"] = spec.transport.model_dump(mode="json") | {"cells": cells}
+            found[key] = spec.transport.model_dump(mode="json") | {"cells": cells}
+        key = "mixing"
+        if spec.mixing is not None:
+            alloy_of(task, spec.mixing)
+            found[key] = spec.mixing.model_dump(mode="json")
     except ConfigError as error:
-        raise ConfigError(f"preset '{spec.preset}', task '{spec.task}', key 'transport': {error}") from None
-    if spec.mixing is not None:
-        found["mixing"] = spec.mixing.model_dump(mode="json")
+        raise ConfigError(f"preset '{spec.preset}', task '{spec.task}', key '{key}': {error}") from None
     return {name: identity | {"code": observable_hash(name)} for name, identity in found.items()}
 
 

@@ -15,6 +15,7 @@ from benchmarks.harness.keys import canonical_json, digest, source_hash
 from benchmarks.harness.plan import RunSpec
 from benchmarks.harness.prepare import PlannedRun, prepare_one
 from benchmarks.tasks.base import Regime
+from benchmarks.tasks.mixing import MixingPlan
 from benchmarks.tasks.transport import TransportPlan
 from mfcore.errors import ConfigError
 from tests.harness.conftest import spec
@@ -163,6 +164,17 @@ def test_the_key_changes_with_the_plan_and_the_cells_of_an_observable(cells: lis
 def test_an_observable_that_the_task_cannot_serve_is_refused() -> None:
     with pytest.raises(ConfigError, match="preset 'mine', task 'fake_task', key 'transport': this task has no cells"):
         prepare_one(spec(preset="mine", transport=TransportPlan()))
+    with pytest.raises(ConfigError, match=r"preset 'mine', task 'fake_task', key 'mixing': .*no orderings"):
+        prepare_one(spec(preset="mine", mixing=MixingPlan()))
+
+
+def test_the_key_changes_with_the_plan_of_mixing_energies(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
+    plans = (None, MixingPlan(), MixingPlan(max_steps=9))
+    assert len({prepare_one(spec(mixing=plan)).key for plan in plans}) == 3
+    identity = prepare_one(spec(mixing=plans[2])).identity
+    assert identity.pop("mixing")["max_steps"] == 9
+    assert identity == prepare_one(spec()).identity
 
 
 def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(

@@ -84,6 +84,7 @@ def test_observables_are_scored_where_they_are_asked_for(
     monkeypatch.setattr(mfbench_fakes.FakeTask, "transport_frames", lambda task: [cell], raising=False)
     monkeypatch.setattr("benchmarks.harness.execute.transport", transport)
     monkeypatch.setattr("benchmarks.harness.execute.mixing", mixing)
+    monkeypatch.setattr("benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
     store, plans = RunStore(tmp_path / "out"), (TransportPlan(), MixingPlan())
     compute(store, [spec(seed=7), spec(seed=8, transport=plans[0]), spec(seed=9, mixing=plans[1])])
     rows = store.rows()

@@ -20,7 +20,7 @@ from mfcore.dynamics.results import DynamicsRun, ReplicaResult
 from mfcore.dynamics.trajectory import TrajectoryWriter
 from mfcore.errors import ConfigError, DataError
 from mfcore.metrics.transport import BOLTZMANN_EV_PER_K, conductivity_mS_per_cm
-from tests.dynamics.worlds import Analytic, Faulty, Wells
+from tests.dynamics.worlds import Analytic, Faulty, Wells, argyrodite, small_potential
 
 N = 60
 BOX_A = 30.0
@@ -101,8 +101,8 @@ def test_failed_replicas_are_left_out_and_counted(answered_by, tmp_path: Path) -
         forces[atoms] = torch.inf
 
     task = world(gas(name="good"), gas(f"SLi{N - 1}", name="bad"))
-    plan = PLAN.model_copy(update={"replicas": 1, "temperatures_k": (300.0, 600.0)})
-    found = transport(answered_by(Faulty(Analytic(0.5), after=900, number=16, fault=explode)), task, plan, 1, tmp_path)
+    plan = PLAN.model_copy(update={"replicas": 1, "temperatures_k": (300.0, 600.0), "duration_ps": 10.0, "blocks": 2})
+    found = transport(answered_by(Faulty(Analytic(0.5), after=400, number=16, fault=explode)), task, plan, 1, tmp_path)
     rows = {row["metric"]: row for row in found.rows}
     for kelvin in plan.temperatures_k:
         row = rows[f"transport_survival_fraction_{kelvin:g}K"]
@@ -114,7 +114,7 @@ def test_failed_replicas_are_left_out_and_counted(answered_by, tmp_path: Path) -
     lost = [line for line in found.details["transport"] if not line["survived"]]
     assert len(lost) == 2
     assert all(np.isnan(line["diffusivity_cm2_per_s"]) and line["n_blocks"] == 0 for line in lost)
-    assert all(line["time_ps"] == pytest.approx(18.0, abs=0.05) for line in lost)
+    assert all(line["time_ps"] == pytest.approx(8.0, abs=0.05) for line in lost)
 
 
 def test_atoms_that_stay_in_their_wells_have_no_diffusivity(answered_by, tmp_path: Path, caplog) -> None:
@@ -207,6 +207,17 @@ def test_the_lines_are_those_of_the_stored_detail(tmp_path: Path) -> None:
         metric = metric_of(row["metric"])
         assert metric is not None, row
         assert metric.unit == row["unit"]
+
+
+def test_a_network_is_put_through_it_from_the_cells_of_the_task(tmp_path: Path) -> None:
+    settings = {"temperatures_k": (200.0, 300.0), "duration_ps": 0.04, "time_step_fs": 1.0, "record_fs": 1.0}
+    plan, potential = TransportPlan(**settings, blocks=2), small_potential()
+    found = transport(potential, world(argyrodite(3), argyrodite(4)), plan, seed=1, workdir=tmp_path)
+    assert [line["temperature_k"] for line in found.details["transport"]] == [200.0, 300.0] * 2
+    names = {row["metric"] for row in found.rows}
+    assert {f"{s}_msd_a2_{t}K" for s in ("li", "p", "s", "cl") for t in (200, 300)} <= names
+    (folder,) = tmp_path.iterdir()
+    assert len(list((folder / "trajectories").iterdir())) == 4
 
 
 def test_a_potential_that_needs_labels_has_no_transport(tmp_path: Path) -> None:
