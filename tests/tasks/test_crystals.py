@@ -38,7 +38,7 @@ class _Contract(TaskContract):
     regimes: ClassVar[tuple[Regime, ...]] = (
         Regime(n_low=100, n_high=20, labels="low=EFS,high=EF", pairing="disjoint", coverage="gap"),
         Regime(n_low=100, n_high=40, labels="low=EF,high=E", pairing="paired", coverage="full"),
-        Regime(n_low="all", n_high="all", labels="low=EFS,high=EF", pairing="disjoint", coverage="gap"),
+        Regime(n_low="all", n_high=20, labels="low=EFS,high=EF", pairing="disjoint", coverage="gap"),
     )
     n_high = (5, 10, 20)
 
@@ -161,9 +161,9 @@ def test_special_frames_are_in_no_split():
 
 
 def test_both_rounds_are_there(task):
-    kinds = [str(a.info.get("kind", "rattle")) for a in whole(task).frames]
-    assert {"rattle", "md"} <= set(kinds)
-    snapshots = [a for a in task.frames if a.info.get("kind") == "md"]
+    kinds = {str(a.info.get("kind", "rattle")) for a in whole(task).frames}
+    assert kinds >= {"rattle", "md"}
+    snapshots = [a for a in task.frames if a.info.get("kind") in ("explore", "md")]
     trajectories: dict[str, set[str]] = {}
     for atoms in snapshots:
         trajectories.setdefault(str(atoms.info["trajectory"]), set()).add(group_of(atoms))
@@ -175,7 +175,7 @@ def test_cells_to_see_transport_in():
     assert len(cells) >= 1
     for atoms in cells:
         assert len(atoms) >= 52
-        assert atoms.get_chemical_formula(mode="reduce").count("Li") or "Li" in atoms.symbols
+        assert atoms.symbols.formula.reduce()[0].count() == {"Li": 6, "P": 1, "S": 5, "Cl": 1}
         assert not any(has_label(atoms, level, Label.ENERGY) for level in (LOW, HIGH))
 
 
@@ -191,7 +191,7 @@ def test_the_settings_on_the_card_are_those_of_the_labels(task):
     assert f"Fermi-Dirac smearing of {settings['smearing_eV']} eV" in text
     assert f"{settings['density_electrons_per_electron']:.0e}".replace("e-0", "e-") in text
     for program in card["programs"]:
-        assert f"GPAW {program['gpaw']}, {program['setups'].replace(' ', ' ')}" in text
+        assert f"GPAW {program['gpaw']}, {program['setups']}" in text
         assert f"ASE {program['ase']}" in text
     assert card["licence"] in text
 
