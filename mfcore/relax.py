@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,7 @@ class Relaxation:
 def relax(atoms: Atoms, calculator: Calculator, *, fmax: float = 0.01, max_steps: int = 500) -> Relaxation:
     """Relax the atoms and, if they are periodic, the cell.
 
-    BFGS with a line search; where that finds no lower energy (single precision has its noise), FIRE goes on. The
+    BFGS with a line search; where that has no direction downhill (single precision has its noise), FIRE goes on. The
     cell's variables are the deformation gradient (`UnitCellFilter`): with the small strains here it takes the steps
     of `FrechetCellFilter`, whose matrix logarithms cost more than the evaluation of a network.
 
@@ -79,8 +81,8 @@ def relax(atoms: Atoms, calculator: Calculator, *, fmax: float = 0.01, max_steps
     for method in methods:
         optimizer = method(UnitCellFilter(moving) if periodic else moving, logfile=None)
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                # The line search divides by differences that vanish when it fails, which it then says.
+            with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):
+                # The line search divides by differences that vanish, checks for that itself, and prints.
                 warnings.simplefilter("ignore", RuntimeWarning)
                 for converged in optimizer.irun(fmax=fmax, steps=max_steps - steps):
                     if failure := _failure(moving, start):

@@ -116,7 +116,10 @@ class EquationOfState:
 
 
 def equation_of_state(volumes: ArrayLike, energies: ArrayLike) -> EquationOfState | None:
-    """Birch-Murnaghan equation of state, third order (F. Birch, Phys. Rev. 71, 809, 1947), fitted by `ase.eos`.
+    """Birch-Murnaghan equation of state, third order (F. Birch, Phys. Rev. 71, 809, 1947).
+
+    It is a cubic polynomial in u = V^(-2/3), and so fitted linearly: a search for its parameters, as `ase.eos` makes,
+    can get lost where there is no minimum.
 
     Parameters
     ----------
@@ -133,7 +136,6 @@ def equation_of_state(volumes: ArrayLike, energies: ArrayLike) -> EquationOfStat
     ValueError
         If there are too few volumes.
     """
-    from ase.eos import EquationOfState as Fit
     from ase.units import GPa
 
     v, e = np.asarray(volumes, dtype=np.float64), np.asarray(energies, dtype=np.float64)
@@ -141,9 +143,13 @@ def equation_of_state(volumes: ArrayLike, energies: ArrayLike) -> EquationOfStat
         raise ValueError(f"equation of state: expected at least {LEAST_VOLUMES} volumes with an energy each.")
     if not np.isfinite(e).all():
         return None
-    try:
-        volume, _, modulus = Fit(v, e - e.min(), eos="birchmurnaghan").fit(warn=False)
-    except RuntimeError:  # SciPy's fit found no end
-        return None
-    inside = v.min() < volume < v.max() and modulus > 0.0
-    return EquationOfState(float(volume), float(modulus / GPa)) if inside else None
+    unit = float(v.mean())
+    fit = np.polynomial.Polynomial.fit((v / unit) ** (-2 / 3), e - e.mean(), 3)
+    curvature = fit.deriv(2)
+    for root in fit.deriv().roots():
+        u = float(root.real)
+        volume = unit * u**-1.5 if root.imag == 0.0 and u > 0.0 else 0.0
+        if v.min() < volume < v.max() and curvature(u) > 0.0:
+            # V d²E/dV² with du/dV = -2u/(3V), where dE/du is zero
+            return EquationOfState(volume, float(4 / 9 * u**2 * curvature(u) / volume / GPa))
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.eos import EquationOfState
 from ase.units import GPa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,14 +79,25 @@ def test_equation_of_state_gives_its_parameters_back():
     v = 11.4 * np.array([0.94, 0.97, 1.0, 1.03, 1.06])
     found = equation_of_state(v, birch_murnaghan(v, 11.5, 200 * GPa, 4.3))
     assert found is not None
-    assert found.volume == pytest.approx(11.5, rel=1e-6)
-    assert found.bulk_modulus_gpa == pytest.approx(200.0, rel=1e-5)
+    assert found.volume == pytest.approx(11.5, rel=1e-9)
+    assert found.bulk_modulus_gpa == pytest.approx(200.0, rel=1e-7)
+
+
+def test_equation_of_state_is_that_of_ase():
+    v = 11.4 * np.array([0.92, 0.95, 0.98, 1.01, 1.04, 1.07])
+    energies = birch_murnaghan(v, 11.5, 140 * GPa, 5.0) + np.random.default_rng(0).normal(0, 1e-3, 6)
+    volume, _, modulus = EquationOfState(v, energies, eos="birchmurnaghan").fit()
+    found = equation_of_state(v, energies)
+    assert found is not None
+    assert found.volume == pytest.approx(volume, rel=1e-6)
+    assert found.bulk_modulus_gpa == pytest.approx(modulus / GPa, rel=1e-4)
 
 
 def test_without_a_minimum_between_the_volumes_there_is_no_equation_of_state():
     v = 11.4 * np.array([0.94, 0.97, 1.0, 1.03, 1.06])
     assert equation_of_state(v, birch_murnaghan(v, 13.0, 200 * GPa, 4.3)) is None
     assert equation_of_state(v, -birch_murnaghan(v, 11.4, 200 * GPa, 4.3)) is None
+    assert equation_of_state(v, -v) is None
     assert equation_of_state(v, [0.0, np.nan, 0.0, 0.0, 0.0]) is None
     with pytest.raises(ValueError, match="5 volumes"):
         equation_of_state(v[:4], v[:4])
