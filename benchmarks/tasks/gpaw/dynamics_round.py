@@ -86,13 +86,15 @@ class DynamicsRound:
     interval_ps: float = 0.1
 
 
-def sampler(frames: Sequence[Atoms], progress: Progress | None = None) -> Potential:
+def sampler(frames: Sequence[Atoms], low_labels: str = "EFS", progress: Progress | None = None) -> Potential:
     """Train a potential on all labels that there are: PBE, then r2SCAN.
 
     Parameters
     ----------
     frames
         Labelled frames; a tenth of those with r2SCAN labels (four at least) is for model selection.
+    low_labels
+        PBE labels to learn.
     """
     from mfcore.training.budget import Budget
     from strategies.transfer import transfer
@@ -106,7 +108,7 @@ def sampler(frames: Sequence[Atoms], progress: Progress | None = None) -> Potent
     n_validation = max(4, len(high) // 10)
     held = {id_of(a) for a in high[:n_validation]}
     low = [a for a in frames if has_label(a, LOW, Label.ENERGY) and id_of(a) not in held]
-    labels = {LOW: LabelSet.parse("EFS"), HIGH: LabelSet.parse("EF")}
+    labels = {LOW: LabelSet.parse(low_labels), HIGH: LabelSet.parse("EF")}
     data = TrainingSet((LOW, HIGH), {LOW: low, HIGH: high[n_validation:]}, labels, high[:n_validation])
     return transfer(SAMPLER_SETTINGS).fit(data, Budget(SAMPLER_BUDGET), SAMPLER_SEED, progress=progress)
 

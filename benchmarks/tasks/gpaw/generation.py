@@ -48,6 +48,8 @@ class Crystal:
         Makes the frames of the first round.
     rounds
         By name, the plans of what is sampled by dynamics.
+    stress
+        Whether PBE's stress is a label.
     special
         By name, what makes further frames with a trained potential: frames with `levels` are labelled, others are
         written beside the data file as they are.
@@ -58,6 +60,7 @@ class Crystal:
     home: Path
     first: Callable[[], list[Atoms]]
     rounds: Callable[[], Mapping[str, DynamicsRound]]
+    stress: bool
     special: Mapping[str, Callable[[Potential], list[Atoms]]]
 
     def geometries(self, folder: Path | None = None, out: Path | None = None) -> list[Atoms]:
@@ -109,9 +112,11 @@ class Crystal:
         if name not in (*rounds, *self.special):
             raise ConfigError(f"nothing to sample named '{name}': {', '.join([*rounds, *self.special])}.")
         labels = read_labels(out) | stored_labels(self.home, self.name)
-        frames = read_frames(convert(self.name, self.title, self.geometries(out=out), labels, out / "labelled"))
+        frames = read_frames(
+            convert(self.name, self.title, self.geometries(out=out), labels, out / "labelled", stress=self.stress)
+        )
         ordinary = [a for a in frames if a.info.get("kind") not in OBSERVED]
-        potential = sampler(ordinary)
+        potential = sampler(ordinary, "EFS" if self.stress else "EF")
         found = by_dynamics(rounds[name], potential, ordinary) if name in rounds else self.special[name](potential)
         labelled = all("levels" in atoms.info for atoms in found)
         path = out / SAMPLED.format(name) if labelled else self.home / "data" / f"{name}.extxyz"
@@ -134,4 +139,11 @@ class Crystal:
             sys.stdout.write(f"{self.sample(arguments.labels, arguments.name)}\n")
             return
         labels = read_labels(arguments.labels) | stored_labels(arguments.into, self.name)
-        convert(self.name, self.title, self.geometries(arguments.into, arguments.labels), labels, arguments.into)
+        convert(
+            self.name,
+            self.title,
+            self.geometries(arguments.into, arguments.labels),
+            labels,
+            arguments.into,
+            stress=self.stress,
+        )

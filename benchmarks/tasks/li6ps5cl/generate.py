@@ -21,6 +21,7 @@ CRYSTAL = Crystal(
     Path(__file__).parent,
     round_one,
     rounds,
+    True,
     {"transport": conventional_cells},
 )
 geometries, generate = CRYSTAL.geometries, CRYSTAL.generate
