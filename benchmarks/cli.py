@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from benchmarks import cli_compare, cli_data, cli_fit, cli_info, cli_plan, cli_regress, cli_report, cli_run, cli_tune
+from benchmarks import (
+    cli_compare,
+    cli_data,
+    cli_discovery,
+    cli_fit,
+    cli_info,
+    cli_plan,
+    cli_regress,
+    cli_report,
+    cli_run,
+    cli_tune,
+)
 
 
 class _Group(TyperGroup):
@@ -68,7 +79,18 @@ def _options(
         logging.basicConfig(level=logging.INFO, handlers=[RichHandler(console=Console(stderr=True))])
 
 
-for module in (cli_run, cli_plan, cli_tune, cli_report, cli_regress, cli_compare, cli_fit, cli_data, cli_info):
+for module in (
+    cli_run,
+    cli_plan,
+    cli_tune,
+    cli_report,
+    cli_regress,
+    cli_compare,
+    cli_fit,
+    cli_discovery,
+    cli_data,
+    cli_info,
+):
     module.register(app)
 
 

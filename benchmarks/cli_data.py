@@ -40,22 +40,69 @@ def fetch(task: Annotated[str, typer.Argument(help="Name of a task (mfbench list
 @data.command("verify", epilog="Example: mfbench data verify molecular_cc")
 def verify(
     tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks; default: all embedded ones.")] = None,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            help="Compute the cheapest label of each level again, where GPAW or PySCF is found (about a minute a task)."
+        ),
+    ] = True,
 ) -> None:
-    """Check the data of tasks in full: hashes, counts, units, and that splits do not leak."""
+    """Check the data of tasks in full: hashes, counts, units, ranges, equal frames, and that splits do not leak.
+
+    Where the program that made the labels is installed, one label of each level is computed again.
+    """
     from rich.console import Console
 
     from benchmarks.tasks.registry import make_task, task_names
-    from benchmarks.tasks.verify import verify_task
+    from benchmarks.tasks.verify import Check, verify_size, verify_task
 
     console, faults = Console(), 0
-    for name in tasks or [name for name in task_names() if make_task(name).embedded]:
-        for check in verify_task(make_task(name)):
-            faults += not check.ok
-            state = "right" if check.ok else "[bold red]wrong[/]"
-            console.print(f"{name}: {check.name}: {state}: ", end="", highlight=False, soft_wrap=True)
-            console.print(check.detail, markup=False, highlight=False, soft_wrap=True)
+
+    def tell(name: str, check: Check) -> None:
+        nonlocal faults
+        faults += check.ok is False
+        state = {True: "right", False: "[bold red]wrong[/]", None: "[dim]left out[/]"}[check.ok]
+        console.print(f"{name}: {check.name}: {state}: ", end="", highlight=False, soft_wrap=True)
+        console.print(check.detail, markup=False, highlight=False, soft_wrap=True)
+
+    chosen = [make_task(name) for name in tasks or task_names()]
+    if not tasks:
+        chosen = [task for task in chosen if task.embedded]
+        tell("all", verify_size(chosen))
+    for task in chosen:
+        checks = verify_task(task)
+        for check in checks:
+            tell(task.name, check)
+        if recompute and checks[0].ok:
+            for check in _recomputed(task):
+                tell(task.name, check)
     if faults:
         raise typer.Exit(1)
+
+
+def _recomputed(task: Any) -> Any:
+    """Labels computed again, under a bar with the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from benchmarks.tasks.recompute import recompute
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        shown = bar.add_task(task.name, total=None)
+        return recompute(
+            task,
+            lambda spent, expected, what: bar.update(shown, completed=spent, total=expected, description=what),
+        )
 
 
 @data.command("generate", epilog="Example: mfbench data generate molecular_cc --out labels --workers 2 --limit 10")
@@ -66,7 +113,11 @@ def generate(
     workers: Annotated[int, typer.Option(min=1, help="Labels computed at once, one thread each.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Compute at most so many labels.")] = None,
 ) -> None:
-    """Compute the labels of a task again (needs the extra 'data': PySCF, tblite)."""
+    """Compute the labels of a task again, with the programs that made them.
+
+    molecular_cc needs the extra 'data' (PySCF, tblite); ingan and li6ps5cl need GPAW (Debian: apt-get install gpaw
+    gpaw-data), which MFBENCH_GPAW_PYTHON may name the Python of.
+    """
     from rich.console import Console
     from rich.progress import Progress
 

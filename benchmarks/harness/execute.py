@@ -17,7 +17,9 @@ from benchmarks.harness.cost import label_cost, labels_of
 from benchmarks.harness.keys import digest
 from benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from benchmarks.harness.store import RunStore
+from benchmarks.tasks.mixing import mixing
 from benchmarks.tasks.stability import stability
+from benchmarks.tasks.transport import transport
 from mfcore.errors import LeakageError, MfbenchError
 from mfcore.training.budget import Budget
 from strategies.registry import arm_factory
@@ -107,6 +109,10 @@ def _compute(
     evaluation = task.evaluate(potential, split)
     if spec.md is not None:
         evaluation = evaluation.and_also(stability(potential, task, split, spec.md, spec.seed))
+    if spec.transport is not None:
+        evaluation = evaluation.and_also(transport(potential, task, spec.transport, spec.seed, workdir))
+    if spec.mixing is not None:
+        evaluation = evaluation.and_also(mixing(potential, task, spec.mixing))
     if not evaluation.rows:
         raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")
     costs = {

@@ -11,7 +11,10 @@ from typing import Any
 
 from mfcore.provenance import canonical_json, digest, source_hash
 
-__all__ = ["canonical_json", "code_hash", "digest", "source_hash"]
+__all__ = ["canonical_json", "code_hash", "digest", "observable_hash", "source_hash"]
+
+OBSERVABLES = ("transport", "mixing")
+"""Modules of `benchmarks.tasks` that make numbers of runs that ask for them: they are in the keys of these alone."""
 
 
 def _package_folder(package: str) -> Path:
@@ -25,16 +28,23 @@ def _package_folder(package: str) -> Path:
 def code_hash(task_class: type, arm: Callable[..., Any]) -> str:
     """Hash of the code that computes a run: mfcore, strategies, the task, and an arm of another package.
 
-    The harness and the reports are left out: they move numbers, they do not make them.
+    The harness and the reports are left out: they move numbers, they do not make them. So are observables, see
+    :func:`observable_hash`.
     """
     mfcore, strategies = _package_folder("mfcore"), _package_folder("strategies")
     task_file = Path(inspect.getfile(task_class))
     paths = {mfcore, strategies, task_file}
     tasks = _package_folder("benchmarks.tasks")
     if tasks in task_file.parents:
-        paths.update(tasks.glob("*.py"))
+        paths.update(path for path in tasks.glob("*.py") if path.stem not in OBSERVABLES)
         paths.update(task_file.parent.glob("*.py"))
     arm_file = Path(inspect.getfile(inspect.unwrap(arm)))
     if strategies not in arm_file.parents:
         paths.add(arm_file)
     return source_hash(paths)
+
+
+@cache
+def observable_hash(name: str) -> str:
+    """Hash of the module of an observable, one of `OBSERVABLES`."""
+    return source_hash([_package_folder("benchmarks.tasks") / f"{name}.py"])

@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 from benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names
 from benchmarks.tasks.base import Regime
+from benchmarks.tasks.mixing import MixingPlan
 from benchmarks.tasks.stability import StabilityPlan
+from benchmarks.tasks.transport import TransportPlan
 from benchmarks.tuning.settings_file import TunedSettings, load_tuned
 from mfcore.errors import ConfigError
 
@@ -88,8 +90,8 @@ class RunSpec:
         HF validation checks without a better one before training ends (rule "converged"); None spends the budget.
     tuning
         Where the settings were tuned; None if they were not.
-    md
-        Dynamics to put the potential through; None: none.
+    md, transport, mixing
+        Dynamics to put the potential through, and observables to take from it; None: none.
     """
 
     task: str
@@ -106,6 +108,8 @@ class RunSpec:
     patience: int | None = None
     tuning: Tuning | None = None
     md: StabilityPlan | None = None
+    transport: TransportPlan | None = None
+    mixing: MixingPlan | None = None
 
     @property
     def n_high(self) -> int | Literal["all"]:
@@ -186,6 +190,8 @@ def expand(
                 patience=plan.budget.patience,
                 tuning=settings[arm][1],
                 md=plan.md,
+                transport=plan.transport,
+                mixing=plan.mixing,
             )
             if not selection.admits(spec):
                 continue

@@ -10,12 +10,15 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from benchmarks.harness.keys import canonical_json, code_hash, digest
+from benchmarks.harness.keys import canonical_json, code_hash, digest, observable_hash
 from benchmarks.harness.plan import RunSpec, merge
 from benchmarks.tasks.base import Regime, Split, Task
+from benchmarks.tasks.mixing import alloy_of
 from benchmarks.tasks.registry import make_task
+from benchmarks.tasks.transport import transport_cells
 from mfcore.data.splits import id_of
 from mfcore.errors import ConfigError, DataError
+from mfcore.provenance import frames_hash
 from mfcore.training.budget import Budget
 from strategies.registry import arm_factory
 
@@ -89,8 +92,26 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         "seed": spec.seed,
         "draw": spec.draw,
         "code": code_hash(type(task), factory),
+        **_observables(spec, task),
     }
     return PlannedRun(spec, resolved, identity)
+
+
+def _observables(spec: RunSpec, task: Task) -> dict[str, Any]:
+    """What decides the numbers of the observables that a run asks for; nothing, and no key, for those it does not."""
+    found: dict[str, Any] = {}
+    key = "transport"
+    try:
+        if spec.transport is not None:
+            cells = frames_hash(transport_cells(task, spec.transport))
+            found[key] = spec.transport.model_dump(mode="json") | {"cells": cells}
+        key = "mixing"
+        if spec.mixing is not None:
+            alloy_of(task, spec.mixing)
+            found[key] = spec.mixing.model_dump(mode="json")
+    except ConfigError as error:
+        raise ConfigError(f"preset '{spec.preset}', task '{spec.task}', key '{key}': {error}") from None
+    return {name: identity | {"code": observable_hash(name)} for name, identity in found.items()}
 
 
 def _trials(spec: RunSpec) -> dict[str, float]:

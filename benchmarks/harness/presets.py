@@ -25,7 +25,9 @@ from pydantic import (
 )
 
 from benchmarks.tasks.base import Regime
+from benchmarks.tasks.mixing import MixingPlan
 from benchmarks.tasks.stability import StabilityPlan
+from benchmarks.tasks.transport import TransportPlan
 from mfcore.data.reference_energies import ReferencePolicy
 from mfcore.errors import ConfigError
 from mfcore.training.budget import Rule
@@ -107,8 +109,10 @@ class TaskPlan(_Model):
     `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
     defaults. `tuned` names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its
     task; its settings go between the two, and its trials are booked in the rows. `md` puts every potential through
-    dynamics (:class:`benchmarks.tasks.stability.StabilityPlan`). `expected_us_per_atom_gradient`
-    is for the time estimate only, until runs of the arm are stored.
+    dynamics (:class:`benchmarks.tasks.stability.StabilityPlan`). Tasks with the data for it can have `transport`, the
+    diffusion of an ion (:class:`benchmarks.tasks.transport.TransportPlan`), and `mixing`, mixing energies, hull and
+    bulk moduli of an alloy (:class:`benchmarks.tasks.mixing.MixingPlan`). `expected_us_per_atom_gradient` is for the
+    time estimate only, until runs of the arm are stored.
     """
 
     task: str
@@ -122,6 +126,8 @@ class TaskPlan(_Model):
     arm_settings: dict[str, dict[str, Any]] = {}
     tuned: str | None = None
     md: StabilityPlan | None = None
+    transport: TransportPlan | None = None
+    mixing: MixingPlan | None = None
     expected_us_per_atom_gradient: PositiveFloat = 100.0
 
     @field_validator("arms", "seeds", "draws")

@@ -10,8 +10,8 @@ from typing import Literal
 Better = Literal["lower", "higher", "nearer zero", ""]
 """Which way is better; "" where no way is: a diffusivity is compared with a reference, not ranked."""
 
-Family = Literal["error", "rmse", "retention", "stability", "transport", "mixing", "hull"]
-"""Which table a metric stands in."""
+Family = Literal["error", "rmse", "retention", "stability", "transport", "displacement", "mixing", "hull"]
+"""Which table a metric stands in; of rmse and displacement there is none."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Metric:
     Attributes
     ----------
     name
-        In the rows; `{T}` stands for a temperature in K.
+        In the rows; `{T}` stands for a temperature in K, `{element}` for an element in small letters, `{member}` for
+        the formula of a compound.
     title
         Short, for the head of a column.
     label
@@ -73,10 +74,42 @@ METRICS: tuple[Metric, ...] = (
         shown_unit="1e-6 cm²/s",
         scale=1e6,
     ),
+    Metric(
+        "transport_survival_fraction_{T}K", "survived {T} K", "fraction survived at {T} K", "", "higher", "transport"
+    ),
     Metric("li_activation_energy_ev", "Ea(Li)", "Li activation energy", "eV", "", "transport"),
     Metric("li_conductivity_ms_per_cm_{T}K", "σ(Li) {T} K", "Li conductivity at {T} K", "mS/cm", "", "transport"),
+    Metric(
+        "li_conductivity_low_ms_per_cm_{T}K",
+        title="σ low {T} K",
+        label="Li conductivity at {T} K, lower bound",
+        unit="mS/cm",
+        better="",
+        family="transport",
+    ),
+    Metric(
+        "li_conductivity_high_ms_per_cm_{T}K",
+        title="σ high {T} K",
+        label="Li conductivity at {T} K, upper bound",
+        unit="mS/cm",
+        better="",
+        family="transport",
+    ),
+    Metric("{element}_msd_a2_{T}K", "MSD", "mean-squared displacement at {T} K", "Å²", "", "displacement"),
     Metric("mixing_energy_mae_mev_per_atom", "mixing E", "mixing energy MAE", "meV/atom", "lower", "mixing"),
     Metric("mixing_energy_r2", "R²", "mixing energy R²", "", "higher", "mixing"),
+    Metric(
+        "mixing_energy_unrelaxed_mae_mev_per_atom",
+        title="unrelaxed",
+        label="mixing energy MAE, unrelaxed",
+        unit="meV/atom",
+        better="lower",
+        family="mixing",
+    ),
+    Metric("mixing_n_failed", "lost", "relaxations that failed", "structures", "lower", "mixing"),
+    Metric("bulk_modulus_mae_gpa", "B", "bulk modulus MAE", "GPa", "lower", "mixing"),
+    Metric("bulk_modulus_{member}_gpa", "B({member})", "bulk modulus of {member}", "GPa", "", "mixing"),
+    Metric("equilibrium_volume_mae_percent", "volume", "equilibrium volume MAE", "%", "lower", "mixing"),
     Metric("hull_f1", "F1", "F1 of stability", "", "higher", "hull"),
     Metric("hull_precision", "precision", "precision of stability", "", "higher", "hull"),
     Metric("hull_recall", "recall", "recall of stability", "", "higher", "hull"),
@@ -85,28 +118,37 @@ METRICS: tuple[Metric, ...] = (
 )
 """In the order of tables."""
 
-_PATTERNS = [
-    (re.compile(re.escape(metric.name).replace(r"\{T\}", r"(?P<T>\d+(?:\.\d+)?)")), metric) for metric in METRICS
-]
+_BLANKS = {"T": r"\d+(?:\.\d+)?", "element": r"[a-z]{1,2}", "member": r"[A-Z][A-Za-z0-9]*"}
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    text = re.escape(name)
+    for blank, values in _BLANKS.items():
+        text = text.replace(rf"\{{{blank}\}}", f"(?P<{blank}>{values})")
+    return re.compile(text)
+
+
+_PATTERNS = [(_pattern(metric.name), metric) for metric in METRICS]
 
 
 def metric_of(name: str) -> Metric | None:
-    """Give what is known of a metric of the rows, its temperature filled in; None if it is not in the table."""
+    """Give what is known of a metric of the rows, its blanks filled in; None if it is not in the table."""
     found = _find(name)
     return found[2] if found else None
 
 
 def of_family(names: Iterable[str], family: Family) -> list[Metric]:
     """Give those of the metrics named that stand in a family's table, in its order, colder before warmer."""
-    found = sorted((place for name in set(names) if (place := _find(name))), key=lambda place: place[:2])
-    return [metric for _, _, metric in found if metric.family == family]
+    found = (place for name in set(names) if (place := _find(name)))
+    ordered = sorted(found, key=lambda place: (*place[:2], place[2].name))
+    return [metric for _, _, metric in ordered if metric.family == family]
 
 
 def _find(name: str) -> tuple[int, float, Metric] | None:
     """Place in the table, temperature in K (0 without one), and the metric."""
     for index, (pattern, metric) in enumerate(_PATTERNS):
         if match := pattern.fullmatch(name):
-            kelvin = match.groupdict().get("T", "")
-            title, label = metric.title.format(T=kelvin), metric.label.format(T=kelvin)
-            return index, float(kelvin or 0.0), replace(metric, name=name, title=title, label=label)
+            blanks = match.groupdict()
+            title, label = metric.title.format(**blanks), metric.label.format(**blanks)
+            return index, float(blanks.get("T", 0.0)), replace(metric, name=name, title=title, label=label)
     return None

@@ -16,7 +16,13 @@ from mfcore.fidelity import Label, LabelSet
 
 LOW, HIGH = "pbe", "r2scan"
 
-_TEST_DRAW = -1
+OBSERVED = ("ordering", "eos")
+"""Kinds of frames that observables are scored on; they are in no split."""
+
+EXPLORED = "explore"
+"""Kind of frames that a weak potential was led to: to learn from, outside the coverage, and in no test."""
+
+_TEST_DRAW = 2**32 - 1  # seeds are not negative; no draw is as large
 """Stands in the seed of the order that tests are taken in: they are the same for every draw."""
 
 
@@ -46,26 +52,35 @@ class CrystalTask(EmbeddedTask):
         """Tests and validation frames are fixed; the draw chooses among the training frames."""
         tests, validation = self._held_out
         held = {group_of(a) for frames in (*tests.values(), validation) for a in frames}
-        training = [a for a in self.frames if group_of(a) not in held]
+        training = [a for a in self._ordinary if group_of(a) not in held]
         high = [a for a in training if has_label(a, HIGH, Label.ENERGY)]
         return Pools(
             training=training,
-            gap_ids=frozenset(id_of(a) for a in (*high, *validation) if self.covered(a)),
+            gap_ids=frozenset(id_of(a) for a in (*high, *validation) if self._inside(a)),
             validation=nested_order(validation, seed=SPLIT_SEED, draw=draw),
             n_validation=len(validation),
             tests=tests,
         )
 
+    def _inside(self, atoms: Atoms) -> bool:
+        return atoms.info.get("kind") != EXPLORED and self.covered(atoms)
+
+    @cached_property
+    def _ordinary(self) -> list[Atoms]:
+        """All frames but those that observables are scored on."""
+        return [a for a in self.frames if a.info.get("kind") not in OBSERVED]
+
     @cached_property
     def _held_out(self) -> tuple[dict[str, list[Atoms]], list[Atoms]]:
-        high = [a for a in self.frames if has_label(a, HIGH, Label.ENERGY)]
+        visited = [a for a in self._ordinary if a.info.get("kind") != EXPLORED]
+        high = [a for a in visited if has_label(a, HIGH, Label.ENERGY)]
         order = nested_order(high, seed=SPLIT_SEED, draw=_TEST_DRAW)
         # A group with frames on both sides would put training's coverage into the far test.
-        inside = {g for g in groups_of(high) if all(self.covered(a) for a in in_groups(high, [g]))}
+        inside = {g for g in groups_of(high) if all(self._inside(a) for a in in_groups(high, [g]))}
         near = [a for a in order if group_of(a) in inside]
         far = [a for a in order if group_of(a) not in inside]
         tests = {IN_COVERAGE: _whole_groups(near, self.n_test[0]), OUT_OF_COVERAGE: _whole_groups(far, self.n_test[1])}
-        tests[OUT_OF_COVERAGE] = [a for a in tests[OUT_OF_COVERAGE] if not self.covered(a)]
+        tests[OUT_OF_COVERAGE] = [a for a in tests[OUT_OF_COVERAGE] if not self._inside(a)]
         taken = set(groups_of(tests[IN_COVERAGE]))
         return tests, _whole_groups([a for a in near if group_of(a) not in taken], self.n_validation)
 

@@ -17,6 +17,12 @@ from mfcore.data.frames import energy_of, forces_of, stress_of
 from mfcore.errors import DataError
 from mfcore.fidelity import Label, LabelSet
 
+_Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+_KEY_BITS = 63  # of an int64 that is not negative
+_MOST_IMAGE_BITS = 16  # all images that may occur are tabulated
+_AT_ONCE = 1 << 14  # edges; what is made of so many stays in the cache
+
 
 def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All directed pairs within the cutoff, periodic images of an atom with itself included.
@@ -48,14 +54,53 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
         raise DataError("positions or cell are not finite numbers.", key="positions")
     finder = NeighborList(cutoff=cutoff, full_list=True)
-    receiver, sender, image = finder.compute(points=positions, box=cell, periodic=periodic, quantities="ijS")
-    # the order inside one receiver is fixed too, so that sums are the same in every process
-    order = np.lexsort((image[:, 2], image[:, 1], image[:, 0], sender, receiver))
-    receiver, sender, image = receiver[order], sender[order], image[order]
-    return sender.astype(np.int64), receiver.astype(np.int64), image.astype(np.float64) @ cell
+    # views of what the finder holds: copies of a large list cost as much as finding it
+    pairs, image = finder.compute(points=positions, box=cell, periodic=periodic, quantities="PS", copy=False)
+    return _in_order(pairs, image, cell, len(positions))
 
 
-_Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
+def _in_order(pairs: np.ndarray, image: np.ndarray, cell: np.ndarray, n_atoms: int) -> _Neighbours:
+    """Pairs (E, 2) of receiver and sender with the sender's image (E, 3), as :func:`neighbour_list` has them.
+
+    Sorted by receiver, sender and image, so that sums are the same in every process. Each edge is packed into one
+    integer: sorting these is several times faster than finding an order and gathering by it, and of what is as long as
+    the list only keys and results are ever made.
+    """
+    n_edges = len(pairs)
+    low = np.array([image[:, k].min(initial=0) for k in range(3)], dtype=np.int64)
+    span = np.array([image[:, k].max(initial=0) for k in range(3)], dtype=np.int64) - low + 1
+    image_bits = [int(s - 1).bit_length() for s in span]
+    atom_bits, low_bits = max(1, n_atoms - 1).bit_length(), sum(image_bits)
+    if low_bits > _MOST_IMAGE_BITS or 2 * atom_bits + low_bits > _KEY_BITS:
+        return _in_order_of_far(pairs, image, cell)
+    key, parts = np.empty(n_edges, dtype=np.int64), [slice(k, k + _AT_ONCE) for k in range(0, n_edges, _AT_ONCE)]
+    for part in parts:
+        packed = pairs[part, 0].astype(np.int64)
+        packed = packed << atom_bits | pairs[part, 1].astype(np.int64)
+        for k in range(3):
+            packed = packed << image_bits[k] | (image[part, k] - low[k])
+        key[part] = packed
+    key.sort()
+    codes = np.arange(1 << low_bits)
+    images = np.empty((len(codes), 3))  # of every code
+    for k in (2, 1, 0):
+        images[:, k] = low[k] + (codes & ((1 << image_bits[k]) - 1))
+        codes = codes >> image_bits[k]
+    shifts = images @ cell
+    sender, receiver, shift = np.empty(n_edges, np.int64), np.empty(n_edges, np.int64), np.empty((n_edges, 3))
+    for part in parts:
+        shifts.take(key[part] & ((1 << low_bits) - 1), axis=0, out=shift[part], mode="clip")  # "raise" would copy
+        np.right_shift(key[part], low_bits, out=sender[part])
+        np.right_shift(sender[part], atom_bits, out=receiver[part])
+        sender[part] &= (1 << atom_bits) - 1
+    return sender, receiver, shift
+
+
+def _in_order_of_far(pairs: np.ndarray, image: np.ndarray, cell: np.ndarray) -> _Neighbours:
+    """As :func:`_in_order`, of images so far away (of atoms that have diffused) that a key cannot hold them."""
+    order = np.lexsort((image[:, 2], image[:, 1], image[:, 0], pairs[:, 1], pairs[:, 0]))
+    receiver, sender = pairs[order].astype(np.int64).T
+    return sender.copy(), receiver.copy(), image[order].astype(np.float64) @ cell
 
 
 class _Kept:
@@ -75,6 +120,8 @@ class _Kept:
                 self._lists.move_to_end(key)
                 return self._lists[key]
         found = neighbour_list(atoms, cutoff)
+        if 1 + len(found[0]) > self._largest:
+            return found  # it would only push all others out
         with self._lock:
             if key not in self._lists:
                 self._lists[key] = found
@@ -171,7 +218,7 @@ class GraphStore:
     ) -> None:
         lookup = np.full(128, -1, dtype=np.int64)
         lookup[list(species)] = np.arange(len(species))
-        atom_species, positions, shifts, senders, receivers, counts = [], [], [], [], [], []
+        atom_species, positions, shifts, senders, receivers, degrees, counts = [], [], [], [], [], [], []
         edge_count, volume, energy, forces, stress = [], [], [], [], []
         for number, (atoms, fidelity) in enumerate(zip(frames, fidelities, strict=True)):
             known = lookup[atoms.numbers]
@@ -188,6 +235,7 @@ class GraphStore:
             positions.append(atoms.positions)
             senders.append(sender)
             receivers.append(receiver)
+            degrees.append(np.bincount(receiver, minlength=len(atoms)))
             shifts.append(shift)
             counts.append(len(atoms))
             edge_count.append(len(sender))
@@ -200,10 +248,11 @@ class GraphStore:
         def flat(parts: list[np.ndarray], empty: tuple[int, ...]) -> Tensor:
             return torch.from_numpy(np.concatenate(parts) if parts else np.zeros(empty))
 
+        def flat_edges(parts: list[np.ndarray], empty: tuple[int, ...]) -> Tensor:
+            return torch.from_numpy(parts[0]) if len(parts) == 1 else flat(parts, empty)  # the lists are not written to
+
         self.n_atoms = torch.tensor(counts, dtype=torch.int64)
         self.n_edges = torch.tensor(edge_count, dtype=torch.int64)
-        receiving = flat(receivers, (0,)).long()
-        first_atom = torch.repeat_interleave(self.n_atoms.cumsum(0) - self.n_atoms, self.n_edges)
         self._forces_seen = torch.tensor([bool(np.isfinite(f).any()) for f in forces], dtype=torch.bool)
         self._stress_seen = torch.tensor([bool(np.isfinite(s).any()) for s in stress], dtype=torch.bool)
         self._by_frame: dict[str, Tensor] = {
@@ -220,12 +269,12 @@ class GraphStore:
             "species": flat(atom_species, (0,)).long(),
             "positions": flat(positions, (0, 3)),
             "forces": flat(forces, (0, 3)),
-            "degree": torch.bincount(receiving + first_atom, minlength=int(self.n_atoms.sum())),
+            "degree": flat(degrees, (0,)).long(),
         }
         self._by_edge: dict[str, Tensor] = {
-            "sender": flat(senders, (0,)).long(),
-            "receiver": receiving,
-            "shift": flat(shifts, (0, 3)),
+            "sender": flat_edges(senders, (0,)).long(),
+            "receiver": flat_edges(receivers, (0,)).long(),
+            "shift": flat_edges(shifts, (0, 3)),
         }
 
     def __len__(self) -> int:
@@ -243,31 +292,38 @@ class GraphStore:
         return self
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
-        """Gather some frames, in the given order, as one graph."""
+        """Gather some frames, in the given order, as one graph.
+
+        That of a single frame shares the memory of the store: batches are not to be written to.
+        """
         index = torch.as_tensor(np.asarray(indices), dtype=torch.int64)
         # what decides sizes and which terms there are is kept on the CPU, so that nothing has to be waited for
         n_atoms, n_edges = int(self.n_atoms[index].sum()), int(self.n_edges[index].sum())
         has_forces, has_stress = bool(self._forces_seen[index].any()), bool(self._stress_seen[index].any())
+        row = int(index[0]) if len(index) == 1 else None
         index = index.to(self._by_frame["energy"].device)
         frames = {name: value.index_select(0, index) for name, value in self._by_frame.items()}
-        atoms, frame = _ranges(frames["atom_start"], frames["n_atoms"], n_atoms)
-        edges, frame_of_edge = _ranges(frames["edge_start"], frames["n_edges"], n_edges)
-        first_atom = (frames["n_atoms"].cumsum(0) - frames["n_atoms"]).index_select(0, frame_of_edge)
-        row_pointer = torch.nn.functional.pad(self._by_atom["degree"].index_select(0, atoms).cumsum(0), (1, 0))
+        by_atom, by_edge = self._by_atom, self._by_edge
+        if row is not None:  # nothing to gather or to renumber, which takes longer than a large frame's first pass
+            atom, edge = int(self.n_atoms[:row].sum()), int(self.n_edges[:row].sum())
+            by_atom = {name: value[atom : atom + n_atoms] for name, value in by_atom.items()}
+            by_edge = {name: value[edge : edge + n_edges] for name, value in by_edge.items()}
+            frame = torch.zeros(n_atoms, dtype=torch.int64, device=index.device)
+        else:
+            atoms, frame = _ranges(frames["atom_start"], frames["n_atoms"], n_atoms)
+            edges, frame_of_edge = _ranges(frames["edge_start"], frames["n_edges"], n_edges)
+            first_atom = (frames["n_atoms"].cumsum(0) - frames["n_atoms"]).index_select(0, frame_of_edge)
+            by_atom = {name: value.index_select(0, atoms) for name, value in by_atom.items()}
+            by_edge = {name: value.index_select(0, edges) for name, value in by_edge.items()}
+            by_edge["sender"].add_(first_atom)
+            by_edge["receiver"].add_(first_atom)
+        row_pointer = torch.nn.functional.pad(by_atom.pop("degree").cumsum(0), (1, 0))
         return Batch(
-            species=self._by_atom["species"].index_select(0, atoms),
-            positions=self._by_atom["positions"].index_select(0, atoms),
-            sender=self._by_edge["sender"].index_select(0, edges).add_(first_atom),
-            receiver=self._by_edge["receiver"].index_select(0, edges).add_(first_atom),
+            **by_atom,
+            **by_edge,
             row_pointer=row_pointer,
-            shift=self._by_edge["shift"].index_select(0, edges),
             frame=frame,
-            n_atoms=frames["n_atoms"],
-            volume=frames["volume"],
-            fidelity=frames["fidelity"],
-            energy=frames["energy"],
-            forces=self._by_atom["forces"].index_select(0, atoms),
-            stress=frames["stress"],
+            **{name: frames[name] for name in ("n_atoms", "volume", "fidelity", "energy", "stress")},
             has_forces=has_forces,
             has_stress=has_stress,
         )

@@ -12,10 +12,8 @@ import numpy as np
 from ase import Atoms, units
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist
-from scipy.spatial.transform import Rotation
 
+from mfcore.data.agreement import work_agreement
 from mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, read_frames
 from mfcore.data.leakage import Duplicate, near_duplicates, sampling_tolerance
 from mfcore.data.splits import groups_of, id_of
@@ -30,10 +28,8 @@ _LISTED = 10  # outliers that are printed
 LARGE_FORCE = 30.0
 #: eV/Å; the root mean square of thermal forces lies in this range for molecules and solids up to thousands of K.
 PLAUSIBLE_FORCE_RMS = (1e-3, 20.0)
-#: Least r² and number of neighbouring pairs of frames for which the energy-force slope is trusted.
-_SLOPE_R2, _SLOPE_PAIRS = 0.8, 10
-_SLOPE_SAMPLE = 300  # pairs of each composition
-_SLOPE_DISTANCE = 0.25  # Å rms; beyond it the trapezoid rule says nothing
+#: GPa; pressure that stresses of one set may lack before it is named.
+PRESSURE_TOLERANCE = 1.0
 
 _EV_PER_KCAL_MOL = units.kcal / units.mol
 
@@ -72,6 +68,8 @@ class LevelReport:
         Standard deviation of the energy per atom after the composition-linear part is removed.
     slope
         Energy difference over -force times displacement of neighbouring frames: 1 if units and sign agree.
+    missing_pressure
+        GPa, what has to be added to the diagonal of the stress to make it the derivative of the energy.
     """
 
     fidelity: str
@@ -83,6 +81,7 @@ class LevelReport:
     force_rms: float
     force_max: float
     slope: float
+    missing_pressure: float
     outliers: tuple[Outlier, ...]
 
 
@@ -141,6 +140,8 @@ class InspectionReport:
                     f"  forces    rms {r.force_rms:.3f}, largest {r.force_max:.3f} eV/Å; energy-force slope {slope} "
                     "(1: units agree)"
                 )
+            if not np.isnan(r.missing_pressure):
+                lines.append(f"  stress    {r.missing_pressure:+.1f} GPa to add for agreement with the energies")
             lines += [
                 f"  outlier   frame {o.frame} '{o.structure_id}': {o.what} {o.value:.3g}" for o in r.outliers[:_LISTED]
             ]
@@ -196,45 +197,6 @@ def composition_residual(frames: Sequence[Atoms], values: FloatArray) -> FloatAr
     return np.asarray(per_atom - fractions @ np.linalg.lstsq(fractions, per_atom, rcond=None)[0])
 
 
-def energy_force_slope(frames: Sequence[Atoms], fidelity: str) -> float:
-    """Return the slope of energy differences against -force times displacement, between neighbouring frames.
-
-    Pairs are the nearest frames of one molecule with the same order of atoms, turned onto each other; the work
-    is taken by the trapezoid rule. 1 means that energies, forces and positions have units that belong together
-    and that forces are not gradients. NaN if there are too few such pairs, or the rule does not hold for them.
-    """
-    by_species: dict[bytes, list[Atoms]] = {}
-    for atoms in frames:
-        labelled = all(has_label(atoms, fidelity, x) for x in (Label.ENERGY, Label.FORCES))
-        if labelled and 1 < len(atoms) <= 60 and not atoms.pbc.any():
-            by_species.setdefault(atoms.numbers.astype(np.int64).tobytes(), []).append(atoms)
-    work: list[float] = []
-    change: list[float] = []
-    for members in by_species.values():
-        if len(members) < 2:
-            continue
-        distances = np.stack([pdist(a.positions) for a in members]) / np.sqrt(len(pdist(members[0].positions)))
-        apart, nearest = cKDTree(distances).query(distances, k=2)
-        step = 1 + len(members) // _SLOPE_SAMPLE
-        for i in range(0, len(members), step):
-            d, j = apart[i, 1], nearest[i, 1]
-            if 1e-4 < d < _SLOPE_DISTANCE:
-                a, b = members[i], members[int(j)]
-                first, second = (x.positions - x.positions.mean(axis=0) for x in (a, b))
-                turn, rssd = Rotation.align_vectors(first, second)  # takes b's frame to a's
-                if rssd / np.sqrt(len(a)) > _SLOPE_DISTANCE:
-                    continue  # mirror images
-                mean_force = 0.5 * (forces_of(a, fidelity) + turn.apply(forces_of(b, fidelity)))
-                work.append(-float((mean_force * (turn.apply(second) - first)).sum()))
-                change.append(energy_of(b, fidelity) - energy_of(a, fidelity))
-    x, y = np.array(work), np.array(change)
-    if len(x) < _SLOPE_PAIRS or not (x @ x > 0 and y @ y > 0):
-        return float("nan")
-    slope = float(x @ y / (x @ x))
-    r2 = float((x @ y) ** 2 / ((x @ x) * (y @ y)))
-    return slope if r2 > _SLOPE_R2 else float("nan")
-
-
 def _level(frames: Sequence[Atoms], fidelity: str) -> LevelReport:
     index = [i for i, a in enumerate(frames) if has_label(a, fidelity, Label.ENERGY)]
     with_forces = [i for i, a in enumerate(frames) if has_label(a, fidelity, Label.FORCES)]
@@ -260,6 +222,7 @@ def _level(frames: Sequence[Atoms], fidelity: str) -> LevelReport:
         if norm.max() > LARGE_FORCE
     ]
     every = np.concatenate(norms) if norms else np.empty(0)
+    slope, pressure = work_agreement(frames, fidelity)
     return LevelReport(
         fidelity=fidelity,
         n_energy=len(index),
@@ -269,7 +232,8 @@ def _level(frames: Sequence[Atoms], fidelity: str) -> LevelReport:
         residual_sd=residual_sd,
         force_rms=float(np.sqrt(np.mean(every**2) / 3)) if len(every) else float("nan"),
         force_max=float(every.max()) if len(every) else float("nan"),
-        slope=energy_force_slope(frames, fidelity),
+        slope=slope,
+        missing_pressure=pressure,
         outliers=tuple(outliers),
     )
 
@@ -310,6 +274,11 @@ def _warnings(frames: Sequence[Atoms], levels: Sequence[LevelReport], duplicates
             best = min(SLOPES, key=lambda text: _log_distance(r.slope, SLOPES[text]))
             guess = f": {best}?" if _log_distance(r.slope, SLOPES[best]) < 0.2 else ""
             found.append(f"{r.fidelity}: energies and forces disagree (slope {r.slope:.3g}, expected 1){guess}")
+        if abs(r.missing_pressure) > PRESSURE_TOLERANCE:
+            found.append(
+                f"{r.fidelity}: stresses are not the derivative of the energies: {r.missing_pressure:+.1f} GPa would "
+                "have to be added (Pulay stress of too small a basis, or another sign or unit?)"
+            )
         if r.n_energy and abs(r.energy_per_atom[1]) > 1e5:
             found.append(f"{r.fidelity}: energies of {r.energy_per_atom[1]:.3g} eV/atom: another unit?")
     return found

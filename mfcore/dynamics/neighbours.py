@@ -10,8 +10,16 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
+from mfcore.data.device_neighbours import neighbour_lists
 from mfcore.data.graphs import Batch, neighbour_list
 from mfcore.errors import ConfigError
+
+_List = tuple[Tensor, Tensor, Tensor]  # sender, receiver, shift of one replica, its atoms counted from 0
+
+
+def lists_on(device: torch.device) -> bool:
+    """Whether lists are made on a device, of all stale replicas at once: on CPUs vesin, one by one, is faster."""
+    return device.type != "cpu"
 
 
 class SkinList:
@@ -62,7 +70,8 @@ class SkinList:
         self._species = species.to(device)
         self._layout()
         self.built = torch.from_numpy(np.concatenate([a.positions for a in frames])).to(device)
-        self._lists = [self._build(k) for k in range(len(frames))]
+        self._lists: dict[int, _List] = {}
+        self._build(range(len(frames)))
         self._assemble()
 
     def _layout(self) -> None:
@@ -73,6 +82,9 @@ class SkinList:
         self.frame = torch.repeat_interleave(torch.arange(len(sizes), device=self.device), self.n_atoms)
         volume = [a.get_volume() if a.pbc.any() else np.nan for a in self._bare]
         self._volume = torch.tensor(volume, dtype=self.dtype, device=self.device)
+        cells = np.array([a.cell.array for a in self._bare]).reshape(-1, 3, 3)
+        self._lattice = torch.from_numpy(cells).to(self.device, torch.float64)
+        self._periodic = torch.tensor([bool(a.pbc.any()) for a in self._bare], device=self.device)
         n, total = len(sizes), int(self._first[-1])
         self._labels: dict[str, Any] = {
             "fidelity": torch.zeros(n, dtype=torch.int64, device=self.device),
@@ -81,17 +93,35 @@ class SkinList:
             "stress": torch.full((n, 3, 3), torch.nan, dtype=self.dtype, device=self.device),
         }
 
-    def _build(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self.n_builds += 1
-        return neighbour_list(self._bare[number], self.cutoff + self.skin)
+    def _build(self, numbers: Sequence[int]) -> None:
+        """Make the lists of some replicas at `built`."""
+        self.n_builds += len(numbers)
+        reach = self.cutoff + self.skin
+        spans = [slice(int(self._first[k]), int(self._first[k + 1])) for k in numbers]
+        if not lists_on(self.device):
+            for number, span in zip(numbers, spans, strict=True):
+                atoms = self._bare[number]
+                atoms.positions = self.built[span].numpy()
+                sender, receiver, shift = (torch.from_numpy(part) for part in neighbour_list(atoms, reach))
+                self._lists[number] = sender, receiver, shift
+            return
+        chosen = torch.tensor(list(numbers), dtype=torch.int64, device=self.device)
+        positions = torch.cat([self.built[span] for span in spans])
+        lattice, periodic = self._lattice[chosen], self._periodic[chosen]
+        found = neighbour_lists(positions, self.n_atoms[chosen], lattice, periodic, reach)
+        sizes = [span.stop - span.start for span in spans]
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        edges = found.row_pointer[torch.from_numpy(first).to(self.device)].tolist()
+        for k, number in enumerate(numbers):
+            mine = slice(edges[k], edges[k + 1])
+            begin = int(first[k])
+            self._lists[number] = found.sender[mine] - begin, found.receiver[mine] - begin, found.shift[mine]
 
     def _assemble(self) -> None:
-        senders = [part[0] + first for part, first in zip(self._lists, self._first[:-1], strict=True)]
-        receivers = [part[1] + first for part, first in zip(self._lists, self._first[:-1], strict=True)]
-        shifts = [part[2] for part in self._lists]
-        self.sender = torch.from_numpy(np.concatenate(senders)).to(self.device)
-        self.receiver = torch.from_numpy(np.concatenate(receivers)).to(self.device)
-        self.shift = torch.from_numpy(np.concatenate(shifts)).to(self.device)
+        parts = [(*self._lists[k], int(first)) for k, first in enumerate(self._first[:-1])]
+        self.sender = torch.cat([sender + first for sender, _, _, first in parts])
+        self.receiver = torch.cat([receiver + first for _, receiver, _, first in parts])
+        self.shift = torch.cat([shift for _, _, shift, _ in parts])
         self.version += 1
 
     def update(self, positions: Tensor) -> None:
@@ -106,25 +136,22 @@ class SkinList:
         stale = ~(moved <= (0.5 * self.skin) ** 2)
         if not bool(stale.any()):
             return
-        for number in torch.unique(self.frame[stale]).tolist():
-            atoms = slice(int(self._first[number]), int(self._first[number + 1]))
-            self.built[atoms] = positions[atoms]
-            self._bare[number].positions = positions[atoms].cpu().numpy()
-            self._lists[number] = self._build(number)
+        numbers = torch.unique(self.frame[stale])
+        atoms = torch.isin(self.frame, numbers)
+        self.built[atoms] = positions[atoms]
+        self._build(numbers.tolist())
         self._assemble()
 
     def rebuild(self, built: Tensor) -> None:
         """Take the lists that were made at given positions (A, 3), to go on with a stored run."""
         self.built = built.to(self.device, torch.float64).clone()
-        for number, atoms in enumerate(self._bare):
-            atoms.positions = self.built[self._first[number] : self._first[number + 1]].cpu().numpy()
-            self._lists[number] = self._build(number)
+        self._build(range(len(self._bare)))
         self._assemble()
 
     def keep(self, which: list[int], atoms: Tensor) -> None:
         """Go on with some of the replicas; `atoms` (A,) says which atoms are theirs."""
         self._bare = [self._bare[k] for k in which]
-        self._lists = [self._lists[k] for k in which]
+        self._lists = {number: self._lists[k] for number, k in enumerate(which)}
         self._species, self.built = self._species[atoms], self.built[atoms]
         self._layout()
         if which:

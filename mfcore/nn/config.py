@@ -34,6 +34,9 @@ class CoreConfig(BaseModel):
         "species", description="Self-connection: one matrix for all species, or one per species."
     )
     readout_hidden: int = Field(16, ge=1, description="Hidden width of the readout.")
+    readout_scale: float = Field(
+        1.0, gt=0, description="Initial size of the readout's last matrix; 1 keeps the variance of its input."
+    )
     zbl: bool = Field(False, description="Add the Ziegler-Biersack-Littmark repulsion of the nuclei.")
     backend: Literal["auto", "reference", "fused", "numba", "triton"] = Field("auto", description="What convolves.")
 

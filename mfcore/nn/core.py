@@ -90,9 +90,9 @@ class EquivariantCore(nn.Module):
             layout = layer.output_layout
         self.readout: ConditionedReadout | MultiHeadReadout
         if conditioning == "heads":
-            self.readout = MultiHeadReadout(width, config.readout_hidden, len(self.fidelities))
+            self.readout = MultiHeadReadout(width, config.readout_hidden, len(self.fidelities), config.readout_scale)
         else:
-            self.readout = ConditionedReadout(width, config.readout_hidden, rows)
+            self.readout = ConditionedReadout(width, config.readout_hidden, rows, config.readout_scale)
         self.repulsion = ZBLRepulsion(self.species) if config.zbl else None
         shape = (len(self.fidelities), len(self.species))
         self.register_buffer("reference", torch.zeros(shape, dtype=torch.float64))

@@ -17,8 +17,8 @@ from mfcore.nn.species_groups import SpeciesGroups
 from mfcore.nn.update import Matrices, UpdateCall, UpdateIrrep, UpdateShape, silu, update
 
 
-def _matrix(rows: int, columns: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(rows, columns) / math.sqrt(rows))
+def _matrix(rows: int, columns: int, scale: float = 1.0) -> nn.Parameter:
+    return nn.Parameter(torch.randn(rows, columns) / math.sqrt(rows) * scale)
 
 
 class FidelityBias(nn.Module):
@@ -200,9 +200,9 @@ class Interaction(nn.Module):
 class ConditionedReadout(nn.Module):
     """Scalars → energy of each atom by a one-hidden-layer network with fidelity rows on both layers."""
 
-    def __init__(self, channels: int, hidden: int, n_fidelities: int) -> None:
+    def __init__(self, channels: int, hidden: int, n_fidelities: int, scale: float) -> None:
         super().__init__()
-        self.hidden, self.out = _matrix(channels, hidden), _matrix(hidden, 1)
+        self.hidden, self.out = _matrix(channels, hidden), _matrix(hidden, 1, scale)
         self.bias_hidden = FidelityBias(n_fidelities, hidden) if n_fidelities else None
         self.bias_out = FidelityBias(n_fidelities, 1) if n_fidelities else None
 
@@ -220,11 +220,11 @@ class ConditionedReadout(nn.Module):
 class MultiHeadReadout(nn.Module):
     """One readout network per fidelity on shared scalars."""
 
-    def __init__(self, channels: int, hidden: int, n_heads: int) -> None:
+    def __init__(self, channels: int, hidden: int, n_heads: int, scale: float) -> None:
         super().__init__()
         self._shape = (n_heads, hidden)
         self.hidden = _matrix(channels, n_heads * hidden)
-        self.out = nn.Parameter(torch.randn(n_heads, hidden) / math.sqrt(hidden))
+        self.out = nn.Parameter(torch.randn(n_heads, hidden) / math.sqrt(hidden) * scale)
 
     def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
         """Dimensionless energy of each atom from its fidelity's head, (A,); arguments as in the other readout."""

@@ -19,6 +19,7 @@ COMMANDS = [
     ["compare"],
     ["fit"],
     ["predict"],
+    ["score-discovery"],
     ["info"],
     ["data", "inspect"],
     ["data", "fetch"],

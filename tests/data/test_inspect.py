@@ -5,8 +5,9 @@ import pytest
 from ase import Atoms, units
 from ase.build import molecule
 
+from mfcore.data.agreement import energy_force_slope
 from mfcore.data.frames import energy_of, forces_of, set_labels
-from mfcore.data.inspect import composition_residual, energy_force_slope, inspect_frames
+from mfcore.data.inspect import composition_residual, inspect_frames
 
 FORCE_CONSTANT = 20.0  # eV/Å²
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mfcore.data.graphs import neighbour_list
+from mfcore.dynamics import neighbours as neighbours_module
 from mfcore.dynamics.criteria import FailureCriteria
 from mfcore.dynamics.engine import simulate
 from mfcore.dynamics.models import PotentialForces
@@ -33,6 +34,14 @@ def positions_of(frames) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([a.positions for a in frames]))
 
 
+@pytest.fixture(params=["vesin", "device"])
+def maker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to make lists, the one of devices also on the CPU."""
+    monkeypatch.setattr(neighbours_module, "lists_on", lambda device: request.param == "device")
+    return request.param
+
+
+@pytest.mark.usefixtures("maker")
 def test_moving_atoms_have_the_edges_of_a_fresh_list() -> None:
     rng, frames = np.random.default_rng(0), [argyrodite(), ethanol()]
     neighbours, positions = skin_list(frames, skin=0.6), positions_of(frames)
@@ -54,6 +63,7 @@ def test_moving_atoms_have_the_edges_of_a_fresh_list() -> None:
     assert 4 < neighbours.n_builds < 60  # of 2 * 61
 
 
+@pytest.mark.usefixtures("maker")
 def test_only_the_replica_that_moved_is_listed_anew() -> None:
     frames = [argyrodite(), ethanol(), ethanol(6)]
     neighbours, positions = skin_list(frames), positions_of(frames)
@@ -66,6 +76,23 @@ def test_only_the_replica_that_moved_is_listed_anew() -> None:
     assert torch.equal(neighbours.built[13:22], positions[13:22])
 
 
+@pytest.mark.usefixtures("maker")
+def test_replicas_that_are_left_go_on_with_their_own_edges() -> None:
+    frames = [argyrodite(), ethanol(), ethanol(6)]
+    neighbours, positions = skin_list(frames), positions_of(frames)
+    kept = torch.isin(neighbours.frame, torch.tensor([0, 2]))
+    neighbours.keep([0, 2], kept)
+    positions = positions[kept]
+    positions[-1, 0] += 0.6
+    neighbours.update(positions)
+    moved = [frames[0], frames[2].copy()]
+    moved[1].positions[-1, 0] += 0.6
+    batch, fresh = batch_of(neighbours, positions), batch_of(skin_list(moved), positions)
+    for name in ("sender", "receiver", "row_pointer", "shift"):
+        torch.testing.assert_close(getattr(batch, name), getattr(fresh, name), rtol=0, atol=1e-12)
+
+
+@pytest.mark.usefixtures("maker")
 def test_dynamics_with_and_without_a_skin() -> None:
     ends, settings = [], {"ensemble": "nve", "duration_ps": 0.1, "time_step_fs": 2.0}
     for skin in (1e-9, 1.0):

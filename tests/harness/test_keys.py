@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from benchmarks.harness import keys
 from benchmarks.harness.keys import canonical_json, digest, source_hash
 from benchmarks.harness.plan import RunSpec
 from benchmarks.harness.prepare import PlannedRun, prepare_one
 from benchmarks.tasks.base import Regime
+from benchmarks.tasks.mixing import MixingPlan
+from benchmarks.tasks.transport import TransportPlan
+from mfcore.errors import ConfigError
 from tests.harness.conftest import spec
 
 
@@ -125,6 +130,82 @@ def test_the_code_hash_follows_an_edit(edited: str, tmp_path: Path, monkeypatch:
         file.write("# edited\n")
     assert now() != before
     keys.code_hash.cache_clear()
+
+
+@pytest.fixture
+def cells(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> list[Atoms]:
+    """Cells for transport, which the fake task has while this fixture is used."""
+    import mfbench_fakes
+
+    found = [Atoms("LiCl", [[0, 0, 0], [2, 0, 0]], cell=[4, 4, 4], pbc=True)]
+    monkeypatch.setattr(mfbench_fakes.FakeTask, "transport_frames", lambda task: found, raising=False)
+    return found
+
+
+@pytest.mark.usefixtures("fakes")
+def test_runs_without_observables_have_the_identity_that_they_had_before_there_were_any() -> None:
+    parts = {"task", "data", "split", "regime", "arm", "settings", "budget_atom_gradients", "budget_rule"}
+    parts |= {"budget_patience", "trials", "md", "seed", "draw", "code"}
+    assert set(prepare_one(spec()).identity) == parts
+
+
+def test_the_key_changes_with_the_plan_and_the_cells_of_an_observable(cells: list[Atoms]) -> None:
+    plans = (None, TransportPlan(), TransportPlan(temperatures_k=(600.0, 800.0)))
+    seen = {prepare_one(spec(transport=plan)).key for plan in plans}
+    cells[0].positions[1, 0] = 2.1
+    seen.add(prepare_one(spec(transport=plans[1])).key)
+    assert len(seen) == 4
+    identity = prepare_one(spec(transport=plans[1])).identity
+    assert identity.pop("transport")["temperatures_k"] == [600.0, 800.0, 1000.0]
+    assert identity == prepare_one(spec()).identity
+
+
+@pytest.mark.usefixtures("fakes")
+def test_an_observable_that_the_task_cannot_serve_is_refused() -> None:
+    with pytest.raises(ConfigError, match="preset 'mine', task 'fake_task', key 'transport': this task has no cells"):
+        prepare_one(spec(preset="mine", transport=TransportPlan()))
+    with pytest.raises(ConfigError, match=r"preset 'mine', task 'fake_task', key 'mixing': .*no orderings"):
+        prepare_one(spec(preset="mine", mixing=MixingPlan()))
+
+
+def test_the_key_changes_with_the_plan_of_mixing_energies(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
+    plans = (None, MixingPlan(), MixingPlan(max_steps=9))
+    assert len({prepare_one(spec(mixing=plan)).key for plan in plans}) == 3
+    identity = prepare_one(spec(mixing=plans[2])).identity
+    assert identity.pop("mixing")["max_steps"] == 9
+    assert identity == prepare_one(spec()).identity
+
+
+def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from strategies.registry import arm_factory
+
+    tasks, arm = tmp_path / "tasks", arm_factory("transfer")
+    shutil.copytree(keys._package_folder("benchmarks.tasks"), tasks, ignore=shutil.ignore_patterns("data"))
+    folder_of, file_of = keys._package_folder, keys.inspect.getfile
+    monkeypatch.setattr(keys, "_package_folder", lambda name: tasks if name == "benchmarks.tasks" else folder_of(name))
+    inside = tasks / "molecular_cc" / "task.py"
+    monkeypatch.setattr(keys.inspect, "getfile", lambda what: str(inside) if what is Regime else file_of(what))
+
+    def now() -> tuple[str, ...]:
+        for cached in (keys.code_hash, keys.observable_hash):
+            cached.cache_clear()
+        return keys.code_hash(Regime, arm), *(keys.observable_hash(name) for name in keys.OBSERVABLES)
+
+    seen = [now()]
+    for name in ("transport", "mixing", "stability"):
+        with (tasks / f"{name}.py").open("a") as file:
+            file.write("# edited\n")
+        seen.append(now())
+    changed = [tuple(a != b for a, b in zip(old, new, strict=True)) for old, new in itertools.pairwise(seen)]
+    assert changed == [(False, True, False), (False, False, True), (True, False, False)]
+    (tasks / "transport.py").unlink()
+    keys.code_hash.cache_clear()
+    assert keys.code_hash(Regime, arm) == seen[-1][0]
+    keys.code_hash.cache_clear()
+    keys.observable_hash.cache_clear()
 
 
 def test_a_digest_is_a_sha256() -> None:

@@ -47,6 +47,9 @@ def runs(selection: Selection = EVERYTHING, **plan: object) -> list:
         ({"regimes": {"n_high": [5]}, "budget": {"atom_gradients": 1e4, "n_high": {6: 1e3}}}, "budget.n_high.6"),
         ({"repeats": 0}, "tasks.0.repeats"),
         ({"repeats": 2, "draws": [0]}, "either repeats, or seeds and draws"),
+        ({"transport": {"duration_ns": 1}}, "tasks.0.transport.duration_ns: unknown key"),
+        ({"transport": {"duration_ps": 1}}, "tasks.0.transport: Value error, blocks"),
+        ({"mixing": {"fmax_ev_per_a": 0}}, "tasks.0.mixing.fmax_ev_per_a"),
     ],
 )
 def test_a_fault_in_a_preset_names_file_and_key(change: dict[str, object], key: str) -> None:
@@ -117,14 +120,23 @@ def test_the_rule_of_the_budget_reaches_the_runs() -> None:
     assert runs(arms=["plain"])[0].patience is None
 
 
+def test_observables_reach_the_runs() -> None:
+    (one,) = runs(transport={"temperatures_k": [500, 700]}, mixing={"max_steps": 9}, arms=["plain"])
+    assert one.transport.temperatures_k == (500.0, 700.0)
+    assert one.mixing.max_steps == 9
+    (plain,) = runs(arms=["plain"])
+    assert (plain.transport, plain.mixing) == (None, None)
+
+
 def test_two_plans_may_not_compute_one_run_in_different_ways() -> None:
     plan = {"task": "water", "arms": ["plain"], "budget": {"atom_gradients": 1e4}}
     names = {"tasks": TASKS, "arms": ARMS, "needs_all_high": lambda arm: False}
     same = parse_preset({"name": "mine", "tasks": [plan, plan]}, "mine.yml")
     assert len(expand(same, **names)) == 1
-    other = parse_preset({"name": "mine", "tasks": [plan, plan | {"budget": {"atom_gradients": 2e4}}]}, "mine.yml")
-    with pytest.raises(ConfigError, match=r"water plain .* in different ways"):
-        expand(other, **names)
+    for change in ({"budget": {"atom_gradients": 2e4}}, {"transport": {}}, {"mixing": {}}):
+        other = parse_preset({"name": "mine", "tasks": [plan, plan | change]}, "mine.yml")
+        with pytest.raises(ConfigError, match=r"water plain .* in different ways"):
+            expand(other, **names)
 
 
 def test_a_ceiling_runs_once_for_all_set_sizes_with_all_labels() -> None:

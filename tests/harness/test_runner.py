@@ -9,12 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+from ase import Atoms
 from filelock import FileLock
 
 from benchmarks.harness.plan import RunSpec
 from benchmarks.harness.prepare import PlannedRun, prepare
 from benchmarks.harness.runner import agenda, only_writer, run_all
 from benchmarks.harness.store import COLUMNS, RunStore
+from benchmarks.tasks.base import Evaluation
+from benchmarks.tasks.mixing import MixingPlan
+from benchmarks.tasks.transport import TransportPlan
 from mfcore.errors import ConfigError, DataError
 from tests.harness.conftest import PLUGIN, spec
 
@@ -57,6 +61,40 @@ def test_a_run_is_computed_and_stored(fakes: Path, tmp_path: Path) -> None:
     assert row["train_atom_gradients"] == 1000.0
     assert row["label_cost_cpu_s"] == 100.0 * (9 + 6)  # HF training and validation; this arm uses no LF label
     assert row["inference_us_per_atom"] > 0
+    assert not (store.root / "work").exists()
+
+
+def test_observables_are_scored_where_they_are_asked_for(
+    fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mfbench_fakes
+
+    told = {}
+
+    def transport(potential, task, plan, seed, workdir):
+        told["transport"] = (type(potential).__name__, task.name, plan, seed)
+        (workdir / "trajectory").write_text("long")
+        return Evaluation([{"split": "md", "metric": "li_activation_energy_ev", "unit": "eV", "value": 0.25, "n": 3}])
+
+    def mixing(potential, task, plan):
+        told["mixing"] = (type(potential).__name__, task.name, plan)
+        return Evaluation([{"split": "mixing", "metric": "mixing_energy_r2", "unit": "", "value": 0.5, "n": 4}])
+
+    cell = Atoms("Li", cell=[4, 4, 4], pbc=True)
+    monkeypatch.setattr(mfbench_fakes.FakeTask, "transport_frames", lambda task: [cell], raising=False)
+    monkeypatch.setattr("benchmarks.harness.execute.transport", transport)
+    monkeypatch.setattr("benchmarks.harness.execute.mixing", mixing)
+    monkeypatch.setattr("benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
+    store, plans = RunStore(tmp_path / "out"), (TransportPlan(), MixingPlan())
+    compute(store, [spec(seed=7), spec(seed=8, transport=plans[0]), spec(seed=9, mixing=plans[1])])
+    rows = store.rows()
+    values = {(row["seed"], row["metric"]): (row["value"], row["n"]) for row in rows.to_dict("records")}
+    extra = {key: value for key, value in values.items() if key[1] != "energy_mae_mev_per_atom"}
+    assert extra == {(8, "li_activation_energy_ev"): (0.25, 3), (9, "mixing_energy_r2"): (0.5, 4)}
+    assert told == {
+        "transport": ("MeanPotential", "fake_task", plans[0], 8),
+        "mixing": ("MeanPotential", "fake_task", plans[1]),
+    }
     assert not (store.root / "work").exists()
 
 

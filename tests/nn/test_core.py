@@ -161,6 +161,23 @@ def test_heads_made_from_one_readout_give_its_answer() -> None:
         assert after == pytest.approx(before, rel=1e-12)
 
 
+@pytest.mark.parametrize("conditioning", ["none", "one_hot", "heads"])
+def test_a_smaller_readout_is_the_same_network_with_smaller_forces(conditioning: Conditioning) -> None:
+    """The last matrix alone is scaled, and forces are linear in it: exactly half the forces from half the matrix."""
+    full, half = (make_core(conditioning, zbl=False, readout_scale=s) for s in (1.0, 0.5))
+    changed = [n for n, p in full.named_parameters() if not torch.equal(p, half.get_parameter(n))]
+    assert changed == ["readout.out"]
+    assert make_core(conditioning).readout.out.equal(full.readout.out)
+    before, after = (evaluate(core, [argyrodite()]).forces for core in (full, half))
+    assert torch.allclose(after, 0.5 * before, rtol=1e-10, atol=1e-12 * float(before.abs().max()))
+    assert float(before.abs().max()) > 1e-3
+
+
+def test_the_readout_does_not_start_at_zero() -> None:
+    with pytest.raises(ValueError, match="readout_scale"):
+        CoreConfig(readout_scale=0.0)
+
+
 def test_energy_is_smooth_where_a_neighbour_crosses_the_cutoff() -> None:
     core = make_core(zbl=False)
     distances = 4.0 + np.linspace(-1e-3, 1e-3, 5)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.performance.contenders.base import Network, contender_names, contender_type
-from benchmarks.performance.parity import execute
+from benchmarks.performance.parity import execute, worker
 from benchmarks.performance.parity.data import ParityData
 from benchmarks.performance.parity.settings import Job, Training
+from benchmarks.performance.parity.training import Outcome
 from mfcore.errors import TrainingError
 
 
@@ -39,6 +41,20 @@ def test_contender_learns_forces(name: str, data: ParityData, tmp_path: Path) ->
     assert result["test"]["energy_mae_mev_per_atom"] < 1000 * np.std(data.test.energies / 3)
     assert result["steps"] == 40 * 6
     assert result["n_layers"] == 2
+
+
+def test_settings_reach_the_network_of_the_core(data: ParityData, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[float] = []
+
+    def untrained(contender: Any, *_: object) -> Outcome:
+        made.append(contender.module.config.readout_scale)
+        return Outcome()
+
+    monkeypatch.setattr(worker, "train", untrained)
+    network = Network(lmax=1, n_layers=1, channels=8)
+    for core in ({}, {"readout_scale": 0.1}):
+        assert worker.run(Job("mfcore", 0.01, 0, network, Training(), core), data)["status"] == "ok"
+    assert made == [1.0, 0.1]
 
 
 def test_a_contender_without_its_package_is_a_failed_run(data: ParityData, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.performance.contenders.base import Network
 from benchmarks.performance.parity import execute, store
-from benchmarks.performance.parity.__main__ import PEERS, interpreters_of
+from benchmarks.performance.parity.__main__ import PEERS, core_settings_of, interpreters_of
 from benchmarks.performance.parity.data import ParityData
 from benchmarks.performance.parity.report import best_peer, rows_of, table_of, verdict, versions_of
 from benchmarks.performance.parity.settings import Job, Training
@@ -91,6 +91,31 @@ def test_a_finished_training_is_not_run_again(fake: Fake, compare: Callable[...,
     assert len(fake.jobs) == count
     compare("mace", epochs=6)  # another recipe is another run
     assert len(fake.jobs) == 2 * count - count // 2
+
+
+def test_settings_of_the_core_reach_the_core_alone(fake: Fake, compare: Callable[..., Any]) -> None:
+    compare("mfcore", "mace")
+    count = len(fake.jobs)
+    compare("mfcore", "mace", core={"readout_scale": 0.1})  # another core, the same peer
+    assert [(j.contender, j.core) for j in fake.jobs[count:]] == [("mfcore", {"readout_scale": 0.1})] * 3
+
+
+def test_runs_stored_before_the_core_had_settings_keep_their_keys() -> None:
+    job = Job("mace", 0.01, 0, Network(), Training())
+    assert set(job.as_dict()) == {"contender", "learning_rate", "seed", "network", "training"}
+
+
+def test_settings_of_the_core_from_the_command_line() -> None:
+    assert core_settings_of(["readout_scale=0.3", "parity=true"]) == {"readout_scale": 0.3, "parity": True}
+    assert core_settings_of(["readout_scale=1.0"]) == {}  # a default is no other run
+    for wrong, reason in (
+        ("readout_scale", "expected NAME=VALUE"),
+        ("channels=8", "the comparison chooses the shape"),
+        ("readout_scale=small", "readout_scale: Input should be a valid number"),
+        ("depth=3", "depth: Extra inputs"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            core_settings_of([wrong])
 
 
 def test_failed_trainings_are_kept_and_retried_only_when_asked(fake: Fake, compare: Callable[..., Any]) -> None:

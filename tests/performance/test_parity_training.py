@@ -116,3 +116,5 @@ def test_normalisation_of_the_training_set() -> None:
 def test_job_survives_json() -> None:
     job = Job("mace", 0.01, 3, Network(radial_hidden=(8, 4), n_layers=2), Training(epochs=7))
     assert Job.from_dict(job.as_dict()) == job
+    job = Job("mfcore", 0.01, 3, Network(), Training(), {"readout_scale": 0.1})
+    assert Job.from_dict(job.as_dict()) == job

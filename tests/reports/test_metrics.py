@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.reports.metrics import METRICS, metric_of, of_family
+from benchmarks.reports.summary import SECTIONS
 
 
 def test_temperatures_are_filled_in():
@@ -34,12 +35,29 @@ def test_names_and_units_agree():
         "meV/atom/ps": "mev_per_atom_per_ps",
         "eV": "ev",
         "mS/cm": "ms_per_cm",
-        "structures": "n_missing",
+        "structures": ("n_missing", "n_failed"),
+        "Å²": "a2",
+        "%": "percent",
     }
     for metric in METRICS:
         stem = metric.name.replace("_{T}K", "")
         assert not metric.unit or stem.endswith(words[metric.unit]), metric.name
-        assert metric.better or metric.family == "transport"
+        observed = metric.family in ("transport", "displacement") or metric.name == "bulk_modulus_{member}_gpa"
+        assert bool(metric.better) != (observed and "survival" not in metric.name), metric.name
+
+
+def test_compounds_are_filled_in_and_come_in_alphabetic_order():
+    names = ["bulk_modulus_InN_gpa", "bulk_modulus_mae_gpa", "bulk_modulus_GaN_gpa", "mixing_n_failed"]
+    found = of_family(names, "mixing")
+    assert [metric.title for metric in found] == ["lost", "B", "B(GaN)", "B(InN)"]
+    assert [metric.better for metric in found] == ["lower", "lower", "", ""]
+
+
+def test_displacements_are_known_and_in_no_table():
+    metric = metric_of("cl_msd_a2_600K")
+    assert metric is not None
+    assert (metric.unit, metric.family) == ("Å²", "displacement")
+    assert metric.family not in SECTIONS
 
 
 def test_the_target_s_scores_are_known():

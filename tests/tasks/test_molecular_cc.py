@@ -20,8 +20,8 @@ from benchmarks.tasks.molecular_cc.task import (
     MolecularCC,
 )
 from benchmarks.tasks.verify import verify_task
+from mfcore.data.agreement import energy_force_slope
 from mfcore.data.frames import energy_of, forces_of, has_label, write_frames
-from mfcore.data.inspect import energy_force_slope
 from mfcore.data.splits import groups_of
 from mfcore.errors import ConfigError, DataError
 from mfcore.fidelity import Label, LabelSet

@@ -14,14 +14,22 @@ _FIDELITY = "high"
 
 
 class MfCore(Contender):
-    """Reference energies: least squares; scale: RMS force; messages over the root of the mean neighbour count."""
+    """Reference energies: least squares; scale: RMS force; messages over the root of the mean neighbour count.
+
+    Parameters
+    ----------
+    network, training
+        See :class:`Contender`.
+    core
+        Other settings of :class:`mfcore.nn.config.CoreConfig`.
+    """
 
     packages = ("mfbench", "e3nn")
     n_layers = 2
     channels = 40
     radial_hidden = (32,)  # its table makes a deep radial network unneeded; the parameters go into channels
 
-    def __init__(self, network: Network, training: Labelled) -> None:
+    def __init__(self, network: Network, training: Labelled, **core: Any) -> None:
         from mfcore.data.reference_energies import least_squares_energies
         from mfcore.nn.config import CoreConfig
         from mfcore.nn.core import EquivariantCore
@@ -34,6 +42,7 @@ class MfCore(Contender):
             channels=channels,
             n_bessel=network.n_bessel,
             radial_hidden=self.radial_hidden,
+            **core,
         )
         self._species, self._cutoff = training.species, network.cutoff
         mean_neighbours = self._store(training.frames).mean_neighbours()

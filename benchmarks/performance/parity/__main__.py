@@ -18,7 +18,7 @@ A training that is in the results file is not run again; --table-only prints the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ from benchmarks.performance.parity.settings import Training
 
 _WIDTH = 150
 _DEFAULT_OUT = Path("results/performance/parity.json")
+_SHAPE = ("cutoff", "lmax", "n_bessel", "n_layers", "channels", "radial_hidden")
 PEERS = [name for name in contender_names() if name != "mfcore"]
 
 
@@ -52,6 +53,33 @@ def interpreters_of(given: list[str]) -> dict[str, str]:
     return found
 
 
+def core_settings_of(given: list[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE`` settings of the core; those that are its defaults are left out.
+
+    Raises
+    ------
+    ConfigError
+        If one is written otherwise, belongs to the shape that all contenders share, or is no setting of the core.
+    """
+    from pydantic import ValidationError
+
+    from mfcore.errors import ConfigError
+    from mfcore.nn.config import CoreConfig
+
+    values = {}
+    for entry in given:
+        name, equals, value = entry.partition("=")
+        if not equals or name in _SHAPE:
+            reason = "expected NAME=VALUE" if not equals else "the comparison chooses the shape"
+            raise ConfigError(f"--core {entry}: {reason}.")
+        values[name] = value
+    try:
+        return CoreConfig.model_validate(values).model_dump(mode="json", exclude_defaults=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"--core {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+
 def main(
     frames: Annotated[int, typer.Option(help="Training frames.")] = 400,
     draw: Annotated[int, typer.Option(help="Which training and validation frames.")] = 0,
@@ -62,6 +90,9 @@ def main(
     seed: Annotated[list[int] | None, typer.Option(help="Repeatable; by default 0, 1 and 2.")] = None,
     cutoff: Annotated[float, typer.Option(help="Å.")] = Network.cutoff,
     lmax: Annotated[int, typer.Option(help="Highest degree of harmonics and features.")] = Network.lmax,
+    core: Annotated[
+        list[str] | None, typer.Option(help="Setting of the core as NAME=VALUE, such as readout_scale=0.3; repeatable.")
+    ] = None,
     python: Annotated[
         list[str] | None,
         typer.Option(help="Interpreter of the peers (PATH) or of one contender (NAME=PATH); repeatable."),
@@ -101,6 +132,7 @@ def main(
             threads,
             retry_failed,
             train=not table_only,
+            core=core_settings_of(core or []),
         )
     except MfbenchError as error:
         console.print(f"[red]error:[/red] {error}")

@@ -20,6 +20,9 @@ from mfcore.errors import TrainingError
 
 _ROOT = Path(__file__).resolve().parents[3]
 
+#: Name of the core among the contenders.
+CORE = "mfcore"
+
 
 def _train(job: Job, data_file: Path, python: str, threads: int) -> dict[str, Any]:
     """Train in another process; one that breaks is a result with status "failed".
@@ -74,6 +77,7 @@ def compare(
     threads: int,
     retry_failed: bool,
     train: bool = True,
+    core: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Train what the results file lacks, and return the runs of this comparison.
 
@@ -98,6 +102,8 @@ def compare(
         Whether a run that failed is tried again.
     train
         False returns what the results file has, and trains nothing.
+    core
+        Settings of the core that are not its defaults.
     """
     data_sha256 = data.sha256()
     with tempfile.TemporaryDirectory() as folder:
@@ -129,9 +135,10 @@ def compare(
 
         runs = []
         for name in contenders:
-            tried = [r for rate in rates for r in run(Job(name, rate, seeds[0], network, training))]
+            own = dict(core or {}) if name == CORE else {}
+            tried = [r for rate in rates for r in run(Job(name, rate, seeds[0], network, training, own))]
             chosen = best_rate(tried)
             if chosen is not None:
-                tried += [r for seed in seeds[1:] for r in run(Job(name, chosen, seed, network, training))]
+                tried += [r for seed in seeds[1:] for r in run(Job(name, chosen, seed, network, training, own))]
             runs += tried
     return runs

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.performance.parity.execute import best_rate
-
-CORE = "mfcore"
+from benchmarks.performance.parity.execute import CORE, best_rate
 
 #: The core's force MAE may be this many times the best peer's.
 TOLERANCE = 1.10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.performance.contenders.base import Network
@@ -46,17 +46,26 @@ class Training:
 
 @dataclass(frozen=True)
 class Job:
-    """One training: a contender, a learning rate, a seed."""
+    """One training: a contender, a learning rate, a seed.
+
+    Attributes
+    ----------
+    core
+        Settings of the core (:class:`mfcore.nn.config.CoreConfig`) that are not its defaults; empty for peers.
+    """
 
     contender: str
     learning_rate: float
     seed: int
     network: Network
     training: Training
+    core: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """As plain JSON values; an empty `core` is left out, so that the peers' runs keep the keys they have."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists, as in a file
+        if not self.core:
+            del values["core"]
         return values
 
     @classmethod

@@ -35,7 +35,7 @@ def run(job: Job, data: ParityData) -> dict[str, Any]:
     kind = contender_type(job.contender)
     torch.manual_seed(job.seed)
     start = time.perf_counter()
-    contender = kind(job.network, data.training)
+    contender = kind(job.network, data.training, **job.core)
     n_layers, channels = kind.shape(job.network)
     record = {
         "n_parameters": contender.n_parameters,

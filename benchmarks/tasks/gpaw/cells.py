@@ -43,15 +43,17 @@ def disturbed(
     return atoms if distances.min() > closest else None
 
 
-def collect(prefix: str, make: Callable[[np.random.Generator], Made | None], count: int) -> list[Atoms]:
-    """Make frames until there are `count`; attempt n has the generator (seed, n), whatever attempts before it gave.
+def collect(
+    prefix: str, make: Callable[[np.random.Generator], Made | None], count: int, stream: tuple[int, ...] = ()
+) -> list[Atoms]:
+    """Make frames until there are `count`; attempt n has the generator (seed, *stream, n), whatever earlier ones gave.
 
     The structure_id of a frame has the number of its attempt, and its `info` what `make` says of it.
     """
     frames: list[Atoms] = []
     attempt = 0
     while len(frames) < count:
-        made = make(np.random.default_rng([SAMPLING_SEED, attempt]))
+        made = make(np.random.default_rng([SAMPLING_SEED, *stream, attempt]))
         if made is not None:
             atoms, info = made
             plain = Atoms(atoms.get_chemical_symbols(), positions=atoms.positions, cell=atoms.cell, pbc=True)

@@ -20,18 +20,27 @@ from mfcore.files import write_text
 
 LOW, HIGH = worker.LEVELS
 
-_METHODS = {
-    LOW: ("PBE", "energy, forces and stress"),
-    HIGH: ("r2SCAN", "energy and forces (no stress: this GPAW has none for meta-GGA functionals)"),
-}
+_METHODS = {LOW: "PBE", HIGH: "r2SCAN"}
 
 
 def convert(
-    name: str, title: str, frames: Sequence[Atoms], labels: Mapping[tuple[str, str], dict[str, Any]], folder: Path
+    name: str,
+    title: str,
+    frames: Sequence[Atoms],
+    labels: Mapping[tuple[str, str], dict[str, Any]],
+    folder: Path,
+    *,
+    stress: bool = True,
 ) -> Path:
     """Write `data/NAME.extxyz` and `dataset.yml` into a task's folder; the same labels, the same files.
 
-    Frames without a PBE label are left out; labels that did not converge are listed with their reason.
+    Frames without a PBE label are left out; labels that did not converge are listed with their reason. Other files in
+    `data` are geometries without labels.
+
+    Parameters
+    ----------
+    stress
+        Whether PBE's stress is kept.
 
     Raises
     ------
@@ -55,13 +64,13 @@ def convert(
         made = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
         made.info = {key: value for key, value in atoms.info.items() if key != "levels"}
         for level, record in records.items():
-            stress = record.get("stress_eV_per_A3")
+            tensor = record.get("stress_eV_per_A3") if stress else None
             set_labels(
                 made,
                 level,
                 energy=record["energy_eV"],
                 forces=np.array(record["forces_eV_per_A"]),
-                stress=None if stress is None else np.array(stress),
+                stress=None if tensor is None else np.array(tensor),
             )
             made.info[f"{level}_cpu_s"] = record["cpu_s"]
             programs.add((record["gpaw"], record["ase"]))
@@ -80,7 +89,8 @@ def convert(
         "settings": worker.SETTINGS,
         "programs": [{"gpaw": gpaw, "setups": "gpaw-data 0.9.20000", "ase": ase} for gpaw, ase in sorted(programs)],
         "groups": "see README.md",
-        "files": {f"data/{path.name}": {"sha256": sha256_of(path), "bytes": path.stat().st_size}},
+        "files": {f"data/{path.name}": _file(path)},
+        "geometries": {f"data/{p.name}": _file(p) for p in sorted(path.parent.glob("*.extxyz")) if p != path},
         "n_frames": len(kept),
         "failures": failures,
         "cpu_hours": round(sum(_cpu_s(atoms) for atoms in kept) / 3600, 2),
@@ -116,6 +126,10 @@ def stored_labels(folder: Path, name: str) -> dict[tuple[str, str], dict[str, An
     return found
 
 
+def _file(path: Path) -> dict[str, Any]:
+    return {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+
+
 def _cpu_s(atoms: Atoms) -> float:
     """All CPU time of a frame; that of r2SCAN has PBE's in it."""
     times = [atoms.info[f"{level}_cpu_s"] for level in worker.LEVELS if f"{level}_cpu_s" in atoms.info]
@@ -124,15 +138,15 @@ def _cpu_s(atoms: Atoms) -> float:
 
 def _level(level: str, frames: Sequence[Atoms]) -> dict[str, Any]:
     labelled = [atoms for atoms in frames if f"{level}_energy" in atoms.info]
-    method, kinds = _METHODS[level]
     counts = {"energy": len(labelled), "forces": len(labelled)}
-    if level == LOW:
-        counts["stress"] = len(labelled)
+    stresses = sum(has_label(atoms, level, Label.STRESS) for atoms in labelled)
+    if stresses:
+        counts["stress"] = stresses
     times = [float(atoms.info[f"{level}_cpu_s"]) for atoms in labelled]
     return {
-        "method": method,
+        "method": _METHODS[level],
         "functional": worker.FUNCTIONALS[level],
-        "labels": kinds,
+        "labels": ", ".join(counts),
         "counts": counts,
         "mean_cpu_s": round(float(np.mean(times)), 1) if times else None,
     }

@@ -1,14 +1,17 @@
-"""Geometries of the first round of InGaN: wurtzite cells of all compositions, cations in random order."""
+"""Geometries of both rounds of InGaN: wurtzite cells of all compositions, cations in random order."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
 from benchmarks.tasks.gpaw.cells import Made, collect, disturbed
+from benchmarks.tasks.gpaw.dynamics_round import DynamicsRound
 
 N_FRAMES = 190
 N_CATIONS = 8
@@ -53,14 +56,65 @@ def ordering(atoms: Atoms) -> str:
     return hashlib.sha256(" ".join(atoms.get_chemical_symbols()).encode()).hexdigest()[:8]
 
 
-def _make(generator: np.random.Generator) -> Made | None:
+def rounds() -> dict[str, DynamicsRound]:
+    """Plan the second round: what dynamics finds first, then trajectories of all compositions from 300 to 2000 K."""
+    heat = (300.0, 700.0, 1100.0, 1500.0, 2000.0)
+    explore = DynamicsRound(
+        "ingan-explore",
+        _start,
+        heat,
+        n_trajectories=20,
+        n_high=8,
+        kind="explore",
+        per_trajectory=1,
+        duration_ps=0.8,
+        equilibration_ps=0.1,
+        interval_ps=0.01,
+    )
+    return {
+        "explore": explore,
+        "dynamics": DynamicsRound("ingan-md", _start, heat, n_trajectories=26, n_high=26),
+    }
+
+
+def wurtzite(order: Sequence[str]) -> Atoms:
+    """Ideal 16-atom cell with the lattice constants of Vegard's law.
+
+    Parameters
+    ----------
+    order
+        Elements of the eight cations.
+    """
+    x = list(order).count("In") / N_CATIONS
+    atoms = bulk("GaN", "wurtzite", a=3.21 + x * 0.36, c=5.22 + x * 0.54) * (2, 2, 1)
+    cations = [i for i, symbol in enumerate(atoms.get_chemical_symbols()) if symbol == "Ga"]
+    for i, symbol in zip(cations, order, strict=True):
+        atoms[i].symbol = symbol
+    return atoms
+
+
+def drawn_order(generator: np.random.Generator) -> list[str]:
+    """Draw a composition, all as likely, and an order of its cations."""
     n_indium = int(generator.integers(0, N_CATIONS + 1))
-    x = n_indium / N_CATIONS
-    atoms = bulk("GaN", "wurtzite", a=3.21 + x * 0.36, c=5.22 + x * 0.54) * (2, 2, 1)  # Vegard's law
-    gallium = [i for i, symbol in enumerate(atoms.get_chemical_symbols()) if symbol == "Ga"]
-    for i in generator.permutation(gallium)[:n_indium]:
-        atoms[int(i)].symbol = "In"
+    order = np.array(["Ga"] * N_CATIONS)
+    order[generator.permutation(N_CATIONS)[:n_indium]] = "In"
+    return [str(symbol) for symbol in order]
+
+
+def _make(generator: np.random.Generator) -> Made | None:
+    order = drawn_order(generator)
+    atoms = wurtzite(order)
     size = generator.uniform(0.01, 0.08)
     atoms.set_cell(atoms.cell * (1 + generator.uniform(-0.03, 0.04)), scale_atoms=True)
     moved = disturbed(atoms, generator, strain=0.02, sigma=np.full(len(atoms), size), closest=1.5)
-    return None if moved is None else (moved, {"x_In": x, "displacement_A": size})
+    return None if moved is None else (moved, {"x_In": order.count("In") / N_CATIONS, "displacement_A": size})
+
+
+def _start(generator: np.random.Generator) -> Made | None:
+    order = drawn_order(generator)
+    n_indium = order.count("In")
+    info: dict[str, Any] = {"x_In": n_indium / N_CATIONS}
+    atoms = wurtzite(order)
+    if 0 < n_indium < N_CATIONS:
+        info["group"] = f"In{n_indium}-{ordering(atoms)}"  # frames of the first round may have the same order
+    return atoms, info

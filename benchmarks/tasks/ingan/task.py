@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ase import Atoms
 
 from benchmarks.tasks.base import Regime
-from benchmarks.tasks.crystals import CrystalTask
+from benchmarks.tasks.crystals import HIGH, CrystalTask
 from benchmarks.tasks.ingan.sample import TRAINED_X
+from mfcore.data.frames import has_label
+from mfcore.errors import ConfigError
+from mfcore.fidelity import Label
 
 if TYPE_CHECKING:
     from mfcore.dynamics.criteria import Unit
@@ -22,8 +26,8 @@ class InGaN(CrystalTask):
     """
 
     name = "ingan"
-    summary = "InxGa1-xN: PBE (E, F, S) and r2SCAN (E, F); gap: HF has x = 0, 1/2 and 1"
-    default_regime = Regime(n_low=100, n_high=20, labels="low=EFS,high=EF", pairing="disjoint", coverage="gap")
+    summary = "InxGa1-xN: PBE and r2SCAN (E, F); gap: HF has x = 0, 1/2 and 1"
+    default_regime = Regime(n_low=100, n_high=20, labels="low=EF,high=EF", pairing="disjoint", coverage="gap")
     n_test = (20, 20)
     n_validation = 8
 
@@ -36,3 +40,49 @@ class InGaN(CrystalTask):
     def covered(self, atoms: Atoms) -> bool:
         """One of the three compositions that HF trains at."""
         return float(atoms.info["x_In"]) in TRAINED_X
+
+    def composition(self, atoms: Atoms) -> float:
+        """Share of indium among the cations."""
+        return float(atoms.info["x_In"])
+
+    def orderings(self) -> Sequence[Atoms]:
+        """Near-relaxed orderings of all compositions; in no split.
+
+        Raises
+        ------
+        ConfigError
+            If the data have none with HF labels, or lack an end member.
+        """
+        missing = {0.0, 1.0} - {self.composition(a) for a in self._orderings}
+        if missing or len(self._orderings) == 2:
+            lacking = " and ".join(f"x = {x:g}" for x in sorted(missing)) or "compositions between the end members"
+            raise ConfigError(
+                f"mixing: the data of task '{self.name}' have no {lacking} among the frames of kind 'ordering' with "
+                f"'{HIGH}' labels; convert their labels, or leave the key out."
+            )
+        return self._orderings
+
+    def volume_scans(self) -> Mapping[str, Sequence[Atoms]]:
+        """GaN and InN, each at several volumes; in no split.
+
+        Raises
+        ------
+        ConfigError
+            If the data have none with HF labels.
+        """
+        scans: dict[str, list[Atoms]] = {}
+        for atoms in self._of_kind("eos"):
+            scans.setdefault(str(atoms.info["member"]), []).append(atoms)
+        if not scans:
+            raise ConfigError(
+                f"mixing: the data of task '{self.name}' have no frame of kind 'eos' with '{HIGH}' labels; convert "
+                "their labels, or set bulk_modulus to false."
+            )
+        return scans
+
+    @cached_property
+    def _orderings(self) -> list[Atoms]:
+        return self._of_kind("ordering")
+
+    def _of_kind(self, kind: str) -> list[Atoms]:
+        return [a for a in self.frames if a.info.get("kind") == kind and has_label(a, HIGH, Label.ENERGY)]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ase import Atoms
 
 from benchmarks.tasks.base import Regime
 from benchmarks.tasks.crystals import CrystalTask
+from benchmarks.tasks.fetch import sha256_of
 from benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
+from mfcore.data.frames import read_frames
+from mfcore.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mfcore.dynamics.criteria import Unit
@@ -36,6 +40,36 @@ class Li6PS5Cl(CrystalTask):
         from mfcore.dynamics.criteria import Unit
 
         return (Unit(centre="P", neighbours=("S",), radius=2.8, least=4, most=4),)
+
+    def transport_frames(self) -> Sequence[Atoms]:
+        """Cells of 52 atoms or more to see lithium diffuse in: geometries without labels.
+
+        Raises
+        ------
+        ConfigError
+            If dataset.yml names no such file.
+        DataError
+            If a file is not the one that dataset.yml describes.
+        """
+        return self._transport_cells
+
+    @cached_property
+    def _transport_cells(self) -> list[Atoms]:
+        described = self.card.get("geometries", {})
+        if not described:
+            raise ConfigError("dataset.yml names no file of cells for transport (key 'geometries').")
+        cells: list[Atoms] = []
+        for name, facts in described.items():
+            path = self.folder / name
+            found = sha256_of(path) if path.is_file() else "none (no such file)"
+            if found != facts["sha256"]:
+                raise DataError(
+                    f"sha256 is {found}, dataset.yml has {facts['sha256']}.",
+                    file=path,
+                    hint="Install the package again.",
+                )
+            cells += read_frames(path)
+        return cells
 
     def covered(self, atoms: Atoms) -> bool:
         """Small displacements or low temperature, and no antisite."""

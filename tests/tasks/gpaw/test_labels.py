@@ -21,6 +21,7 @@ class PW:
     def __init__(self, *a): pass
 class Davidson(PW): pass
 class FermiDirac(PW): pass
+class Mixer(PW): pass
 class GPAW(LennardJones):
     def __init__(self, **settings):
         super().__init__(sigma=2.0, rc=4.0)

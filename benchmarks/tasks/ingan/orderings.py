@@ -1,0 +1,79 @@
+"""Frames that observables of InGaN are scored on: relaxed orderings, and end members at several volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms
+
+from benchmarks.tasks.gpaw.cells import SAMPLING_SEED
+from benchmarks.tasks.gpaw.relaxed import relaxed
+from benchmarks.tasks.ingan.sample import N_CATIONS, ordering, wurtzite
+
+if TYPE_CHECKING:
+    from mfcore.potential import Potential
+
+PER_COMPOSITION = 3
+VOLUMES = (0.94, 0.97, 1.0, 1.03, 1.06)
+"""Of the end members, relative to the relaxed one."""
+
+_STREAM = 4  # of random numbers
+_LEVELS = "pbe+r2scan"
+
+
+def orderings(potential: Potential) -> list[Atoms]:
+    """Relax orderings of all compositions, and the end members at several volumes, with a potential.
+
+    DFT single points at these geometries are the reference of mixing energies: to first order in what the potential's
+    geometry is off, the energy is that of DFT's own minimum. Eight sites are equivalent, so one cell each stands for
+    x = 1/8 and 7/8.
+
+    Returns
+    -------
+    list of Atoms
+        Kind "ordering": end members and `PER_COMPOSITION` orders of each composition between. Kind "eos": end
+        members, shape and positions relaxed at fixed volume. All to be labelled at both levels.
+    """
+    made = []
+    for n_indium in range(N_CATIONS + 1):
+        orders = _orders(n_indium)
+        for number, order in enumerate(orders):
+            atoms = relaxed(wurtzite(order), potential)
+            atoms.info = {
+                "structure_id": f"ingan-ordering-In{n_indium}-{number}",
+                "group": f"ordering-In{n_indium}-{ordering(atoms)}",
+                "kind": "ordering",
+                "x_In": n_indium / N_CATIONS,
+                "levels": _LEVELS,
+            }
+            made.append(atoms)
+    for member, symbol in (("GaN", "Ga"), ("InN", "In")):
+        ground = relaxed(wurtzite([symbol] * N_CATIONS), potential)
+        for volume in VOLUMES:
+            start = ground.copy()
+            start.set_cell(ground.cell * volume ** (1 / 3), scale_atoms=True)
+            atoms = relaxed(start, potential, fixed_volume=True)
+            atoms.info = {
+                "structure_id": f"ingan-eos-{member}-{round(100 * volume):03d}",
+                "group": f"eos-{member}",
+                "kind": "eos",
+                "member": member,
+                "x_In": float(symbol == "In"),
+                "levels": _LEVELS,
+            }
+            made.append(atoms)
+    return made
+
+
+def _orders(n_indium: int) -> list[Sequence[str]]:
+    """Different orders of a composition; the same whatever else is drawn."""
+    generator = np.random.default_rng([SAMPLING_SEED, _STREAM, n_indium])
+    wanted = 1 if n_indium in (0, 1, N_CATIONS - 1, N_CATIONS) else PER_COMPOSITION
+    found: dict[tuple[str, ...], None] = {}
+    while len(found) < wanted:
+        order = np.array(["Ga"] * N_CATIONS)
+        order[generator.permutation(N_CATIONS)[:n_indium]] = "In"
+        found[tuple(str(symbol) for symbol in order)] = None
+    return [list(order) for order in found]

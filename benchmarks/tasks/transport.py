@@ -1,0 +1,335 @@
+"""Diffusion of an ion in a potential's own dynamics: diffusivities, activation energy and ionic conductivity."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from benchmarks.tasks.stability import MD, StabilityPlan, criteria_of
+from mfcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from benchmarks.tasks.base import Evaluation, Task
+    from mfcore.dynamics.results import DynamicsRun
+    from mfcore.dynamics.settings import DynamicsSettings
+    from mfcore.dynamics.trajectory import Trajectory
+    from mfcore.metrics.transport import Diffusion
+    from mfcore.potential import Potential
+
+log = logging.getLogger("mfbench")
+
+CONDUCTIVITY_K = 300.0
+"""Temperature that the conductivity is extrapolated to, K."""
+
+LAGS = (0.1, 0.5)
+"""Lags that a mean-squared displacement is fitted between, as fractions of a block."""
+
+MOVED_LEVEL, MOVED_A2 = 0.90, 1.0
+"""A species moves if the interval of its diffusivity at this level (one-sided: 95 %) is above zero, and its
+mean-squared displacement grows by this much, Å², in the time that is looked at.
+
+Around fixed sites the slope of the mean-squared displacement is zero up to noise, and positive half of the time. Less
+growth than this is less than one jump of 2 to 3 Å by every sixth ion, which is too few to measure a rate with.
+"""
+
+LEAST_RECORDS = 10
+"""Records in a block: fewer leave too few lags for a line."""
+
+
+class TransportPlan(BaseModel):
+    """Dynamics at several temperatures that every potential of a comparison is put through, to see an ion diffuse.
+
+    Starts, random numbers and failure criteria are the same for all arms; the criteria are those of
+    :class:`benchmarks.tasks.stability.StabilityPlan`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    species: str = Field("Li", description="Element that diffuses.")
+    charge: float = Field(1.0, gt=0, description="Of its ion, in elementary charges.")
+    temperatures_k: tuple[float, ...] = Field(
+        (600.0, 800.0, 1000.0),
+        min_length=1,
+        description="K. Two make a line of ln D against 1/T, three or more say how straight it is.",
+    )
+    duration_ps: float = Field(100.0, gt=0, description="Of each replica; who does not reach it is left out.")
+    time_step_fs: float = Field(2.0, gt=0)
+    replicas: int = Field(1, ge=1, description="Of each cell and temperature.")
+    # In Kramers' theory friction γ slows the crossing of a barrier of (imaginary) frequency ω by γ/2ω; for Li, with ω
+    # of the order of 20/ps, that is a few per cent at 1/ps and more than a tenth at the 5/ps of the survival runs.
+    friction_per_ps: float = Field(1.0, gt=0, description="Of the Langevin thermostat; a strong one slows diffusion.")
+    equilibration: float = Field(0.1, ge=0, lt=1, description="Fraction of each trajectory left out at its start.")
+    blocks: int = Field(5, ge=2, description="Of each trajectory, for the error; longer than jumps are correlated.")
+    record_fs: float = Field(50.0, gt=0, description="Between stored positions.")
+    pair_fraction: float = Field(0.75, gt=0, description="Closest approach, as a fraction of the frames' minimum.")
+    bond_tolerance_a: float = Field(0.5, gt=0, description="How far a molecular bond may be off its mean, Å.")
+    broken_time_fs: float = Field(100.0, ge=0, description="How long a bond or unit may be broken.")
+    wall_limit_s: float = Field(1800.0, gt=0, description="Wall time after which replicas end as errors.")
+
+    @field_validator("species")
+    @classmethod
+    def _element(cls, value: str) -> str:
+        if value not in chemical_symbols[1:]:
+            raise ValueError(f"'{value}' is no element")
+        return value
+
+    @field_validator("temperatures_k")
+    @classmethod
+    def _temperatures(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if min(values) <= 0 or len(set(values)) < len(values):
+            raise ValueError("expected different temperatures above 0 K")
+        return values
+
+    @model_validator(mode="after")
+    def _blocks_are_long_enough(self) -> TransportPlan:
+        for longer, shorter in (("record_fs", "time_step_fs"), ("duration_ps", "record_fs")):
+            ratio = getattr(self, longer) * (1000.0 if longer == "duration_ps" else 1.0) / getattr(self, shorter)
+            if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6 * ratio:
+                raise ValueError(f"{longer}: expected a multiple of {shorter}")
+        records = round(1000.0 * self.duration_ps / self.record_fs) + 1
+        size = (records - int(self.equilibration * records)) // self.blocks
+        if size < LEAST_RECORDS:
+            raise ValueError(
+                f"blocks: one has {size} records, expected {LEAST_RECORDS} or more; run longer (duration_ps), record "
+                "more often (record_fs) or take fewer blocks"
+            )
+        return self
+
+    @property
+    def settings(self) -> DynamicsSettings:
+        """How to integrate."""
+        from mfcore.dynamics.settings import DynamicsSettings
+
+        return DynamicsSettings(
+            duration_ps=self.duration_ps,
+            time_step_fs=self.time_step_fs,
+            friction_per_ps=self.friction_per_ps,
+            record_every=round(self.record_fs / self.time_step_fs),
+        )
+
+    @property
+    def survival(self) -> StabilityPlan:
+        """What failure criteria are derived from."""
+        shared = ("temperatures_k", "duration_ps", "time_step_fs", "replicas", "friction_per_ps", "wall_limit_s")
+        thresholds = ("pair_fraction", "bond_tolerance_a", "broken_time_fs")
+        return StabilityPlan(**{name: getattr(self, name) for name in (*shared, *thresholds)})
+
+
+def transport_cells(task: Task, plan: TransportPlan) -> list[Atoms]:
+    """Cells of a task that a plan's dynamics starts from.
+
+    A task with such cells has a method `transport_frames()` that returns them: periodic, labels are not needed.
+
+    Raises
+    ------
+    ConfigError
+        If the task has none, or one that is not periodic or lacks the species.
+    """
+    given = getattr(task, "transport_frames", None)
+    cells: list[Atoms] = [] if given is None else list(given())
+    if not cells:
+        raise ConfigError("this task has no cells to see ions diffuse in; remove the key.")
+    for number, atoms in enumerate(cells):
+        if not atoms.pbc.all() or plan.species not in atoms.get_chemical_symbols():
+            name = atoms.info.get("structure_id", number)
+            raise ConfigError(f"cell '{name}': expected a periodic cell with {plan.species} in it.")
+    return cells
+
+
+def transport(potential: Potential, task: Task, plan: TransportPlan, seed: int, workdir: Path) -> Evaluation:
+    """Run the dynamics of a plan on a potential, all cells, temperatures and replicas in one batch.
+
+    Parameters
+    ----------
+    workdir
+        Where trajectories and a checkpoint are kept; a call that was cut off goes on.
+
+    Returns
+    -------
+    Evaluation
+        See :func:`measure`. Nothing for a potential that needs calculations of a lower level with every step.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cells for it.
+    """
+    from benchmarks.tasks.base import Evaluation
+    from mfcore.dynamics.engine import simulate
+    from mfcore.dynamics.models import PotentialForces
+    from mfcore.dynamics.settings import starts
+
+    if potential.requires_low_labels:
+        return Evaluation([])
+    cells = transport_cells(task, plan)
+    model = PotentialForces(potential)
+    run = simulate(
+        model,
+        starts(cells, plan.temperatures_k, plan.replicas),
+        plan.settings,
+        criteria_of(task, plan.survival, cells),
+        seed=seed,
+        # A training that was cut off may end elsewhere: its dynamics must not go on from another potential's.
+        out=workdir / f"transport-{model.fingerprint()[:16]}",
+        trajectories=True,
+        wall_limit_s=plan.wall_limit_s,
+    )
+    return measure(run, plan)
+
+
+def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
+    """Transport from finished dynamics, of the replicas that survived.
+
+    Parameters
+    ----------
+    run
+        With trajectories, at the temperatures of the plan.
+
+    Returns
+    -------
+    Evaluation
+        Rows, all with split "md". At each temperature: the fraction of replicas that survived (n: that failed or
+        survived); of the survivors (their number is n) the mean-squared displacement of each element at the longest
+        lag of the fit (Å²) and the diffusivity (cm²/s), left out where the species does not move (`MOVED_LEVEL`).
+        From two temperatures on: the activation energy (eV) and the conductivity at 300 K by Nernst-Einstein (mS/cm)
+        with the bounds of its 95 % interval. Detail "transport", one line a replica.
+    """
+    from benchmarks.tasks.base import Evaluation
+    from mfcore.dynamics.trajectory import survivors
+
+    z, prefix = atomic_numbers[plan.species], plan.species.lower()
+    alive = survivors(run)
+    own = {replica: _diffusion(trajectory, z, plan) for replica, trajectory in alive.items()}
+    rows: list[dict[str, Any]] = []
+    moving: dict[float, Diffusion] = {}
+    densities: list[float] = []
+    for kelvin in plan.temperatures_k:
+        decided = [r for r in run.results if r.temperature_K == kelvin and r.status != "error"]
+        here = [r.replica for r in decided if r.replica in alive]
+        if decided:
+            fraction = len(here) / len(decided)
+            rows.append(_row(f"transport_survival_fraction_{kelvin:g}K", "", fraction, len(decided)))
+        if not here:
+            log.warning("transport at %g K: no replica survived; no diffusivity.", kelvin)
+            continue
+        for symbol, square in _displacements([alive[replica] for replica in here], plan).items():
+            rows.append(_row(f"{symbol.lower()}_msd_a2_{kelvin:g}K", "Å²", square, len(here)))
+        found = pooled([own[replica] for replica in here])
+        middle, error = found.diffusivity_cm2_per_s, found.stderr_cm2_per_s
+        if not _moves(found, plan):
+            words = "transport at %g K: %s does not move, D = %.1e ± %.1e cm²/s (standard error); no diffusivity."
+            log.warning(words, kelvin, plan.species, middle, error)
+            continue
+        rows.append(_row(f"{prefix}_diffusivity_cm2_per_s_{kelvin:g}K", "cm²/s", middle, len(here)))
+        moving[kelvin] = found
+        densities += [_density(alive[replica], z) for replica in here]
+    rows += _extrapolated(moving, float(np.mean(densities)) if densities else float("nan"), plan)
+    return Evaluation(rows, {"transport": _records(run, own, plan)})
+
+
+def pooled(parts: Sequence[Diffusion]) -> Diffusion:
+    """Diffusion over the blocks of several trajectories, whose cells need not be alike; see `diffusion`."""
+    from mfcore.metrics.intervals import standard_error
+    from mfcore.metrics.transport import Diffusion
+
+    blocks = np.concatenate([part.blocks_cm2_per_s for part in parts])
+    first = parts[0]
+    return Diffusion(
+        diffusivity_cm2_per_s=float(blocks.mean()),
+        stderr_cm2_per_s=standard_error(blocks),
+        blocks_cm2_per_s=blocks,
+        n_blocks=len(blocks),
+        n_trajectories=len(parts),
+        n_atoms=first.n_atoms,
+        lag_ps=first.lag_ps,
+    )
+
+
+def _moves(found: Diffusion, plan: TransportPlan) -> bool:
+    """Whether a diffusivity is more than noise, see `MOVED_LEVEL`."""
+    from mfcore.metrics.transport import CM2_PER_S
+
+    growth = 6.0 * found.diffusivity_cm2_per_s / CM2_PER_S * (1.0 - plan.equilibration) * plan.duration_ps
+    return bool(found.interval(MOVED_LEVEL)[0] > 0.0 and growth >= MOVED_A2)
+
+
+def _diffusion(trajectory: Trajectory, species: int, plan: TransportPlan) -> Diffusion:
+    from mfcore.metrics.transport import diffusion
+
+    return diffusion(
+        [trajectory.positions],
+        plan.record_fs / 1000.0,
+        trajectory.numbers,
+        atomic_masses[trajectory.numbers],
+        species,
+        n_blocks=plan.blocks,
+        fit=LAGS,
+        equilibration=plan.equilibration,
+    )
+
+
+def _displacements(trajectories: Sequence[Trajectory], plan: TransportPlan) -> dict[str, float]:
+    """Mean-squared displacement of each element at the longest lag that is fitted, mean over trajectories, Å²."""
+    from mfcore.metrics.transport import displacements_by_species
+
+    found: dict[str, list[float]] = {}
+    for trajectory in trajectories:
+        positions = trajectory.positions[int(plan.equilibration * len(trajectory.positions)) :]
+        lag = round(LAGS[1] * (len(positions) // plan.blocks))
+        masses = atomic_masses[trajectory.numbers]
+        for number, squares in displacements_by_species(positions, trajectory.numbers, masses, [lag]).items():
+            found.setdefault(chemical_symbols[number], []).append(float(squares[0]))
+    return {symbol: float(np.mean(values)) for symbol, values in sorted(found.items())}
+
+
+def _density(trajectory: Trajectory, species: int) -> float:
+    """Atoms of a species per Å³."""
+    return float((trajectory.numbers == species).sum()) / trajectory.volume
+
+
+def _extrapolated(moving: Mapping[float, Diffusion], density: float, plan: TransportPlan) -> list[dict[str, Any]]:
+    """Rows on the Arrhenius line through the temperatures at which the species moves."""
+    from mfcore.metrics.transport import arrhenius, conductivity
+
+    if len(moving) < 2:
+        log.warning("transport: %s moves at %d temperature(s); no activation energy.", plan.species, len(moving))
+        return []
+    prefix, n = plan.species.lower(), sum(found.n_trajectories for found in moving.values())
+    made = conductivity(moving, density, CONDUCTIVITY_K, charge=plan.charge)
+    values = {
+        f"{prefix}_conductivity_ms_per_cm": made.conductivity_mS_per_cm,
+        f"{prefix}_conductivity_low_ms_per_cm": made.low_mS_per_cm,
+        f"{prefix}_conductivity_high_ms_per_cm": made.high_mS_per_cm,
+    }
+    rows = [_row(f"{prefix}_activation_energy_ev", "eV", arrhenius(moving).activation_energy_eV, n)]
+    # A line through three temperatures may leave room for any number: that is no bound
+    return rows + [_row(f"{m}_{CONDUCTIVITY_K:g}K", "mS/cm", v, n) for m, v in values.items() if np.isfinite(v)]
+
+
+def _records(run: DynamicsRun, own: Mapping[int, Diffusion], plan: TransportPlan) -> list[dict[str, Any]]:
+    """One line a replica; NaN for those that did not survive."""
+    nothing = float("nan")
+    return [
+        {
+            "temperature_k": result.temperature_K,
+            "replica": result.replica,
+            "species": plan.species,
+            "diffusivity_cm2_per_s": own[result.replica].diffusivity_cm2_per_s if result.replica in own else nothing,
+            "diffusivity_stderr_cm2_per_s": own[result.replica].stderr_cm2_per_s if result.replica in own else nothing,
+            "n_blocks": own[result.replica].n_blocks if result.replica in own else 0,
+            "time_ps": result.time_ps,
+            "survived": result.status == "survived",
+        }
+        for result in run.results
+    ]
+
+
+def _row(metric: str, unit: str, value: float, n: int) -> dict[str, Any]:
+    return {"split": MD, "metric": metric, "unit": unit, "value": float(value), "n": n}

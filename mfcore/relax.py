@@ -1,0 +1,145 @@
+"""Relaxation of atoms and cell by ASE, where a failure is an answer and not an exception."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+LARGEST_VOLUME_RATIO = 1.5
+"""A cell that has grown or shrunk by more than this has exploded or collapsed."""
+
+LARGEST_FORCE = 100.0
+"""eV/Å; what is beyond is a collision of atoms."""
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """Where a relaxation ended.
+
+    Attributes
+    ----------
+    atoms
+        The last geometry, without a calculator or labels.
+    energy_ev
+        Its energy in eV; NaN if the relaxation failed.
+    steps
+        How many were taken.
+    problem
+        Why it failed; "" if it did not.
+    """
+
+    atoms: Atoms
+    energy_ev: float
+    steps: int
+    problem: str = ""
+
+    @property
+    def converged(self) -> bool:
+        """Whether the forces are as small as was asked for."""
+        return not self.problem
+
+
+def relax(atoms: Atoms, calculator: Calculator, *, fmax: float = 0.01, max_steps: int = 500) -> Relaxation:
+    """Relax the atoms and, if they are periodic, the cell.
+
+    BFGS with a line search; where that has no direction downhill (single precision has its noise), FIRE goes on. The
+    cell's variables are the deformation gradient (`UnitCellFilter`): with the small strains here it takes the steps
+    of `FrechetCellFilter`, whose matrix logarithms cost more than the evaluation of a network.
+
+    It has failed when an energy, a force or a position is not finite, a force is beyond `LARGEST_FORCE`, the volume
+    has changed by more than `LARGEST_VOLUME_RATIO`, or `max_steps` were not enough.
+
+    Parameters
+    ----------
+    atoms
+        Start; not changed.
+    calculator
+        Energy, forces, and for periodic atoms stress.
+    fmax
+        eV/Å; converged when the force on no atom is larger, and no row of the virial divided by the number of atoms (in
+        eV; 0.01 eV is 0.13 GPa where an atom has 12 Å³).
+    max_steps
+        Most steps of both optimizers together.
+    """
+    from ase.filters import UnitCellFilter
+    from ase.optimize import FIRE, BFGSLineSearch
+
+    moving = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    moving.calc = _Checked(calculator)
+    periodic = bool(moving.pbc.all())
+    start = moving.get_volume() if periodic else None
+    steps, problem = 0, f"not converged in {max_steps} steps"
+    methods: tuple[Any, ...] = (BFGSLineSearch, FIRE)  # their annotations know no filters
+    for method in methods:
+        optimizer = method(UnitCellFilter(moving) if periodic else moving, logfile=None)
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):
+                # The line search divides by differences that vanish, checks for that itself, and prints.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                for converged in optimizer.irun(fmax=fmax, steps=max_steps - steps):
+                    if failure := _failure(moving, start):
+                        raise _Failed(failure)
+                    if converged:
+                        problem = ""
+            steps += optimizer.nsteps
+            break
+        except _Failed as failed:
+            problem, steps = str(failed), steps + optimizer.nsteps
+            break
+        except RuntimeError as error:
+            if "LineSearch" not in str(error):
+                raise
+            steps += optimizer.nsteps
+    energy = float("nan") if problem else float(moving.get_potential_energy())
+    moving.calc = None
+    return Relaxation(moving, energy, steps, problem)
+
+
+class _Failed(Exception):
+    """A relaxation that nothing can come of any more; the message is the reason."""
+
+
+class _Checked(Calculator):
+    """What a calculator says, all of it at once, and an end where that is no number."""
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
+
+    def __init__(self, calculator: Calculator) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calculator = calculator
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Compute energy, forces and stress; called by ASE."""
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        assert isinstance(self.atoms, Atoms)
+        if not (np.isfinite(self.atoms.positions).all() and np.isfinite(self.atoms.cell.array).all()):
+            raise _Failed("a position is not finite")
+        wanted = ["energy", "forces", *(["stress"] if self.atoms.pbc.all() else [])]
+        self.calculator.calculate(self.atoms, wanted, system_changes)
+        self.results = dict(self.calculator.results)
+        if not all(np.isfinite(self.results[name]).all() for name in wanted):
+            raise _Failed("energy, forces or stress are not finite")
+
+
+def _failure(atoms: Atoms, start: float | None) -> str:
+    """Why a geometry on the way is the end; "" if it is not. `start` is the volume at the start in Å³."""
+    if np.abs(atoms.get_forces()).max() > LARGEST_FORCE:
+        return f"a force is beyond {LARGEST_FORCE:g} eV/Å"
+    if start is not None:
+        ratio = atoms.get_volume() / start
+        if not 1.0 / LARGEST_VOLUME_RATIO < ratio < LARGEST_VOLUME_RATIO:
+            return f"the volume is {ratio:.2g} times that of the start"
+    return ""

@@ -1,0 +1,68 @@
+"""Energies, forces and stresses of one potential belong together; a change in any of them is found and measured."""
+
+import numpy as np
+import pytest
+from ase import Atoms, units
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from mfcore.data.agreement import work_agreement
+from mfcore.data.frames import set_labels
+from mfcore.data.inspect import inspect_frames
+
+
+def crystals(*, pressure_gpa: float = 0.0, stressed: bool = True) -> list[Atoms]:
+    """Rattled and strained cells of copper-gold; `pressure_gpa` is what their stress has too much."""
+    made = []
+    for number in range(24):
+        generator = np.random.default_rng(number)
+        atoms = bulk("Cu", cubic=True)
+        atoms[0].symbol = "Au"
+        strain = generator.normal(0, 0.01, (3, 3))
+        atoms.set_cell(atoms.cell.array @ (1.03 * np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
+        atoms.positions += generator.normal(0, 0.03, (4, 3))
+        atoms.wrap()  # neighbours lie across the border
+        atoms.calc = EMT()
+        stress = atoms.get_stress(voigt=False) + pressure_gpa * units.GPa * np.eye(3)
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        atoms.calc = None
+        atoms.info = {"structure_id": f"s{number}", "group": f"s{number}"}
+        set_labels(atoms, "emt", energy=energy, forces=forces, stress=stress if stressed else None)
+        made.append(atoms)
+    return made
+
+
+def test_a_consistent_crystal():
+    slope, pressure = work_agreement(crystals(), "emt")
+    assert slope == pytest.approx(1.0, abs=0.05)
+    assert pressure == pytest.approx(0.0, abs=0.4)
+    assert not inspect_frames(crystals()).warnings
+
+
+def test_a_pulay_stress_is_measured_and_named():
+    _, right = work_agreement(crystals(), "emt")
+    slope, pressure = work_agreement(crystals(pressure_gpa=40.0), "emt")
+    assert slope == pytest.approx(1.0, abs=0.1)
+    assert pressure - right == pytest.approx(-40.0, rel=0.1)
+    (warning,) = inspect_frames(crystals(pressure_gpa=40.0)).warnings
+    assert "emt: stresses are not the derivative of the energies" in warning
+
+
+def test_gradients_of_a_crystal_are_told_from_forces():
+    frames = []
+    for number in range(24):
+        atoms = bulk("Cu", cubic=True)
+        atoms.positions += np.random.default_rng(number).normal(0, 0.03, (4, 3))
+        atoms.calc = EMT()
+        energy, gradient = atoms.get_potential_energy(), -atoms.get_forces()
+        atoms.calc = None
+        set_labels(atoms, "emt", energy=energy, forces=gradient)
+        frames.append(atoms)
+    slope, pressure = work_agreement(frames, "emt")
+    assert slope == pytest.approx(-1.0, abs=0.05)
+    assert np.isnan(pressure)  # one cell: no stress is needed, and none can be told
+
+
+def test_different_cells_without_stress_tell_nothing():
+    assert np.isnan(work_agreement(crystals(stressed=False), "emt")).all()
+    assert np.isnan(work_agreement(crystals()[:6], "emt")).all()

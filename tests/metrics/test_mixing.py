@@ -1,0 +1,103 @@
+"""Mixing energies, hulls and equations of state against their formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.eos import EquationOfState
+from ase.units import GPa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mfcore.metrics.mixing import equation_of_state, hull_energies_ev_per_atom, mixing_energies_ev_per_atom
+
+X = np.array([0.0, 0.25, 0.5, 0.5, 1.0])
+
+
+def test_a_regular_solution_mixes_with_omega_x_one_minus_x():
+    sizes = np.array([16, 16, 8, 16, 32])
+    energies = sizes * (-5.0 * (1 - X) - 3.5 * X + 0.13 * X * (1 - X))
+    assert mixing_energies_ev_per_atom(energies, sizes, X) == pytest.approx(0.13 * X * (1 - X), abs=1e-12)
+
+
+def test_what_is_linear_in_composition_cancels():
+    energies = np.array([-80.0, -75.0, -70.0, -69.0, -60.0])
+    shifted = energies + 16 * (7.0 - 3.0 * X)
+    first, second = (mixing_energies_ev_per_atom(e, [16] * 5, X) for e in (energies, shifted))
+    assert first == pytest.approx(second, abs=1e-12)
+    assert first[[0, -1]] == pytest.approx([0.0, 0.0])
+
+
+def test_the_lowest_end_member_counts_and_a_missing_one_spoils_all():
+    x, sizes = [0.0, 0.0, 0.5, 1.0], [1, 1, 1, 1]
+    assert mixing_energies_ev_per_atom([2.0, 1.0, 1.5, 1.0], sizes, x) == pytest.approx([1.0, 0.0, 0.5, 0.0])
+    assert mixing_energies_ev_per_atom([np.nan, 1.0, np.nan, 1.0], sizes, x) == pytest.approx(
+        [np.nan, 0.0, np.nan, 0.0], nan_ok=True
+    )
+    assert np.isnan(mixing_energies_ev_per_atom([1.0, 1.0, 1.5, np.nan], sizes, x)).all()
+
+
+@pytest.mark.parametrize("x", [[0.0, 0.5], [0.5, 1.0], [0.0, 1.0, 1.2]])
+def test_both_end_members_are_needed(x):
+    with pytest.raises(ValueError, match="compositions"):
+        mixing_energies_ev_per_atom([1.0] * len(x), [1] * len(x), x)
+
+
+def test_hull_of_two_phases_and_of_a_compound():
+    x = np.array([0.5, 0.0, 0.25, 1.0, 0.75, 0.5])
+    positive = np.array([0.04, 0.0, 0.02, 0.0, 0.03, 0.05])
+    assert hull_energies_ev_per_atom(x, positive) == pytest.approx(np.zeros(6))
+    # a compound at one half: the others are above the lines to it
+    compound = np.array([-0.1, 0.0, 0.02, 0.0, -0.04, 0.05])
+    assert hull_energies_ev_per_atom(x, compound) == pytest.approx([-0.1, 0.0, -0.05, 0.0, -0.05, -0.1])
+    # end members with energies, and entries that all lie on one line
+    assert hull_energies_ev_per_atom([0.0, 0.5, 1.0], [1.0, 2.0, 3.0]) == pytest.approx([1.0, 2.0, 3.0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 8), st.floats(-1.0, 1.0)), min_size=1, max_size=30))
+def test_hull_is_convex_below_all_entries_and_the_greatest_such(points):
+    x = np.array([0.0, 1.0, *(k / 8 for k, _ in points)])
+    energies = np.array([0.2, -0.1, *(e for _, e in points)])
+    hull = hull_energies_ev_per_atom(x, energies)
+    assert (hull <= energies + 1e-12).all()
+    # the lowest mixture of any two entries around a composition, by brute force
+    for share, value in zip(x, hull, strict=True):
+        left = [(a, e) for a, e in zip(x, energies, strict=True) if a <= share]
+        right = [(b, f) for b, f in zip(x, energies, strict=True) if b >= share]
+        mixtures = [min(e, f) if a == b else e + (f - e) * (share - a) / (b - a) for a, e in left for b, f in right]
+        assert value == pytest.approx(min(mixtures), abs=1e-9)
+
+
+def birch_murnaghan(v: np.ndarray, v0: float, modulus: float, slope: float) -> np.ndarray:
+    """Energy in eV; `modulus` in eV/Å³."""
+    t = (v0 / v) ** (2 / 3)
+    return -5.0 + 9 * v0 * modulus / 16 * ((t - 1) ** 3 * slope + (t - 1) ** 2 * (6 - 4 * t))
+
+
+def test_equation_of_state_gives_its_parameters_back():
+    v = 11.4 * np.array([0.94, 0.97, 1.0, 1.03, 1.06])
+    found = equation_of_state(v, birch_murnaghan(v, 11.5, 200 * GPa, 4.3))
+    assert found is not None
+    assert found.volume == pytest.approx(11.5, rel=1e-9)
+    assert found.bulk_modulus_gpa == pytest.approx(200.0, rel=1e-7)
+
+
+def test_equation_of_state_is_that_of_ase():
+    v = 11.4 * np.array([0.92, 0.95, 0.98, 1.01, 1.04, 1.07])
+    energies = birch_murnaghan(v, 11.5, 140 * GPa, 5.0) + np.random.default_rng(0).normal(0, 1e-3, 6)
+    volume, _, modulus = EquationOfState(v, energies, eos="birchmurnaghan").fit()
+    found = equation_of_state(v, energies)
+    assert found is not None
+    assert found.volume == pytest.approx(volume, rel=1e-6)
+    assert found.bulk_modulus_gpa == pytest.approx(modulus / GPa, rel=1e-4)
+
+
+def test_without_a_minimum_between_the_volumes_there_is_no_equation_of_state():
+    v = 11.4 * np.array([0.94, 0.97, 1.0, 1.03, 1.06])
+    assert equation_of_state(v, birch_murnaghan(v, 13.0, 200 * GPa, 4.3)) is None
+    assert equation_of_state(v, -birch_murnaghan(v, 11.4, 200 * GPa, 4.3)) is None
+    assert equation_of_state(v, -v) is None
+    assert equation_of_state(v, [0.0, np.nan, 0.0, 0.0, 0.0]) is None
+    with pytest.raises(ValueError, match="5 volumes"):
+        equation_of_state(v[:4], v[:4])
