@@ -113,7 +113,7 @@ class _Update(torch.autograd.Function):
         kernels, update = call.kernels, call.with_matrices(matrices)
         inputs = messages, features
         kernels.backward(update, sums, for_sums, for_results, for_mixed, inputs, None, gx, gf, ga, gw)
-        grads: list[Tensor | None] = [*(gx or [None] * n), *(gf or [None] * c)]
+        grads: list[Tensor | None] = [*gx, *(None,) * (n - len(gx)), *gf, *(None,) * (c - len(gf))]
         for found, group in zip(gw, matrices, strict=True):
             grads += list(found) or [None] * len(group)
         return None, *grads, *([ga] if added else [])
@@ -154,7 +154,7 @@ class _Backward(torch.autograd.Function):
         kernels.backward(update, sums, None, tensors[:n], tensors[n:m], ((), ()), turned, gx, gf, ga, None)
         ctx.save_for_backward(sums, *tensors, turned)
         ctx.call = call
-        return *(gx or [None] * n), *(gf or [None] * c), ga
+        return *gx, *(None,) * (n - len(gx)), *gf, *(None,) * (c - len(gf)), ga
 
     @staticmethod
     def backward(ctx: Any, *directions: Tensor | None) -> tuple[Tensor | None, ...]:
