@@ -87,6 +87,7 @@ def _generators() -> str:
         "program.py",
         "cpp_convolution.py",
         "cpp_geometry.py",
+        "cpp_products.py",
         "cpp_runtime.py",
         "cpp_update.py",
     )
