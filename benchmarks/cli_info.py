@@ -28,6 +28,8 @@ def info() -> None:
         table.add_row(package, version)
     table.add_row("CPU cores", str(os.cpu_count()))
     table.add_row("torch threads", str(torch.get_num_threads()))
+    waiting = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ]
+    table.add_row("waiting threads", ", ".join(waiting) or "as the OpenMP runtime has it")
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     table.add_row("GPUs", ", ".join(names) or "none")
     for key, value in backend_report().items():
