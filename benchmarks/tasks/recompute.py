@@ -103,7 +103,7 @@ def _by_gpaw(task: CrystalTask, progress: Progress | None) -> list[Check]:
             progress(min(time.monotonic() - begin, expected), expected, f"{id_of(atoms)}: {what}")
 
     with TemporaryDirectory(prefix="mfbench-") as folder:
-        labels = read_labels(compute([wanted], Path(folder), LEVELS, progress=told))
+        labels = read_labels(compute([wanted], Path(folder), LEVELS, progress=told, settings=task.card["settings"]))
     return [
         compare(f"{level} recomputed", atoms, level, record, f"GPAW {record['gpaw']}, ASE {record['ase']}")
         for (_, level), record in labels.items()

@@ -20,6 +20,7 @@ from mfcore.files import write_text
 
 LOW, HIGH = worker.LEVELS
 
+_RECORDED = ("plane_waves_eV", "grid_spacing_A")
 _METHODS = {LOW: "PBE", HIGH: "r2SCAN"}
 
 
@@ -31,6 +32,7 @@ def convert(
     folder: Path,
     *,
     stress: bool = True,
+    settings: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `data/NAME.extxyz` and `dataset.yml` into a task's folder; the same labels, the same files.
 
@@ -41,16 +43,23 @@ def convert(
     ----------
     stress
         Whether PBE's stress is kept.
+    settings
+        Of the worker that are not its own `SETTINGS`.
 
     Raises
     ------
     DataError
-        If there is no labelled frame, or an r2SCAN label without PBE's.
+        If there is no labelled frame, an r2SCAN label without PBE's, or a label computed with other settings.
     """
     kept, failures, programs = [], [], set()
+    in_force = {**worker.SETTINGS, **(settings or {})}
     for atoms in frames:
         identity = str(atoms.info["structure_id"])
         records = {level: labels[identity, level] for level in worker.LEVELS if (identity, level) in labels}
+        for level, record in records.items():
+            other = {key: record[key] for key in _RECORDED if record.get(key, worker.SETTINGS[key]) != in_force[key]}
+            if other:
+                raise DataError(f"'{identity}', {level}: computed with {other}, not with the settings of '{name}'.")
         failures += [
             {"structure_id": identity, "level": level, "reason": record["error"]}
             for level, record in records.items()
@@ -86,7 +95,7 @@ def convert(
         "licence": "CC-BY-4.0",
         "units": {"positions": "Å", "energy": "eV", "forces": "eV/Å", "stress": "eV/Å³", "cpu_s": "CPU-s on one core"},
         "energies": "free energies at the electronic temperature, which forces belong to",
-        "settings": worker.SETTINGS,
+        "settings": in_force,
         "programs": [{"gpaw": gpaw, "setups": "gpaw-data 0.9.20000", "ase": ase} for gpaw, ase in sorted(programs)],
         "groups": "see README.md",
         "files": {f"data/{path.name}": _file(path)},
@@ -107,7 +116,8 @@ def stored_labels(folder: Path, name: str) -> dict[tuple[str, str], dict[str, An
     path = folder / "data" / f"{name}.extxyz"
     if not path.exists():
         return {}
-    programs = yaml.safe_load((folder / "dataset.yml").read_text(encoding="utf-8"))["programs"][0]
+    card = yaml.safe_load((folder / "dataset.yml").read_text(encoding="utf-8"))
+    programs = card["programs"][0]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for atoms in read_frames(path):
         for level in worker.LEVELS:
@@ -117,6 +127,7 @@ def stored_labels(folder: Path, name: str) -> dict[tuple[str, str], dict[str, An
                 "energy_eV": energy_of(atoms, level),
                 "forces_eV_per_A": forces_of(atoms, level),
                 "cpu_s": float(atoms.info[f"{level}_cpu_s"]),
+                **{key: card["settings"].get(key) for key in _RECORDED},
                 "gpaw": programs["gpaw"],
                 "ase": programs["ase"],
             }

@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ase import Atoms
 from ase.io import read, write
@@ -53,6 +53,8 @@ class Crystal:
     special
         By name, what makes further frames with a trained potential: frames with `levels` are labelled, others are
         written beside the data file as they are.
+    settings
+        Of the labels, in place of some of `benchmarks.tasks.gpaw.worker.SETTINGS`.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Crystal:
     rounds: Callable[[], Mapping[str, DynamicsRound]]
     stress: bool
     special: Mapping[str, Callable[[Potential], list[Atoms]]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def geometries(self, folder: Path | None = None, out: Path | None = None) -> list[Atoms]:
         """All frames to label: first round, what was sampled into `out`, and what else the data file has."""
@@ -88,7 +91,7 @@ class Crystal:
         known = stored_labels(self.home, self.name)
         # What was sampled comes first: the potential of the next round waits for it.
         frames = sorted(self.geometries(out=out), key=lambda atoms: "kind" not in atoms.info)
-        return compute(frames, out, levels, workers, limit, progress, known)
+        return compute(frames, out, levels, workers, limit, progress, known, self.settings)
 
     def sample(self, out: Path, name: str) -> Path:
         """Train a potential on all labels, those in `out` included, and write the frames that it finds.
@@ -112,9 +115,7 @@ class Crystal:
         if name not in (*rounds, *self.special):
             raise ConfigError(f"nothing to sample named '{name}': {', '.join([*rounds, *self.special])}.")
         labels = read_labels(out) | stored_labels(self.home, self.name)
-        frames = read_frames(
-            convert(self.name, self.title, self.geometries(out=out), labels, out / "labelled", stress=self.stress)
-        )
+        frames = read_frames(self._convert(labels, self.geometries(out=out), out / "labelled"))
         ordinary = [a for a in frames if a.info.get("kind") not in OBSERVED]
         potential = sampler(ordinary, "EFS" if self.stress else "EF")
         found = by_dynamics(rounds[name], potential, ordinary) if name in rounds else self.special[name](potential)
@@ -139,11 +140,7 @@ class Crystal:
             sys.stdout.write(f"{self.sample(arguments.labels, arguments.name)}\n")
             return
         labels = read_labels(arguments.labels) | stored_labels(arguments.into, self.name)
-        convert(
-            self.name,
-            self.title,
-            self.geometries(arguments.into, arguments.labels),
-            labels,
-            arguments.into,
-            stress=self.stress,
-        )
+        self._convert(labels, self.geometries(arguments.into, arguments.labels), arguments.into)
+
+    def _convert(self, labels: Mapping[tuple[str, str], dict[str, Any]], frames: Sequence[Atoms], folder: Path) -> Path:
+        return convert(self.name, self.title, frames, labels, folder, stress=self.stress, settings=self.settings)

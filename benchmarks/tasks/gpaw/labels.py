@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +51,7 @@ def compute(
     limit: int | None = None,
     progress: Progress | None = None,
     known: Collection[tuple[str, str]] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> Path:
     """Label frames; labels that stand in `out` already are kept.
 
@@ -68,6 +69,8 @@ def compute(
         Told (labels done, labels in all, what is being computed).
     known
         (structure_id, level) that need not be computed.
+    settings
+        In place of some of the worker's `SETTINGS`.
 
     Raises
     ------
@@ -94,10 +97,20 @@ def compute(
         write(fresh, chosen, format="extxyz")
     total = sum(len(atoms.info["levels"].split("+")) for atoms in chosen)
     command = [python, worker.__file__, str(out / GEOMETRIES)]
+    command += ["--settings", json.dumps(dict(settings))] if settings else []
     share = [] if limit is None else ["--limit", str(-(-limit // workers))]
     with _processes(
         [
-            [*command, str(out / f"labels_{number}.jsonl"), "--start", str(number), "--every", str(workers), *share]
+            [
+                *command[:3],
+                str(out / f"labels_{number}.jsonl"),
+                *command[3:],
+                "--start",
+                str(number),
+                "--every",
+                str(workers),
+                *share,
+            ]
             for number in range(workers)
         ]
     ) as processes:

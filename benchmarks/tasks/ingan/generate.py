@@ -24,6 +24,7 @@ CRYSTAL = Crystal(
     rounds,
     False,  # at this cutoff the stress is not the derivative of the energy: see README.md
     {"orderings": orderings},
+    {"plane_waves_eV": 500.0, "grid_spacing_A": 0.16},
 )
 geometries, generate = CRYSTAL.geometries, CRYSTAL.generate
 

@@ -13,12 +13,12 @@ from ase.build import bulk
 from benchmarks.tasks.gpaw.cells import Made, collect, disturbed
 from benchmarks.tasks.gpaw.dynamics_round import DynamicsRound
 
-N_FRAMES = 190
+N_FRAMES = 170
 N_CATIONS = 8
 TRAINED_X = (0.0, 0.5, 1.0)
 """Compositions that are in coverage."""
 
-N_HIGH_TRAINED, N_HIGH_OTHER = 58, 24
+N_HIGH_TRAINED, N_HIGH_OTHER = 58, 10
 """How many frames of each kind get r2SCAN labels: the first ones."""
 
 PURE_BLOCK = 4
@@ -63,8 +63,8 @@ def rounds() -> dict[str, DynamicsRound]:
         "ingan-explore",
         _start,
         heat,
-        n_trajectories=20,
-        n_high=8,
+        n_trajectories=12,
+        n_high=4,
         kind="explore",
         per_trajectory=1,
         duration_ps=0.8,
