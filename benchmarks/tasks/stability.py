@@ -29,8 +29,8 @@ class StabilityPlan(BaseModel):
     """Dynamics that every potential of a comparison is put through; the same starts and random numbers for all arms.
 
     Criteria of failure are derived from the labelled frames of the task; see :mod:`mfcore.dynamics.criteria`. A replica
-    starts from a frame that was sampled at its temperature or below, where the frames say at which (temperature_K):
-    what a hot frame has in excess would heat a cold replica beyond any sane limit, whatever the potential.
+    starts from a frame of dynamics at its temperature or below, where frames say at which (temperature_K): what a hot or
+    a rattled frame has in excess would heat a cold replica beyond any sane limit, whatever the potential.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,14 +110,17 @@ def numbered(starts: Sequence[Start]) -> list[Start]:
 def start_frames(split: Split, n: int, temperature_k: float) -> list[Atoms]:
     """HF test frames to start from: evenly from each test split, from as many groups as there are.
 
-    Frames that were sampled above the temperature are left out, unless there are no others in their split.
+    Where frames of a split say at which temperature they were sampled, those up to the given one are taken, or if
+    there are none the coldest.
     """
     from benchmarks.tasks.base import SPLIT_SEED
 
     chosen: list[Atoms] = []
     share = math.ceil(n / len(split.tests))
     for everything in split.tests.values():
-        frames = [a for a in everything if float(a.info.get("temperature_K", 0.0)) <= temperature_k] or everything
+        heat = [float(a.info.get("temperature_K", np.inf)) for a in everything]
+        limit = max(temperature_k, min(heat))
+        frames = [a for a, sampled in zip(everything, heat, strict=True) if sampled <= limit]
         order = nested_order(frames, seed=SPLIT_SEED, draw=0)
         seen: dict[str, int] = {}
         ranks = []

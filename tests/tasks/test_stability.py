@@ -72,7 +72,15 @@ def test_starts_are_spread_and_not_hotter_than_the_run(frames):
     assert all(atoms.info["temperature_K"] == 300.0 for atoms in cold)
     assert [sum(atoms.info["group"] == f"g{k}" for atoms in cold[:3]) for k in range(3)] == [1, 1, 1]
     assert {atoms.info["temperature_K"] for atoms in start_frames(split, 24, 1000.0)} == {300.0, 900.0}
-    assert len(start_frames(split, 4, 10.0)) == 4  # nothing that cold: all are taken
+    assert {atoms.info["temperature_K"] for atoms in start_frames(split, 4, 10.0)} == {300.0}  # the coldest there are
+    for atoms in part[6:]:
+        del atoms.info["temperature_K"]
+    assert all("temperature_K" in atoms.info for atoms in start_frames(split, 24, 1000.0))  # rattled ones are too hot
+    plain = [atoms.copy() for atoms in frames[:4]]
+    for atoms in plain:
+        atoms.info |= {"group": "g"}
+        atoms.info.pop("temperature_K", None)
+    assert len(start_frames(SimpleNamespace(tests={"a": plain}), 4, 300.0)) == 4
 
 
 def test_criteria_come_from_the_frames_of_the_task(world, frames):
