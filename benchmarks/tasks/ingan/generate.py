@@ -1,7 +1,7 @@
 """Compute the labels of ingan again, or go on with them: PBE and r2SCAN by GPAW (see gpaw/generation.py).
 
 mfbench data generate ingan --out FOLDER [--workers 2]
-python -m benchmarks.tasks.ingan.generate sample explore | dynamics | orderings FOLDER
+python -m benchmarks.tasks.ingan.generate sample dynamics | orderings FOLDER
 python -m benchmarks.tasks.ingan.generate convert FOLDER
 """
 
