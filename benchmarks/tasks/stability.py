@@ -29,8 +29,8 @@ class StabilityPlan(BaseModel):
     """Dynamics that every potential of a comparison is put through; the same starts and random numbers for all arms.
 
     Criteria of failure are derived from the labelled frames of the task; see :mod:`mfcore.dynamics.criteria`. A replica
-    starts from a frame of dynamics at its temperature or below, where frames say at which (temperature_K): what a hot or
-    a rattled frame has in excess would heat a cold replica beyond any sane limit, whatever the potential.
+    starts from a frame of dynamics at its temperature or below, where frames say at which (temperature_K): what a hot
+    or a rattled frame has in excess would heat a cold replica beyond any sane limit, whatever the potential.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
