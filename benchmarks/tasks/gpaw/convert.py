@@ -57,8 +57,9 @@ def convert(
         identity = str(atoms.info["structure_id"])
         records = {level: labels[identity, level] for level in worker.LEVELS if (identity, level) in labels}
         for level, record in records.items():
-            other = {key: record[key] for key in _RECORDED if record.get(key, worker.SETTINGS[key]) != in_force[key]}
-            if other:
+            used = {key: record.get(key, worker.SETTINGS[key]) for key in _RECORDED}
+            other = {key: value for key, value in used.items() if value != in_force[key]}
+            if other and "error" not in record:
                 raise DataError(f"'{identity}', {level}: computed with {other}, not with the settings of '{name}'.")
         failures += [
             {"structure_id": identity, "level": level, "reason": record["error"]}
@@ -112,13 +113,15 @@ def convert(
 
 
 def stored_labels(folder: Path, name: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Labels that a task's data file has, as :func:`benchmarks.tasks.gpaw.labels.read_labels` gives new ones."""
+    """Labels that a task's data file has, and failures, as `benchmarks.tasks.gpaw.labels.read_labels` gives them."""
     path = folder / "data" / f"{name}.extxyz"
     if not path.exists():
         return {}
     card = yaml.safe_load((folder / "dataset.yml").read_text(encoding="utf-8"))
     programs = card["programs"][0]
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {
+        (failure["structure_id"], failure["level"]): {"error": failure["reason"]} for failure in card["failures"]
+    }
     for atoms in read_frames(path):
         for level in worker.LEVELS:
             if not has_label(atoms, level, Label.ENERGY):

@@ -93,6 +93,8 @@ def compute(
             copy = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
             copy.info = {"structure_id": atoms.info["structure_id"], "levels": "+".join(wanted)}
             chosen.append(copy)
+    if not chosen:
+        return out
     with replacing(out / GEOMETRIES) as fresh:
         write(fresh, chosen, format="extxyz")
     total = sum(len(atoms.info["levels"].split("+")) for atoms in chosen)

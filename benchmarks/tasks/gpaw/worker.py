@@ -62,7 +62,7 @@ def calculator(settings: dict[str, Any]) -> Any:
 
 
 def labels_of(atoms: Any, levels: list[str], settings: dict[str, Any]) -> Any:
-    """Compute the labels of one frame, PBE first; yields one record per level and ends with the first that fails."""
+    """Compute the labels of one frame, PBE first; yields one record per level. What needs a level that failed fails."""
     import ase
     import gpaw
 
@@ -88,6 +88,8 @@ def labels_of(atoms: Any, levels: list[str], settings: dict[str, Any]) -> Any:
         record["plane_waves_eV"], record["grid_spacing_A"] = settings["plane_waves_eV"], settings["grid_spacing_A"]
         yield record
         if "error" in record:
+            for later in levels[levels.index(level) + 1 :] if level in levels else levels:
+                yield {"structure_id": record["structure_id"], "level": later, "error": f"not tried: {level} failed"}
             return
 
 

@@ -69,9 +69,10 @@ def test_labels_are_computed_kept_and_converted(stand_in, tmp_path):
     seen: list[tuple[int, int]] = []
     compute(frames(), out, ("pbe", "r2scan"), progress=lambda done, total, _: seen.append((done, total)))
     labels = read_labels(out)
-    assert set(labels) == {("s0", "pbe"), ("s0", "r2scan"), ("s1", "pbe"), ("s2", "pbe")}
+    assert set(labels) == {("s0", "pbe"), ("s0", "r2scan"), ("s1", "pbe"), ("s1", "r2scan"), ("s2", "pbe")}
     assert labels["s1", "pbe"]["error"] == "RuntimeError: did not converge"
-    assert seen[-1] == (4, 5)
+    assert labels["s1", "r2scan"]["error"] == "not tried: pbe failed"
+    assert seen[-1] == (5, 5)
     reference = frames()[0]
     reference.calc = LennardJones(sigma=2.0, rc=4.0)
     assert labels["s0", "pbe"]["energy_eV"] == pytest.approx(reference.get_potential_energy(), abs=1e-6)
@@ -86,13 +87,30 @@ def test_labels_are_computed_kept_and_converted(stand_in, tmp_path):
     np.testing.assert_allclose(stress_of(kept[0], "pbe"), reference.get_stress(voigt=False), atol=1e-9)
     assert not has_label(kept[0], "r2scan", Label.STRESS)
     again = stored_labels(tmp_path / "task", "argon")
-    assert set(again) == {("s0", "pbe"), ("s0", "r2scan"), ("s2", "pbe")}
-    content = path.read_bytes()
-    failed = {key: record for key, record in labels.items() if "error" in record}
-    assert convert("argon", "Argon", frames(), failed | again, tmp_path / "task").read_bytes() == content
-    compute(frames(), tmp_path / "more", ("pbe", "r2scan"), known=again)  # s1 alone is left
-    assert set(read_labels(tmp_path / "more")) == {("s1", "pbe")}
-    assert "did not converge" in (tmp_path / "task" / "dataset.yml").read_text()
+    assert set(again) == set(labels)
+    content, card = path.read_bytes(), (tmp_path / "task" / "dataset.yml").read_text()
+    assert convert("argon", "Argon", frames(), again, tmp_path / "task").read_bytes() == content
+    assert (tmp_path / "task" / "dataset.yml").read_text() == card
+    assert "did not converge" in card
+    compute(frames(), tmp_path / "more", ("pbe", "r2scan"), known=set(again) - {("s2", "pbe")})
+    assert set(read_labels(tmp_path / "more")) == {("s2", "pbe")}
+    compute(frames(), tmp_path / "none", ("pbe",), known=again)  # what failed is not tried for ever
+    assert read_labels(tmp_path / "none") == {}
+
+
+def test_settings_reach_the_labels_and_are_not_mixed(stand_in, tmp_path):
+    finer = {"plane_waves_eV": 500.0, "grid_spacing_A": 0.16}
+    compute(frames()[2:], tmp_path / "fine", ("pbe",), settings=finer)
+    fine = read_labels(tmp_path / "fine")
+    assert {key: fine["s2", "pbe"][key] for key in finer} == finer
+    with pytest.raises(DataError, match=r"'s2', pbe: computed with .*500"):
+        convert("argon", "Argon", frames(), fine, tmp_path / "task")
+    path = convert("argon", "Argon", frames(), fine, tmp_path / "task", settings=finer, stress=False)
+    assert not has_label(read_frames(path)[0], "pbe", Label.STRESS)
+    assert "500.0" in (tmp_path / "task" / "dataset.yml").read_text()
+    (tmp_path / "task" / "data" / "cells.extxyz").write_text("geometries without labels")
+    convert("argon", "Argon", frames(), stored_labels(tmp_path / "task", "argon"), tmp_path / "task", settings=finer)
+    assert "data/cells.extxyz" in (tmp_path / "task" / "dataset.yml").read_text()
 
 
 def test_a_killed_run_goes_on_where_it_was(stand_in, tmp_path):
