@@ -137,3 +137,14 @@ def test_a_programming_error_is_no_failed_relaxation():
 
     with pytest.raises(RuntimeError, match="out of memory"):
         relax(fcc(0.01, 0.01), Broken())
+
+
+def test_at_fixed_volume_only_the_shape_relaxes():
+    start = fcc(0.0, 0.02)
+    start.set_cell(start.cell.array @ np.diag([1.04, 1.0, 0.98]), scale_atoms=True)
+    found = relax(start, EMT(), fmax=0.002, fixed_volume=True)
+    assert found.converged
+    assert found.atoms.get_volume() == pytest.approx(start.get_volume(), rel=3e-3)
+    lengths = found.atoms.cell.lengths()
+    assert lengths == pytest.approx(lengths.mean(), rel=2e-3)  # cubic again, and no longer at its own volume
+    assert found.atoms.get_volume() ** (1 / 3) > 3.60

@@ -119,7 +119,7 @@ def mixing(potential: Potential, task: Task, plan: MixingPlan) -> Evaluation:
         from energies at stored volumes. Rows with split "hull" at the main threshold: `hull_f1`, `hull_precision`,
         `hull_recall`, `hull_daf` and `hull_n_missing`; at the others the same names ending in `_15mev_per_atom` and
         the like. An ordering without a prediction counts as unstable. A value that does not exist has no row, and the
-        log says why. Details "mixing" and "hull".
+        log says why. Details "mixing", "hull" and "eos", the energies that equations of state are fitted to.
         A potential that needs calculations of a lower level is not relaxed: it has the unrelaxed error and the
         equations of state, from the labels that the frames have.
 
@@ -156,7 +156,8 @@ def mixing(potential: Potential, task: Task, plan: MixingPlan) -> Evaluation:
         rows += scored
         details = {"mixing": _lines(frames, x, reference, predicted), "hull": lines}
     if plan.bulk_modulus:
-        rows += _moduli(potential, task, alloy)
+        scored, details["eos"] = _moduli(potential, task, alloy)
+        rows += scored
     return Evaluation(rows, details)
 
 
@@ -251,15 +252,26 @@ def _lines(
     ]
 
 
-def _moduli(potential: Potential, task: Task, alloy: AlloyTask) -> list[dict[str, Any]]:
-    """Rows on the equations of state, from energies at the stored geometries of each end member."""
+def _moduli(potential: Potential, task: Task, alloy: AlloyTask) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows on the equations of state, from energies at the stored geometries of each end member, and those energies."""
     metrics: list[tuple[str, str, float | None]] = []
     modulus_errors: list[float] = []
     volume_errors: list[float] = []
     scans = alloy.volume_scans()
     references = reference_equations_of_state(task, alloy, task.high)
+    lines: list[dict[str, Any]] = []
     for member, frames in scans.items():
-        found = _equation_of_state(member, frames, potential.predict(frames, task.high, forces=False).energies)
+        energies = potential.predict(frames, task.high, forces=False).energies
+        lines += [
+            {
+                "member": member,
+                "volume_a3_per_atom": atoms.get_volume() / len(atoms),
+                "energy_ref_ev_per_atom": energy_of(atoms, task.high) / len(atoms),
+                "energy_pred_ev_per_atom": float(energy) / len(atoms),
+            }
+            for atoms, energy in zip(frames, energies, strict=True)
+        ]
+        found = _equation_of_state(member, frames, energies)
         if found is None:
             _log.warning("mixing: the potential's energies have no minimum between the volumes of %s.", member)
             continue
@@ -269,12 +281,12 @@ def _moduli(potential: Potential, task: Task, alloy: AlloyTask) -> list[dict[str
         volume_errors.append(100.0 * abs(found.volume / true.volume - 1.0))
     rows = _rows(MIXING, metrics, 1)
     if len(modulus_errors) < len(scans):  # a mean over the members that went well would flatter
-        return rows
+        return rows, lines
     means = [
         ("bulk_modulus_mae_gpa", "GPa", float(np.mean(modulus_errors))),
         ("equilibrium_volume_mae_percent", "%", float(np.mean(volume_errors))),
     ]
-    return rows + _rows(MIXING, means, len(scans))
+    return rows + _rows(MIXING, means, len(scans)), lines
 
 
 def reference_equations_of_state(task: Task, alloy: AlloyTask, fidelity: str) -> dict[str, EquationOfState]:

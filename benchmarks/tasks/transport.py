@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from benchmarks.tasks.stability import MD, StabilityPlan, criteria_of
@@ -38,6 +39,9 @@ mean-squared displacement grows by this much, Å², in the time that is looked a
 Around fixed sites the slope of the mean-squared displacement is zero up to noise, and positive half of the time. Less
 growth than this is less than one jump of 2 to 3 Å by every sixth ion, which is too few to measure a rate with.
 """
+
+MOST_LAGS = 40
+"""Of the stored mean-squared displacements, evenly in their logarithm: from one record to half of what is looked at."""
 
 LEAST_RECORDS = 10
 """Records in a block: fewer leave too few lags for a line."""
@@ -93,14 +97,19 @@ class TransportPlan(BaseModel):
             ratio = getattr(self, longer) * (1000.0 if longer == "duration_ps" else 1.0) / getattr(self, shorter)
             if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6 * ratio:
                 raise ValueError(f"{longer}: expected a multiple of {shorter}")
-        records = round(1000.0 * self.duration_ps / self.record_fs) + 1
-        size = (records - int(self.equilibration * records)) // self.blocks
+        size = self.n_kept // self.blocks
         if size < LEAST_RECORDS:
             raise ValueError(
                 f"blocks: one has {size} records, expected {LEAST_RECORDS} or more; run longer (duration_ps), record "
                 "more often (record_fs) or take fewer blocks"
             )
         return self
+
+    @property
+    def n_kept(self) -> int:
+        """Records of a trajectory after its equilibration."""
+        records = round(1000.0 * self.duration_ps / self.record_fs) + 1
+        return records - int(self.equilibration * records)
 
     @property
     def settings(self) -> DynamicsSettings:
@@ -199,7 +208,8 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
         survived); of the survivors (their number is n) the mean-squared displacement of each element at the longest
         lag of the fit (Å²) and the diffusivity (cm²/s), left out where the species does not move (`MOVED_LEVEL`).
         From two temperatures on: the activation energy (eV) and the conductivity at 300 K by Nernst-Einstein (mS/cm)
-        with the bounds of its 95 % interval. Detail "transport", one line a replica.
+        with the bounds of its 95 % interval. Details "transport", one line a replica, and "msd", the mean-squared
+        displacement of each element against the lag.
     """
     from benchmarks.tasks.base import Evaluation
     from mfcore.dynamics.trajectory import survivors
@@ -208,6 +218,7 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
     alive = survivors(run)
     own = {replica: _diffusion(trajectory, z, plan) for replica, trajectory in alive.items()}
     rows: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
     moving: dict[float, Diffusion] = {}
     densities: list[float] = []
     for kelvin in plan.temperatures_k:
@@ -219,8 +230,12 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
         if not here:
             log.warning("transport at %g K: no replica survived; no diffusivity.", kelvin)
             continue
-        for symbol, square in _displacements([alive[replica] for replica in here], plan).items():
-            rows.append(_row(f"{symbol.lower()}_msd_a2_{kelvin:g}K", "Å²", square, len(here)))
+        trajectories = [alive[replica] for replica in here]
+        for symbol, squares in _displacements(
+            trajectories, plan, [round(LAGS[1] * (plan.n_kept // plan.blocks))]
+        ).items():
+            rows.append(_row(f"{symbol.lower()}_msd_a2_{kelvin:g}K", "Å²", float(squares.mean()), len(here)))
+        curves += _curves(trajectories, kelvin, plan)
         found = pooled([own[replica] for replica in here])
         middle, error = found.diffusivity_cm2_per_s, found.stderr_cm2_per_s
         if not _moves(found, plan):
@@ -231,7 +246,7 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
         moving[kelvin] = found
         densities += [_density(alive[replica], z) for replica in here]
     rows += _extrapolated(moving, float(np.mean(densities)) if densities else float("nan"), plan)
-    return Evaluation(rows, {"transport": _records(run, own, plan)})
+    return Evaluation(rows, {"transport": _records(run, own, plan), "msd": curves})
 
 
 def pooled(parts: Sequence[Diffusion]) -> Diffusion:
@@ -275,18 +290,35 @@ def _diffusion(trajectory: Trajectory, species: int, plan: TransportPlan) -> Dif
     )
 
 
-def _displacements(trajectories: Sequence[Trajectory], plan: TransportPlan) -> dict[str, float]:
-    """Mean-squared displacement of each element at the longest lag that is fitted, mean over trajectories, Å²."""
+def _displacements(
+    trajectories: Sequence[Trajectory], plan: TransportPlan, lags: Sequence[int]
+) -> dict[str, NDArray[np.float64]]:
+    """Mean-squared displacements (n_trajectories, n_lags) of each element in Å², of the trajectories that have it."""
     from mfcore.metrics.transport import displacements_by_species
 
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[NDArray[np.float64]]] = {}
     for trajectory in trajectories:
         positions = trajectory.positions[int(plan.equilibration * len(trajectory.positions)) :]
-        lag = round(LAGS[1] * (len(positions) // plan.blocks))
         masses = atomic_masses[trajectory.numbers]
-        for number, squares in displacements_by_species(positions, trajectory.numbers, masses, [lag]).items():
-            found.setdefault(chemical_symbols[number], []).append(float(squares[0]))
-    return {symbol: float(np.mean(values)) for symbol, values in sorted(found.items())}
+        for number, squares in displacements_by_species(positions, trajectory.numbers, masses, lags).items():
+            found.setdefault(chemical_symbols[number], []).append(squares)
+    return {symbol: np.array(values) for symbol, values in sorted(found.items())}
+
+
+def _curves(trajectories: Sequence[Trajectory], kelvin: float, plan: TransportPlan) -> list[dict[str, Any]]:
+    """Lines of the detail "msd"."""
+    lags = np.unique(np.geomspace(1, plan.n_kept // 2, MOST_LAGS).round().astype(int)).tolist()
+    return [
+        {
+            "temperature_k": kelvin,
+            "species": symbol,
+            "lag_ps": lag * plan.record_fs / 1000.0,
+            "msd_a2": float(square),
+            "n_replicas": len(squares),
+        }
+        for symbol, squares in _displacements(trajectories, plan, lags).items()
+        for lag, square in zip(lags, squares.mean(0), strict=True)
+    ]
 
 
 def _density(trajectory: Trajectory, species: int) -> float:

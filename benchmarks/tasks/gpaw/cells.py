@@ -1,14 +1,22 @@
-"""What the sampling of both crystal tasks shares: strain, displacements, and the loop that collects frames."""
+"""What the sampling of both crystal tasks shares: strain, displacements, relaxation, the loop that collects frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
 
+from mfcore.errors import DataError
+
+if TYPE_CHECKING:
+    from mfcore.potential import Potential
+
 SAMPLING_SEED = 20261121
+
+FMAX_EV_PER_A = 0.005
+MAX_STEPS = 1000
 
 Made = tuple[Atoms, dict[str, Any]]
 
@@ -62,3 +70,22 @@ def collect(
             frames.append(plain)
         attempt += 1
     return frames
+
+
+def relaxed(atoms: Atoms, potential: Potential, *, fixed_volume: bool = False) -> Atoms:
+    """Relax positions and cell, or at fixed volume positions and shape, to `FMAX_EV_PER_A`.
+
+    Raises
+    ------
+    DataError
+        If that fails: the potential is too weak.
+    """
+    from mfcore.relax import relax
+
+    found = relax(atoms, potential.calculator(), fmax=FMAX_EV_PER_A, max_steps=MAX_STEPS, fixed_volume=fixed_volume)
+    if not found.converged:
+        raise DataError(
+            f"{atoms.symbols}: {found.problem}.",
+            hint="Label more frames before geometries are relaxed with a potential that learnt them.",
+        )
+    return found.atoms

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
-from benchmarks.tasks.gpaw.cells import SAMPLING_SEED
-from benchmarks.tasks.gpaw.relaxed import relaxed
+from benchmarks.tasks.gpaw.cells import SAMPLING_SEED, relaxed
 from benchmarks.tasks.ingan.sample import N_CATIONS, ordering, wurtzite
 
 if TYPE_CHECKING:

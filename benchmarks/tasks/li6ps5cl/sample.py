@@ -8,9 +8,8 @@ import numpy as np
 from ase import Atoms
 from ase.spacegroup import crystal
 
-from benchmarks.tasks.gpaw.cells import Made, collect, disturbed
+from benchmarks.tasks.gpaw.cells import Made, collect, disturbed, relaxed
 from benchmarks.tasks.gpaw.dynamics_round import DynamicsRound
-from benchmarks.tasks.gpaw.relaxed import relaxed
 
 if TYPE_CHECKING:
     from mfcore.potential import Potential
