@@ -72,16 +72,18 @@ def relax(
     max_steps
         Most steps of both optimizers together.
     fixed_volume
-        Relax the shape of the cell at constant volume (to first order: 4 % of strain change it by 0.1 %).
+        Relax the shape of the cell at constant volume.
     """
-    from ase.filters import UnitCellFilter
+    from ase.filters import FrechetCellFilter, UnitCellFilter
     from ase.optimize import FIRE, BFGSLineSearch
 
     moving = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     moving.calc = _Checked(calculator)
     periodic = bool(moving.pbc.all())
     start = moving.get_volume() if periodic else None
-    filtered = partial(UnitCellFilter, constant_volume=fixed_volume) if periodic else (lambda same: same)
+    filtered: Any = (lambda same: same) if not periodic else UnitCellFilter
+    if periodic and fixed_volume:  # exact with the logarithm of the deformation gradient only
+        filtered = partial(FrechetCellFilter, constant_volume=True)
     steps, problem = 0, f"not converged in {max_steps} steps"
     methods: tuple[Any, ...] = (BFGSLineSearch, FIRE)  # their annotations know no filters
     for method in methods:
