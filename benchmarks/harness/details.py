@@ -49,6 +49,14 @@ DETAILS: dict[str, dict[str, str]] = {
         "time_ps": "float64",
         "survived": "bool",
     },
+    # Mean-squared displacement of each element against the lag, mean over the replicas of a temperature that survived.
+    "msd": {
+        "temperature_k": "float64",
+        "species": "str",
+        "lag_ps": "float64",
+        "msd_a2": "float64",
+        "n_replicas": "int64",
+    },
     "mixing": {
         "structure_id": "str",
         "x": "float64",
@@ -60,6 +68,13 @@ DETAILS: dict[str, dict[str, str]] = {
         "x": "float64",
         "distance_ref_ev_per_atom": "float64",
         "distance_pred_ev_per_atom": "float64",
+    },
+    # Of end members at stored geometries, HF labels and predictions: what equations of state are fitted to.
+    "eos": {
+        "member": "str",
+        "volume_a3_per_atom": "float64",
+        "energy_ref_ev_per_atom": "float64",
+        "energy_pred_ev_per_atom": "float64",
     },
 }
 """Columns of each detail and their types; units are in the names."""

@@ -253,6 +253,14 @@ def test_bulk_moduli_are_two_k_over_v(task):
         assert values[f"bulk_modulus_{member}_gpa"] == pytest.approx(1.1 * modulus, rel=0.01)
     assert values["bulk_modulus_mae_gpa"] == pytest.approx(0.1 * modulus, rel=0.05)
     assert values["equilibrium_volume_mae_percent"] == pytest.approx(1.0, rel=0.02)
+    lines = found.details["eos"]
+    assert len(detail_frame("eos", lines)) == len(task.volume_scans()["GaN"]) + len(task.volume_scans()["InN"])
+    for line in lines:
+        ratio = 8 * line["volume_a3_per_atom"] / VOLUME
+        chemical = {"GaN": -5.0, "InN": -3.5}[line["member"]]
+        for energy, stiffness, volume in (("ref", STIFFNESS, 1.0), ("pred", 1.1 * 1.01 * STIFFNESS, 1.01)):
+            expected = chemical + stiffness * (ratio / volume - 1.0) ** 2 / 8
+            assert line[f"energy_{energy}_ev_per_atom"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_no_minimum_is_no_bulk_modulus(task, caplog):
@@ -294,7 +302,7 @@ def test_real_potentials_are_scored_as_they_say(task):
         assert values["mixing_energy_unrelaxed_mae_mev_per_atom"] == pytest.approx(errors.mean(), rel=1e-6)
         assert ("mixing_n_failed" in values) == relaxed
         assert ("mixing_energy_mae_mev_per_atom" in values) == (relaxed and bool(found.details["mixing"]))
-        assert set(found.details) == ({"mixing", "hull"} if relaxed else set())
+        assert set(found.details) == ({"mixing", "hull", "eos"} if relaxed else {"eos"})
 
 
 def test_a_task_that_cannot_serve_a_plan_says_so(task):

@@ -76,6 +76,16 @@ def test_free_particles_diffuse_as_einstein_says(answered_by, tmp_path: Path) ->
         assert rows[f"li_msd_a2_{kelvin:g}K"]["value"] == pytest.approx(square, rel=0.15)
     # D ∝ T: d ln D / d(-1/kT) = kT, which a line weighted equally puts between the extremes
     assert units.kB * 300.0 < rows["li_activation_energy_ev"]["value"] < units.kB * 1200.0
+    curves = [line for line in found.details["msd"] if line["temperature_k"] == 600.0]
+    assert {line["species"] for line in found.details["msd"]} == {"Li"}
+    assert len(curves) <= 40
+    lags = np.array([line["lag_ps"] for line in curves])
+    assert (lags[0], lags[-1]) == (0.04, pytest.approx(9.0, abs=0.1))  # a record, and half of what is not left out
+    assert (np.diff(lags) > 0).all()
+    friction = PLAN.friction_per_ps
+    free = 6e4 * einstein(600.0, friction) * (lags - (1 - np.exp(-friction * lags)) / friction)
+    short = lags < 2.0  # beyond, few stretches of the trajectory are independent
+    assert np.array([line["msd_a2"] for line in curves])[short] == pytest.approx(free[short], rel=0.15)
     lines = found.details["transport"]
     assert len(lines) == 6
     assert {line["replica"] for line in lines} == set(range(6))
@@ -203,6 +213,9 @@ def test_the_lines_are_those_of_the_stored_detail(tmp_path: Path) -> None:
     statuses = {kelvin: ["survived", "failure"] for kelvin in plan.temperatures_k}
     found = measure(walked(tmp_path, plan, statuses, n=20), plan)
     assert len(detail_frame("transport", found.details["transport"])) == 6
+    curves = detail_frame("msd", found.details["msd"])
+    assert set(curves["n_replicas"]) == {1}  # of two, one failed
+    assert set(curves["species"]) == {"Li", "S"}
     for row in found.rows:
         metric = metric_of(row["metric"])
         assert metric is not None, row
