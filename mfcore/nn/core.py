@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from mfcore.data.graphs import Batch
 from mfcore.errors import ConfigError
 from mfcore.nn.config import CoreConfig
+from mfcore.nn.convolution.edge_sums import edge_vectors
 from mfcore.nn.convolution.geometry import EdgeGeometry, edge_geometry
+from mfcore.nn.convolution.kernels import Edges
 from mfcore.nn.convolution.paths import Layout
-from mfcore.nn.convolution.radial import RadialSettings
+from mfcore.nn.convolution.radial import RadialSettings, RadialTable, radial_tables
 from mfcore.nn.frozen import FrozenCore
 from mfcore.nn.frozen_edges import DIFFERENTIABLE
 from mfcore.nn.layers import ConditionedReadout, Interaction, MultiHeadReadout
@@ -154,7 +156,8 @@ class EquivariantCore(nn.Module):
 
     def reference_energy(self, batch: Batch) -> Tensor:
         """Sum of E0 over the atoms of each frame, (B,) eV, float64."""
-        per_atom = self.reference[batch.fidelity[batch.frame], batch.species]
+        label = batch.fidelity.index_select(0, batch.frame) * len(self.species) + batch.species
+        per_atom = self.reference.view(-1).index_select(0, label)
         return torch.zeros(batch.n_frames, dtype=torch.float64, device=per_atom.device).index_add(
             0, batch.frame, per_atom
         )
@@ -174,12 +177,9 @@ class EquivariantCore(nn.Module):
             Keep the graph so that a loss on forces or stress can be differentiated.
         """
         differentiate = forces or stress
-        with torch.no_grad():
-            vectors = (
-                batch.positions.index_select(0, batch.sender)
-                - batch.positions.index_select(0, batch.receiver)
-                + batch.shift
-            )
+        backend = self.config.backend
+        edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
+        vectors = edge_vectors(batch.positions, edges, batch.shift, backend)
         vectors.requires_grad_(differentiate)
         with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
             energy = self._energy(batch, vectors)
@@ -188,7 +188,7 @@ class EquivariantCore(nn.Module):
             (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=create_graph)
         if not create_graph:
             energy = energy.detach()
-        return CoreOutput.of_edges(energy, gradient, vectors.detach(), batch, forces, stress)
+        return CoreOutput.of_edges(energy, gradient, vectors.detach(), batch, forces, stress, backend)
 
     def _energy(self, batch: Batch, vectors: Tensor) -> Tensor:
         """Interaction energy of each frame, (B,) eV."""
@@ -210,8 +210,12 @@ class EquivariantCore(nn.Module):
         groups = SpeciesGroups(batch.species, layers[0].n_matrices)
         features: list[Tensor] = []
         mixed, added = layers[0].start(self.embedding, batch.species, one_hot)
-        for layer, following in zip_longest(layers, layers[1:]):
-            evaluate = partial(_recomputed, layer) if self.recompute and torch.is_grad_enabled() else layer
+        again = self.recompute and torch.is_grad_enabled()
+        tables: list[RadialTable] = []
+        if not again and self.radial_settings.mode == "table":
+            tables = radial_tables([layer.radial for layer in layers])
+        for layer, following, table in zip_longest(layers, layers[1:], tables):
+            evaluate = partial(_recomputed, layer) if again else partial(layer, table=table)
             features, mixed = evaluate(mixed, features, added, geometry, groups, one_hot, following)
             added = None
         atomic = self.readout(features[0], one_hot)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mfcore.data.graphs import Batch
 from mfcore.errors import ConfigError
+from mfcore.nn.convolution.edge_sums import edge_vectors
 from mfcore.nn.convolution.kernels import Edges
 from mfcore.nn.frozen_edges import Convolution, EdgePass, edge_pass
 from mfcore.nn.frozen_update import Kept, Operands, cotangents, evaluate, to_features
@@ -141,9 +142,8 @@ class FrozenCore:
             What to compute beside the energy.
         """
         keep = forces or stress
-        vectors = batch.positions.index_select(0, batch.sender)
-        vectors = vectors.sub_(batch.positions.index_select(0, batch.receiver)).add_(batch.shift)
         edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
+        vectors = edge_vectors(batch.positions, edges, batch.shift, self._backend)
         convolutions = [layer.convolution for layer in self._layers]
         run = edge_pass(convolutions, vectors, edges, self._lmax, self._settings, self._backend, keep)
         plan = self._plan(batch.species)
@@ -170,7 +170,8 @@ class FrozenCore:
             return CoreOutput(energy, None, None)
         for_hidden = torch.ops.aten.silu_backward(plan.scale[:, None] * self._out, hidden)
         self._back(run, plan, passes, (for_hidden @ self._hidden.T)[:, None, :])
-        return CoreOutput.of_edges(energy, gradient.add_(run.gradient()), vectors, batch, forces, stress)
+        gradient = gradient.add_(run.gradient())
+        return CoreOutput.of_edges(energy, gradient, vectors, batch, forces, stress, self._backend)
 
     def _back(self, run: EdgePass, plan: _Plan, passes: list[tuple[Operands, Kept]], gradient: Tensor) -> None:
         """Go back through the layers, from the gradient of the last scalars (A, 1, C)."""

@@ -12,9 +12,10 @@ from mfcore.nn.config import CoreConfig
 from mfcore.nn.convolution.convolve import convolve
 from mfcore.nn.convolution.geometry import EdgeGeometry
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
-from mfcore.nn.convolution.radial import RadialNetwork
+from mfcore.nn.convolution.radial import RadialNetwork, RadialTable
+from mfcore.nn.readout import readout
 from mfcore.nn.species_groups import SpeciesGroups
-from mfcore.nn.update import Matrices, UpdateCall, UpdateIrrep, UpdateShape, silu, update
+from mfcore.nn.update import Matrices, UpdateCall, UpdateIrrep, UpdateShape, update
 
 
 def _matrix(rows: int, columns: int, scale: float = 1.0) -> nn.Parameter:
@@ -150,6 +151,7 @@ class Interaction(nn.Module):
         groups: SpeciesGroups,
         fidelity: Tensor,
         following: Interaction | None,
+        table: RadialTable | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """One round of messages.
 
@@ -169,13 +171,16 @@ class Interaction(nn.Module):
             (A, 1, F) one-hot.
         following
             The next layer, if there is one.
+        table
+            Of this layer's radial network, if it was made with those of the others.
 
         Returns
         -------
         tuple
             Features, and the next layer's mixed features.
         """
-        messages = convolve(self.paths, mixed, geometry, self.radial(geometry), self.backend)
+        weights = self.radial(geometry) if table is None else table
+        messages = convolve(self.paths, mixed, geometry, weights, self.backend)
         if self.bias_out is not None:
             added = self.bias_out(added, fidelity)
         inward = [] if following is None else list(following.linear_in)
@@ -208,13 +213,11 @@ class ConditionedReadout(nn.Module):
 
     def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
         """Dimensionless energy of each atom, (A,), from scalars (A, 1, C) and the one-hot of fidelities (A, 1, F)."""
-        hidden = scalars @ self.hidden
-        if self.bias_hidden is not None:
-            hidden = self.bias_hidden(hidden, fidelity)
-        energy = silu(hidden) @ self.out
+        added = None if self.bias_hidden is None else self.bias_hidden(None, fidelity).squeeze(1)
+        energy = readout(scalars.squeeze(1), self.hidden, self.out.T, added)
         if self.bias_out is not None:
-            energy = self.bias_out(energy, fidelity)
-        return energy.view(-1)
+            energy = self.bias_out(energy.view(-1, 1, 1), fidelity).view(-1)
+        return energy
 
 
 class MultiHeadReadout(nn.Module):
@@ -228,6 +231,6 @@ class MultiHeadReadout(nn.Module):
 
     def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
         """Dimensionless energy of each atom from its fidelity's head, (A,); arguments as in the other readout."""
-        heads = silu(scalars @ self.hidden).view(-1, *self._shape)
-        # not (heads * out).sum(2) chosen by a gather, whose gradient is slow
-        return (heads * (fidelity.view(-1, self._shape[0], 1) * self.out)).sum((1, 2))
+        # zeros for the other heads: to choose by a gather would have a slow gradient
+        out = (fidelity.view(-1, self._shape[0], 1) * self.out).flatten(1)
+        return readout(scalars.squeeze(1), self.hidden, out)

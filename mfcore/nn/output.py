@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from mfcore.data.graphs import Batch
+from mfcore.nn.convolution.backends import Backend
+from mfcore.nn.convolution.edge_sums import atom_forces
+from mfcore.nn.convolution.kernels import Edges
 
 
 @dataclass
@@ -30,7 +33,14 @@ class CoreOutput:
 
     @classmethod
     def of_edges(
-        cls, energy: Tensor, gradient: Tensor, vectors: Tensor, batch: Batch, forces: bool, stress: bool
+        cls,
+        energy: Tensor,
+        gradient: Tensor,
+        vectors: Tensor,
+        batch: Batch,
+        forces: bool,
+        stress: bool,
+        backend: Backend = "auto",
     ) -> CoreOutput:
         """Forces and stress from the gradient of the energy with respect to the edge vectors.
 
@@ -49,11 +59,13 @@ class CoreOutput:
             Graph.
         forces, stress
             What to compute.
+        backend
+            What sums over the edges.
         """
         force = stresses = None
         if forces:
-            force = torch.zeros_like(batch.positions).index_add(0, batch.receiver, gradient)
-            force = force.index_add(0, batch.sender, gradient, alpha=-1)
+            edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
+            force = atom_forces(gradient, edges, backend)
         if stress:
             virial = gradient.new_zeros(batch.n_frames, 9).index_add(
                 0,

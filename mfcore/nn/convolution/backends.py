@@ -18,6 +18,7 @@ from mfcore.errors import ConfigError
 from mfcore.nn.convolution.compiler import cache_directory, compiler
 from mfcore.nn.convolution.kernels import (
     ConvolutionKernels,
+    EdgeKernels,
     GeometryKernels,
     KernelsUnavailable,
     Provider,
@@ -180,6 +181,11 @@ def kernels_of_geometry(
 def update_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> UpdateKernels | None:
     """As :func:`convolution_kernels`, for node updates; None, too, where the provider has none."""
     return _select(lambda p: p.update(dtype), device, dtype, True, 0, backend)
+
+
+def edge_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> EdgeKernels | None:
+    """As :func:`update_kernels`, for sums over edges."""
+    return _select(lambda p: p.edges(dtype), device, dtype, True, 0, backend)
 
 
 def backend_report() -> dict[str, str]:

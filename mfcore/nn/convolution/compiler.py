@@ -86,6 +86,7 @@ def _generators() -> str:
         "paths.py",
         "program.py",
         "cpp_convolution.py",
+        "cpp_edges.py",
         "cpp_geometry.py",
         "cpp_products.py",
         "cpp_runtime.py",

@@ -12,9 +12,17 @@ from torch import Tensor
 
 from mfcore.nn.convolution.compiler import compiler, load_library
 from mfcore.nn.convolution.cpp_convolution import convolution_source
+from mfcore.nn.convolution.cpp_edges import edges_source
 from mfcore.nn.convolution.cpp_geometry import geometry_source
 from mfcore.nn.convolution.cpp_update_kernels import cpp_update
-from mfcore.nn.convolution.kernels import ConvolutionKernels, EdgeInputs, Edges, GeometryKernels, UpdateKernels
+from mfcore.nn.convolution.kernels import (
+    ConvolutionKernels,
+    EdgeInputs,
+    EdgeKernels,
+    Edges,
+    GeometryKernels,
+    UpdateKernels,
+)
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
 
 _SCALARS: dict[torch.dtype, tuple[str, Any]] = {
@@ -143,6 +151,31 @@ class CppGeometry:
         self._run("tangent", vectors, cutoff, n_knots, along_vectors, along_harmonics, along_spline)
 
 
+class CppEdges:
+    """The compiled sums over edges in one dtype; see :class:`EdgeKernels`."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._differences, self._sums = library.edge_differences, library.edge_sums
+        for function, pointers in ((self._differences, 5), (self._sums, 4)):
+            function.argtypes = [ctypes.c_int64, *[ctypes.c_void_p] * pointers, ctypes.c_int]
+            function.restype = None
+
+    def differences(self, first: Tensor, second: Tensor, atoms: Tensor, added: Tensor | None, out: Tensor) -> None:
+        """See :meth:`EdgeKernels.differences`."""
+        pointers = [first.data_ptr(), second.data_ptr(), atoms.data_ptr(), 0 if added is None else added.data_ptr()]
+        self._differences(first.shape[0], *pointers, out.data_ptr(), torch.get_num_threads())
+
+    def sums(self, edges: Edges, per_edge: Tensor, out: Tensor) -> None:
+        """See :meth:`EdgeKernels.sums`."""
+        pointers = [tensor.data_ptr() for tensor in (edges.row_pointer, edges.sender, per_edge, out)]
+        self._sums(edges.n_atoms, *pointers, torch.get_num_threads())
+
+
+@cache
+def _edges(scalar: str) -> CppEdges:
+    return CppEdges(load_library(f"edges {scalar}", lambda: edges_source(scalar)))
+
+
 @cache
 def _convolution(input: Layout, lmax: int, output: tuple[tuple[int, int], ...], dtype: torch.dtype) -> CppConvolution:
     scalar, _ = _SCALARS[dtype]
@@ -182,3 +215,7 @@ class CppProvider:
     def update(self, dtype: torch.dtype) -> UpdateKernels:
         """See :meth:`Provider.update`."""
         return cpp_update(_SCALARS[dtype][0])
+
+    def edges(self, dtype: torch.dtype) -> EdgeKernels:
+        """See :meth:`Provider.edges`."""
+        return _edges(_SCALARS[dtype][0])

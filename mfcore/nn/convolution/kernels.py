@@ -260,6 +260,16 @@ class UpdateKernels(Protocol):
         """
 
 
+class EdgeKernels(Protocol):
+    """Sums and differences of three numbers per atom or edge, in one dtype; they repeat bit for bit."""
+
+    def differences(self, first: Tensor, second: Tensor, atoms: Tensor, added: Tensor | None, out: Tensor, /) -> None:
+        """With (E,) int64 of atoms x (N, 3): write x[first] - x[second] + added to `out`, (E, 3); added: (E, 3)."""
+
+    def sums(self, edges: Edges, per_edge: Tensor, out: Tensor, /) -> None:
+        """Of g (E, 3): write Σ g of the edges into each atom less Σ g of those that leave it, (N, 3), to `out`."""
+
+
 class Provider(Protocol):
     """A source of kernels. One object per process; it keeps the kernels that it has made.
 
@@ -288,3 +298,6 @@ class Provider(Protocol):
 
     def update(self, dtype: torch.dtype) -> UpdateKernels | None:
         """Kernels of node updates, or None if it has none. Raises KernelsUnavailable."""
+
+    def edges(self, dtype: torch.dtype) -> EdgeKernels | None:
+        """Kernels of sums over edges, or None if it has none. Raises KernelsUnavailable."""

@@ -295,3 +295,6 @@ class NumbaProvider:
 
     def update(self, dtype: torch.dtype) -> None:
         """See :meth:`Provider.update`: it has none."""
+
+    def edges(self, dtype: torch.dtype) -> None:
+        """See :meth:`Provider.edges`: it has none."""

@@ -208,23 +208,20 @@ class RadialNetwork(nn.Module):
         return weights
 
     def table(self) -> RadialTable:
-        """The network on the knots, without the envelope.
+        """The network on the knots, without the envelope; see :func:`radial_tables`."""
+        return radial_tables([self])[0]
 
-        A frozen network (in eval mode, with no parameter that requires gradients) keeps it until a parameter changes.
-        """
-        if self.training or any(weight.requires_grad or weight.is_inference() for weight in self.weights):
-            self._kept = None
-            return self._table()
+    @property
+    def _changes(self) -> bool:
+        """Whether a table of these weights may be used only once."""
+        return self.training or any(weight.requires_grad or weight.is_inference() for weight in self.weights)
+
+    def _fixed_table(self) -> RadialTable:
         state = (self._settings, [(w.data_ptr(), w._version, w.dtype, w.device) for w in self.weights])
         if self._kept is None or self._kept[0] != state:
             with torch.inference_mode(False), torch.no_grad():  # usable outside of inference mode too
-                self._kept = (state, self._table())
+                self._kept = (state, _tables([self])[0])
         return self._kept[1]
-
-    def _table(self) -> RadialTable:
-        last = self.weights[-1]
-        basis, matrix = _table_constants(self._settings.n_knots, self._settings.n_bessel, last.dtype, last.device)
-        return RadialTable(_Table.apply(basis, matrix, *self.weights))  # type: ignore[no-untyped-call]
 
     def _hidden(self, basis: Tensor) -> Tensor:
         for weight in self.weights[:-1]:
@@ -232,42 +229,87 @@ class RadialNetwork(nn.Module):
         return basis
 
 
-def _table_parts(basis: Tensor, matrix: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """The table; and the basis, each hidden layer before and after its activation, and what the last layer is given."""
-    parts = [basis]
-    for weight in weights[:-1]:
-        parts.append(parts[-1] @ weight)
+def radial_tables(networks: Sequence[RadialNetwork]) -> list[RadialTable]:
+    """Tables of networks that share settings and hidden widths.
+
+    A frozen network (in eval mode, with no parameter that requires gradients) keeps its table until a parameter
+    changes.
+
+    Raises
+    ------
+    ConfigError
+        If their settings differ.
+    """
+    if any(network.settings != networks[0].settings for network in networks):
+        raise ConfigError("radial networks of one geometry: expected the same settings in all layers.")
+    if any(network._changes for network in networks):
+        for network in networks:
+            network._kept = None
+        return _tables(networks)
+    return [network._fixed_table() for network in networks]
+
+
+def _tables(networks: Sequence[RadialNetwork]) -> list[RadialTable]:
+    last, settings = networks[0].weights[-1], networks[0].settings
+    basis, matrix = _table_constants(settings.n_knots, settings.n_bessel, last.dtype, last.device)
+    weights = [weight for network in networks for weight in network.weights]
+    made = _Tables.apply(basis, matrix, len(networks), *weights)  # type: ignore[no-untyped-call]
+    return [RadialTable(table) for table in made]
+
+
+def _table_parts(
+    basis: Tensor, matrix: Tensor, weights: Sequence[Sequence[Tensor]]
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """The tables; what goes in and out of each activation, and into the last layers; and the stacked hidden matrices.
+
+    All but the tables have a first dimension for the networks.
+    """
+    n = len(weights)
+    hidden = [torch.stack(layer) for layer in zip(*[w[:-1] for w in weights], strict=True)]
+    parts = [basis.expand(n, -1, -1)]
+    for matrices in hidden:
+        parts.append(parts[-1] @ matrices)
         parts.append(torch.nn.functional.silu(parts[-1]))
     # the interpolation matrix is applied before the last layer, which is linear and the widest
-    parts.append(matrix @ parts[-1])
-    return parts[-1] @ weights[-1], parts
+    parts.append(matrix.expand(n, -1, -1) @ parts[-1])
+    return [part @ w[-1] for part, w in zip(parts[-1].unbind(), weights, strict=True)], parts, hidden
 
 
-class _Table(torch.autograd.Function):
-    """(basis, matrix, *weights) → table of the network; one node, since each costs time in every step."""
+def _by_network(n: int, weights: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+    depth = len(weights) // n
+    return [weights[k * depth : (k + 1) * depth] for k in range(n)]
+
+
+class _Tables(torch.autograd.Function):
+    """(basis, matrix, number of networks, *weights) → table of each; one node, since each costs time in every step."""
 
     @staticmethod
-    def forward(ctx: Any, basis: Tensor, matrix: Tensor, *weights: Tensor) -> Tensor:
-        table, parts = _table_parts(basis, matrix, weights)
-        ctx.save_for_backward(matrix, *weights, *parts)
-        return table
+    def forward(ctx: Any, basis: Tensor, matrix: Tensor, n: int, *weights: Tensor) -> tuple[Tensor, ...]:
+        tables, parts, hidden = _table_parts(basis, matrix, _by_network(n, weights))
+        ctx.save_for_backward(matrix, *weights, *hidden, *parts)
+        ctx.n = n
+        return tuple(tables)
 
     @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         matrix, *tensors = ctx.saved_tensors
-        n = len(ctx.needs_input_grad) - 2
-        weights, parts = tensors[:n], tensors[n:]
+        n, depth = ctx.n, (len(ctx.needs_input_grad) - 3) // ctx.n
+        split = n * depth, n * depth + depth - 1
+        weights, hidden, parts = tensors[: split[0]], tensors[split[0] : split[1]], tensors[split[1] :]
         if torch.is_grad_enabled():
             inputs = [weight.view_as(weight) for weight in weights]  # not leaves: derivatives end here
-            table, _ = _table_parts(parts[0], matrix, inputs)
-            return None, None, *torch.autograd.grad(table, inputs, cotangent, create_graph=True)
-        grads = [parts.pop().T @ cotangent]
-        back = cotangent @ weights[-1].T
-        back = matrix.T @ back
-        for weight in reversed(weights[:-1]):
+            tables, _, _ = _table_parts(parts[0][0], matrix, _by_network(n, inputs))
+            return None, None, None, *torch.autograd.grad(tables, inputs, cotangents, create_graph=True)
+        last = parts.pop()
+        grads = [[part.T @ g for part, g in zip(last.unbind(), cotangents, strict=True)]]
+        back = torch.empty_like(last)
+        for place, g, weight in zip(back.unbind(), cotangents, weights[depth - 1 :: depth], strict=True):
+            torch.mm(g, weight.T, out=place)
+        back = matrix.T.expand(n, -1, -1) @ back
+        for matrices in reversed(hidden):
             parts.pop()
             back = torch.ops.aten.silu_backward(back, parts.pop())
-            grads.append(parts[-1].T @ back)
-            if len(grads) < n:
-                back = back @ weight.T
-        return None, None, *reversed(grads)
+            grads.append(list((parts[-1].transpose(1, 2) @ back).unbind()))
+            if len(grads) < depth:
+                back = back @ matrices.transpose(1, 2)
+        return None, None, None, *[layer[k] for k in range(n) for layer in reversed(grads)]

@@ -61,3 +61,6 @@ class TritonProvider:
 
     def update(self, dtype: torch.dtype) -> None:
         """See :meth:`Provider.update`: it has none."""
+
+    def edges(self, dtype: torch.dtype) -> None:
+        """See :meth:`Provider.edges`: it has none."""

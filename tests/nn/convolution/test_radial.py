@@ -7,7 +7,7 @@ import torch
 
 from mfcore.errors import ConfigError
 from mfcore.nn.convolution.geometry import EdgeGeometry
-from mfcore.nn.convolution.radial import DEFAULT_KNOTS, RadialNetwork, bessel, envelope
+from mfcore.nn.convolution.radial import DEFAULT_KNOTS, RadialNetwork, bessel, envelope, radial_tables
 from tests.nn.convolution.examples import (
     CUTOFF,
     Graph,
@@ -154,3 +154,33 @@ def test_a_table_made_in_inference_mode_can_be_differentiated_through_later() ->
     assert float(again.detach()) == float(value)
     (gradient,) = torch.autograd.grad(again, graph.vectors)
     assert float(gradient.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("hidden", [(), (3,), (4, 3)])
+def test_tables_made_together_are_the_networks(hidden: tuple[int, ...]) -> None:
+    """At the knots a spline has a sixth, four and one of its control points; gradients of a loss on both agree."""
+    torch.manual_seed(1)
+    networks = [RadialNetwork(3, hidden, width, 5.0, n_knots=6).double() for width in (2, 5, 1)]
+    weights = [weight for network in networks for weight in network.weights]
+    at_knots = [(t[:-2] + 4 * t[1:-1] + t[2:]) / 6 for t in (table.values for table in radial_tables(networks))]
+    expected = []
+    for network in networks:
+        part = bessel(torch.arange(7, dtype=torch.float64) / 6, 3)
+        for weight in network.weights[:-1]:
+            part = torch.nn.functional.silu(part @ weight)
+        expected.append(part @ network.weights[-1])
+    found = []
+    for values in (at_knots, expected):
+        loss = torch.stack([value.pow(3).sum() for value in values]).sum()
+        plain = torch.autograd.grad(loss, weights, retain_graph=True)
+        first = torch.autograd.grad(loss, weights, create_graph=True)
+        second = torch.autograd.grad(torch.stack([g.square().sum() for g in first]).sum(), weights)
+        found.append([*values, *plain, *second])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_tables_of_other_settings_are_not_made_together() -> None:
+    networks = [RadialNetwork(3, (4,), 2, 5.0, n_knots=knots) for knots in (6, 7)]
+    with pytest.raises(ConfigError, match="same settings"):
+        radial_tables(networks)
