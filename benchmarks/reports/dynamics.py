@@ -85,3 +85,15 @@ def failures(table: DataFrame) -> dict[str, dict[str, str]]:
         ]
         columns["failures"][arm] = ", ".join(f"{mode or 'unknown'} {n}" for mode, n in modes) or "none"
     return columns
+
+
+def survivors(table: DataFrame) -> dict[str, dict[str, str]]:
+    """Count replicas of transport that survived, all temperatures together: a column of words by arm.
+
+    Parameters
+    ----------
+    table
+        The detail `transport`.
+    """
+    counts = {str(arm): (int(part["survived"].astype(bool).sum()), len(part)) for arm, part in table.groupby("arm")}
+    return {"survived, all": {arm: f"{n} of {of}" for arm, (n, of) in counts.items()}} if counts else {}

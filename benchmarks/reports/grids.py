@@ -12,7 +12,7 @@ from benchmarks.reports.details import Details
 from benchmarks.reports.metrics import metric_of
 from benchmarks.reports.numbers import MISSING, number, with_error
 from benchmarks.reports.rows import regime_title
-from benchmarks.reports.summary import SPLITS, Entry, Quantity, Summary, summaries
+from benchmarks.reports.summary import HF_REFERENCE, SPLITS, Entry, Quantity, Summary, summaries
 from mfcore.metrics.economics import Range
 from mfcore.metrics.learning_curve import DataEfficiency
 
@@ -68,6 +68,7 @@ def grid(
     counts: bool,
     words: Mapping[str, Mapping[str, str]] | None = None,
     title: str = "",
+    reference: Mapping[Quantity, float] | None = None,
 ) -> Grid:
     """Lay out some quantities of a summary.
 
@@ -84,6 +85,8 @@ def grid(
         Columns of words: by title, the text by arm.
     title
         Of the grid.
+    reference
+        What the HF labels themselves have: the last line, where there is any.
     """
     columns = words or {}
     header = [("arm", "")] + [(quantity.title, quantity.unit) for quantity in quantities]
@@ -102,6 +105,10 @@ def grid(
         fields += [Field(str(line.n_runs)), Field(str(line.n_failed))] if counts else []
         fields += [Field(by_arm.get(line.arm, MISSING), words=True) for by_arm in columns.values()]
         lines.append(tuple(fields))
+    if reference:
+        values = [number(q.scale * reference[q]) if q in reference else MISSING for q in quantities]
+        blank = [Field(MISSING)] * (2 if counts else 0) + [Field(MISSING, words=True)] * len(columns)
+        lines.append((Field(HF_REFERENCE, words=True), *map(Field, values), *blank))
     return Grid(tuple(header), tuple(lines), title)
 
 
@@ -120,7 +127,7 @@ def _value(entry: Entry | None, quantity: Quantity) -> str:
 def _below(table: Summary) -> tuple[Grid, ...]:
     """What stands below errors and costs: LF retention, dynamics, transport, mixing, hull."""
     found = [grid(table, table.retention, False)] if table.retention else []
-    found += [grid(table, part.quantities, False, part.words, part.title) for part in table.sections]
+    found += [grid(table, part.quantities, False, part.words, part.title, part.reference) for part in table.sections]
     return tuple(found)
 
 

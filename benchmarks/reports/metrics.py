@@ -10,8 +10,8 @@ from typing import Literal
 Better = Literal["lower", "higher", "nearer zero", ""]
 """Which way is better; "" where no way is: a diffusivity is compared with a reference, not ranked."""
 
-Family = Literal["error", "rmse", "retention", "stability", "transport", "displacement", "mixing", "hull"]
-"""Which table a metric stands in; of rmse and displacement there is none."""
+Family = Literal["error", "rmse", "retention", "stability", "transport", "displacement", "mixing", "hull", "hull_more"]
+"""Which table a metric stands in; of rmse, displacement and hull_more there is none."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Metric:
     ----------
     name
         In the rows; `{T}` stands for a temperature in K, `{element}` for an element in small letters, `{member}` for
-        the formula of a compound.
+        the formula of a compound, `{distance}` for one to the hull in meV/atom.
     title
         Short, for the head of a column.
     label
@@ -65,6 +65,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("md_rmst_ps_{T}K", "RMST {T} K", "restricted mean survival time at {T} K", "ps", "higher", "stability"),
     Metric("nve_drift_mev_per_atom_per_ps", "NVE drift", "NVE energy drift", "meV/atom/ps", "nearer zero", "stability"),
     Metric(
+        "transport_survival_fraction_{T}K", "survived {T} K", "fraction survived at {T} K", "", "higher", "transport"
+    ),
+    Metric(
         "li_diffusivity_cm2_per_s_{T}K",
         title="D(Li) {T} K",
         label="Li diffusivity at {T} K",
@@ -73,9 +76,6 @@ METRICS: tuple[Metric, ...] = (
         family="transport",
         shown_unit="1e-6 cm²/s",
         scale=1e6,
-    ),
-    Metric(
-        "transport_survival_fraction_{T}K", "survived {T} K", "fraction survived at {T} K", "", "higher", "transport"
     ),
     Metric("li_activation_energy_ev", "Ea(Li)", "Li activation energy", "eV", "", "transport"),
     Metric("li_conductivity_ms_per_cm_{T}K", "σ(Li) {T} K", "Li conductivity at {T} K", "mS/cm", "", "transport"),
@@ -96,29 +96,54 @@ METRICS: tuple[Metric, ...] = (
         family="transport",
     ),
     Metric("{element}_msd_a2_{T}K", "MSD", "mean-squared displacement at {T} K", "Å²", "", "displacement"),
-    Metric("mixing_energy_mae_mev_per_atom", "mixing E", "mixing energy MAE", "meV/atom", "lower", "mixing"),
+    Metric("mixing_energy_mae_mev_per_atom", "E MAE", "mixing energy MAE", "meV/atom", "lower", "mixing"),
     Metric("mixing_energy_r2", "R²", "mixing energy R²", "", "higher", "mixing"),
     Metric(
         "mixing_energy_unrelaxed_mae_mev_per_atom",
-        title="unrelaxed",
+        title="unrelaxed MAE",
         label="mixing energy MAE, unrelaxed",
         unit="meV/atom",
         better="lower",
         family="mixing",
     ),
     Metric("mixing_n_failed", "lost", "relaxations that failed", "structures", "lower", "mixing"),
-    Metric("bulk_modulus_mae_gpa", "B", "bulk modulus MAE", "GPa", "lower", "mixing"),
+    Metric("bulk_modulus_mae_gpa", "B MAE", "bulk modulus MAE", "GPa", "lower", "mixing"),
     Metric("bulk_modulus_{member}_gpa", "B({member})", "bulk modulus of {member}", "GPa", "", "mixing"),
-    Metric("equilibrium_volume_mae_percent", "volume", "equilibrium volume MAE", "%", "lower", "mixing"),
+    Metric("equilibrium_volume_mae_percent", "V0 MAE", "equilibrium volume MAE", "%", "lower", "mixing"),
     Metric("hull_f1", "F1", "F1 of stability", "", "higher", "hull"),
     Metric("hull_precision", "precision", "precision of stability", "", "higher", "hull"),
     Metric("hull_recall", "recall", "recall of stability", "", "higher", "hull"),
     Metric("hull_daf", "DAF", "discovery acceleration factor", "", "higher", "hull"),
     Metric("hull_n_missing", "missing", "missing predictions", "structures", "lower", "hull"),
+    # At thresholds beside the main one, F1 says enough for a table.
+    Metric(
+        "hull_f1_{distance}mev_per_atom",
+        title="F1 {distance} meV",
+        label="F1 of stability within {distance} meV/atom",
+        unit="",
+        better="higher",
+        family="hull",
+    ),
+    *(
+        Metric(
+            f"hull_{name}_{{distance}}mev_per_atom",
+            title=f"{title} {{distance}} meV",
+            label=f"{label} within {{distance}} meV/atom",
+            unit="",
+            better="higher",
+            family="hull_more",
+        )
+        for name, title, label in (
+            ("precision", "precision", "precision of stability"),
+            ("recall", "recall", "recall of stability"),
+            ("daf", "DAF", "discovery acceleration factor"),
+        )
+    ),
 )
 """In the order of tables."""
 
-_BLANKS = {"T": r"\d+(?:\.\d+)?", "element": r"[a-z]{1,2}", "member": r"[A-Z][A-Za-z0-9]*"}
+_NUMBER = r"\d+(?:\.\d+)?"
+_BLANKS = {"T": _NUMBER, "distance": _NUMBER, "element": r"[a-z]{1,2}", "member": r"[A-Z][A-Za-z0-9]*"}
 
 
 def _pattern(name: str) -> re.Pattern[str]:
@@ -138,17 +163,18 @@ def metric_of(name: str) -> Metric | None:
 
 
 def of_family(names: Iterable[str], family: Family) -> list[Metric]:
-    """Give those of the metrics named that stand in a family's table, in its order, colder before warmer."""
+    """Give those of the metrics named that stand in a family, lower temperatures and distances first."""
     found = (place for name in set(names) if (place := _find(name)))
     ordered = sorted(found, key=lambda place: (*place[:2], place[2].name))
     return [metric for _, _, metric in ordered if metric.family == family]
 
 
 def _find(name: str) -> tuple[int, float, Metric] | None:
-    """Place in the table, temperature in K (0 without one), and the metric."""
+    """Place in the table, the number in its name (0 without one), and the metric."""
     for index, (pattern, metric) in enumerate(_PATTERNS):
         if match := pattern.fullmatch(name):
             blanks = match.groupdict()
             title, label = metric.title.format(**blanks), metric.label.format(**blanks)
-            return index, float(blanks.get("T", 0.0)), replace(metric, name=name, title=title, label=label)
+            number = float(blanks.get("T", blanks.get("distance", 0.0)))
+            return index, number, replace(metric, name=name, title=title, label=label)
     return None

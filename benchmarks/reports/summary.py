@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.reports.blocks import LEVEL, Blocks
 from benchmarks.reports.details import Details
-from benchmarks.reports.dynamics import failures, over_starts
+from benchmarks.reports.dynamics import failures, over_starts, survivors
+from benchmarks.reports.equations_of_state import moduli
 from benchmarks.reports.metrics import Better, Family, metric_of, of_family
+from benchmarks.reports.numbers import number
 from benchmarks.reports.rows import CEILING, FLOOR, REGIME, Cell, arms_of, cells, cost_runs, counts_of, runs_of
 from mfcore.metrics.comparison import best_arms, compare_arms
 from mfcore.metrics.intervals import Interval, Runs, mean_interval
@@ -47,10 +49,26 @@ SECTION_NOTES: dict[Family, str] = {
         "survived: fraction of MD replicas that reach the time limit; RMST: restricted mean survival time; "
         "engine errors and timeouts are in neither."
     ),
-    "transport": "D: from replicas that survived.",
-    "mixing": "mixing E, R²: against the HF reference.",
-    "hull": "A missing prediction counts as unstable.",
+    "transport": (
+        "D: from replicas that survived, where the ion moves; Ea: activation energy, σ: Nernst-Einstein conductivity "
+        "extrapolated by it; σ low, σ high: bounds of its 95 % interval within a run."
+    ),
+    "mixing": (
+        "E MAE, R²: mixing energies after relaxing atoms and cell with the arm's potential; unrelaxed: at the stored "
+        "geometries; lost: relaxations that failed; B: bulk modulus, V0: volume where the energy is lowest."
+    ),
+    "hull": (
+        "Stable: within the main threshold (20 meV/atom unless it is set), or that in the head of the column, of the "
+        "HF reference's hull. A missing prediction counts as unstable."
+    ),
 }
+
+
+HF_REFERENCE = "HF reference"
+"""Name of the line of what the HF labels themselves have."""
+
+SURVIVED = "survived "
+"""How titles of fractions that survived begin; the temperature follows."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +118,24 @@ class ArmLine:
 
 @dataclass(frozen=True)
 class Section:
-    """A table below the one of errors: its quantities, and columns of words by their title and then by arm."""
+    """A table below the one of errors.
+
+    Attributes
+    ----------
+    family
+        Of its metrics.
+    quantities
+        Columns of numbers.
+    words
+        Columns of words, by their title and then by arm.
+    reference
+        What the HF labels themselves have, of those quantities that they can have.
+    """
 
     family: Family
     quantities: tuple[Quantity, ...]
     words: dict[str, dict[str, str]]
+    reference: dict[Quantity, float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -156,9 +187,38 @@ class Summary:
         for line in self.lines:
             if line.n_failed:
                 notes.append(f"{line.arm}: {line.n_failed} of {line.n_runs} runs failed; they are in no mean.")
-        notes += [SECTION_NOTES[section.family] for section in self.sections if section.family in SECTION_NOTES]
+        for section in self.sections:
+            notes += [SECTION_NOTES[section.family]] if section.family in SECTION_NOTES else []
+            notes += [note for note in (self._ceiling(section), self._partial(section)) if note]
         notes += [f"{line.arm}: {ARM_NOTES[line.arm]}." for line in self.lines if line.arm in ARM_NOTES]
         return notes
+
+    def _ceiling(self, section: Section) -> str:
+        """Say how often the criteria of dynamics pass the potential that is trained on all HF labels."""
+        if section.family != "stability":
+            return ""
+        rates = [
+            f"{number(entry.interval.estimate, 2)} at {quantity.title.removeprefix(SURVIVED)}"
+            for quantity in section.quantities
+            if quantity.title.startswith(SURVIVED) and (entry := self.entries.get((CEILING, quantity)))
+        ]
+        if not rates:
+            return ""
+        return f"The reference's own rate, of {CEILING}, trained on every HF label: {', '.join(rates)} survived."
+
+    def _partial(self, section: Section) -> str:
+        """Name what some finished runs of an arm lack: a mean over the others may be over the better ones."""
+        finished = {line.arm: line.n_runs - line.n_failed for line in self.lines}
+        lacking: dict[str, list[str]] = {}
+        for quantity in section.quantities:
+            for arm, n in finished.items():
+                entry = self.entries.get((arm, quantity))
+                if entry is not None and entry.interval.n_runs < n:
+                    lacking.setdefault(f"{arm} ({entry.interval.n_runs} of {n})", []).append(quantity.title)
+        if not lacking:
+            return ""
+        words = "; ".join(f"{arm} {', '.join(titles)}" for arm, titles in lacking.items())
+        return f"{section.title[0].upper()}{section.title[1:]}, from some of the finished runs only: {words}."
 
     def _groups(self) -> str:
         """Say which intervals are over groups of test frames, too."""
@@ -271,8 +331,11 @@ def _summary(cell: Cell, details: Details) -> Summary:
             if values := cost_runs(rows, arm, quantity.key):
                 entries[arm, quantity] = Entry(mean_interval(values, LEVEL))
     lines = tuple(ArmLine(arm, *counts_of(rows, arm)) for arm in arms)
+    words = {"stability": failures(lives), "transport": survivors(details.table("transport", rows))}
+    known = moduli(details.table("eos", rows))
     sections = tuple(
-        Section(family, found, failures(lives) if family == "stability" else {}) for family, found in families.items()
+        Section(family, found, words.get(family, {}), {q: known[q.key] for q in found if q.key in known})
+        for family, found in families.items()
     )
     return Summary(cell, lines, scores, costs, retention, entries, sections)
 

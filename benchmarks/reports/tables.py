@@ -14,7 +14,7 @@ from benchmarks.reports.grids import Field, Grid, Page, grid, pages
 from benchmarks.reports.latex import latex
 from benchmarks.reports.numbers import MISSING, number, with_error
 from benchmarks.reports.recommend import advice
-from benchmarks.reports.summary import Quantity, Summary, summaries, tidy
+from benchmarks.reports.summary import HF_REFERENCE, Quantity, Summary, summaries, tidy
 from mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def _markdown(rows: DataFrame, details: Details | None) -> str:
             lines.append("|:--" + "|--:" * (len(header) - 1) + "|")
             for name, *fields in made.lines:
                 texts = [f"**{field.text}**" if field.best else _markdown_text(field) for field in fields]
-                lines.append("| " + " | ".join([f"`{name.text}`", *texts]) + " |")
+                first = name.text if name.text == HF_REFERENCE else f"`{name.text}`"
+                lines.append("| " + " | ".join([first, *texts]) + " |")
             lines.append("")
         notes = [note.replace("E*", "E\\*").replace("bold, or *", "bold") for note in page.notes]
         lines += [" ".join([*notes, *advised(page)]), ""]

@@ -16,6 +16,8 @@ OFFSETS = {"a": 0.1, "b": -0.3, "c": 0.5, "d": -0.1, "e": 0.0}
 TEMPERATURES = (300.0, 600.0)
 LIMIT_PS = 20.0
 ACTIVATION_EV = 0.25
+EOS_VOLUMES = {"GaN": 11.0, "InN": 16.0}
+"""Å³ an atom."""
 BOLTZMANN_EV = 8.617333262e-5
 
 
@@ -129,6 +131,33 @@ def _transport(rows, generator):
     return records
 
 
+def _msd(rows, generator):
+    """Li moves by 6 D t beside what it rattles, sulfur only rattles; lags of 0.1 to 40 ps."""
+    return [
+        {"temperature_k": kelvin, "species": species, "lag_ps": lag, "msd_a2": square, "n_replicas": 3}
+        for kelvin in (400.0, 600.0, 800.0)
+        for species, moves in (("S", 0.0), ("Li", 1.0))
+        for lag in np.geomspace(0.1, 40.0, 20)
+        for square in [
+            0.2 + moves * 600.0 * quality(rows) ** 0.2 * math.exp(-ACTIVATION_EV / (BOLTZMANN_EV * kelvin)) * lag
+        ]
+    ]
+
+
+def _eos(rows, generator):
+    """Parabolas about 11 and 16 Å³ an atom; predictions stiffer in proportion to the run's quality."""
+    return [
+        {
+            "member": member,
+            "volume_a3_per_atom": ratio * volume,
+            "energy_ref_ev_per_atom": -5.0 + 10.0 * (ratio - 1.0) ** 2,
+            "energy_pred_ev_per_atom": -4.0 + 10.0 * (1.0 + 0.1 * quality(rows)) * (ratio - 1.0) ** 2,
+        }
+        for member, volume in EOS_VOLUMES.items()
+        for ratio in (0.94, 0.97, 1.0, 1.03, 1.06)
+    ]
+
+
 def _mixing(rows, generator):
     """A parabola, 300 meV/atom · x (1 - x), two orderings at each x; predictions off in proportion."""
     records = []
@@ -155,6 +184,8 @@ MAKERS = {
     "survival": _survival,
     "drift": _drift,
     "transport": _transport,
+    "msd": _msd,
     "mixing": _mixing,
     "hull": _hull,
+    "eos": _eos,
 }

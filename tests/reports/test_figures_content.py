@@ -9,12 +9,13 @@ import pytest
 from benchmarks.harness.details import RUN_COLUMNS
 from benchmarks.reports.blocks import Blocks
 from benchmarks.reports.details import Details
-from benchmarks.reports.figures import PAPER, arrhenius, forest, heat_map, mixing, pareto, parity, survival
+from benchmarks.reports.figures import PAPER, arrhenius, forest, heat_map, mixing, msd, pareto, parity, survival
 from benchmarks.reports.figures.base import NothingToDraw, Source
 from benchmarks.reports.figures.style import log_axis, looks, plain
 from benchmarks.reports.front import on_front, probability_on_front
+from benchmarks.reports.summary import HF_REFERENCE
 from mfcore.metrics.comparison import compare_arms
-from tests.reports.synthetic import make_rows
+from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import ACTIVATION_EV, GROUPS, LIMIT_PS, make_details
 
 ARMS = {"single_fidelity": 20.0, "multi_fidelity": 10.0, "transfer": 19.9}
@@ -197,15 +198,62 @@ def test_survival_curves_step_where_replicas_fail():
     assert "(2 errors left out)" in figure.legends[0].get_texts()[0].get_text()
 
 
+def test_where_ions_do_not_move_nothing_is_fitted_and_the_table_s_energy_is_named():
+    rows = make_rows({"a": 10.0}, draws=2)
+    rows = with_metric(rows, "transport_survival_fraction_400K", "md", lambda a, d, s: 1.0)
+    for kelvin in (500, 600, 800):
+        rows = with_metric(rows, f"li_diffusivity_cm2_per_s_{kelvin}K", "md", lambda a, d, s: 1e-5)
+    rows = with_metric(rows, "li_activation_energy_ev", "md", lambda a, d, s: 0.3 + 0.001 * d)
+    figure = one(arrhenius, rows, "transport").figure
+    top = figure.axes[0].child_axes[0]
+    assert [label.get_text() for label in top.get_xticklabels()] == ["500", "600", "800"]
+    (entry,) = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "= 0.3005 ± 0.0064 eV" in entry  # half of the range times Student's t, 12.7
+
+
+def test_displacements_stand_in_a_panel_for_each_species_and_temperature():
+    rows = make_rows({"a": 10.0}, draws=2)
+    figure = one(msd, rows, "msd").figure
+    assert [axes.get_title() for axes in figure.axes] == ["400 K", "600 K", "800 K", "", "", ""]
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["MSD(Li) (Å²)", "MSD(S) (Å²)"]  # what moves is on top
+    for axes in figure.axes:
+        guide = next(line for line in axes.lines if len(line.get_xdata()) == 2)
+        x, y = guide.get_data()
+        assert np.log(y[1] / y[0]) == pytest.approx(np.log(x[1] / x[0]))
+    lithium = next(line for line in figure.axes[2].lines if len(line.get_xdata()) == 20)
+    lag, square = lithium.get_data()
+    assert square == pytest.approx(0.2 + 600.0 * math.exp(-ACTIVATION_EV / (8.617333262e-5 * 800.0)) * lag)
+    with pytest.raises(NothingToDraw, match="mean-squared"):
+        one(msd, rows)
+
+
 def test_mixing_draws_reference_and_arms():
     rows = make_rows({"a": 10.0, "single_fidelity_all": 4.0}, draws=2, n_high=(25, 100))
-    drawing = one(mixing, rows, "mixing")
-    first, second = drawing.figure.axes
-    assert [first.get_title(), second.get_title()] == ["$n_\\mathrm{high}$ = 25", "$n_\\mathrm{high}$ = 100"]
-    reference = next(line for line in first.lines if line.get_color() == "black" and len(line.get_xdata()) == 9)
+    rows = with_metric(rows, "mixing_energy_mae_mev_per_atom", "mixing", lambda a, d, s: 3.0 + 0.1 * d, "meV/atom")
+    rows = with_metric(rows, "mixing_energy_r2", "mixing", lambda a, d, s: 0.9)
+    source = Source(rows, Details(tables=make_details(rows, "mixing")))
+    drawings = list(mixing.draw(source, PAPER))
+    assert [drawing.name for drawing in drawings] == ["mixing-synthetic-n_high_25", "mixing-synthetic-n_high_100"]
+    curves, parity_axes = drawings[0].figure.axes
+    reference = next(line for line in curves.lines if line.get_color() == "black" and len(line.get_xdata()) == 9)
     x, y = reference.get_data()
     inside = (x > 0) & (x < 1)
     assert y == pytest.approx(300.0 * x * (1 - x) + 2.0 * inside)  # the mean of two orderings
+    clouds = [line for line in parity_axes.lines if len(line.get_xdata()) == 14]  # without the end members
+    assert len(clouds) == 2
+    words = [text.get_text() for text in drawings[0].figure.legends[0].get_texts()]
+    assert words[1] == "a\nMAE 3.05 ± 0.64 meV/at\n$R^2$ 0.900 ± 0"
+
+
+def test_orderings_that_did_not_relax_are_counted_and_not_drawn():
+    rows = make_rows({"a": 10.0})
+    table = make_details(rows, "mixing")["mixing"]
+    table.loc[table["structure_id"].isin(["x3-0", "x4-1"]), "energy_pred_mev_per_atom"] = math.nan
+    source = Source(rows, Details(tables={"mixing": table}))
+    figure = next(mixing.draw(source, PAPER)).figure
+    assert [text.get_text() for text in figure.legends[0].get_texts()][1] == "a (2 lost)"
+    assert [len(line.get_xdata()) for line in figure.axes[1].lines if len(line.get_xdata()) > 2] == [12]
+    assert all(np.isfinite(line.get_ydata()).all() for line in figure.axes[0].lines)
 
 
 def test_details_of_other_runs_are_left_out():
@@ -213,7 +261,7 @@ def test_details_of_other_runs_are_left_out():
     table = make_details(make_rows({"a": 10.0, "b": 20.0}, draws=2), "mixing")["mixing"]
     drawing = next(mixing.draw(Source(rows, Details(tables={"mixing": table})), PAPER))
     names = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
-    assert names == [mixing.REFERENCE, "a"]
+    assert names == [HF_REFERENCE, "a"]
     assert set(drawing.rows["run_key"]) == set(rows["run_key"])
     assert list(Details().table("mixing").columns[: len(RUN_COLUMNS)]) == list(RUN_COLUMNS)
 

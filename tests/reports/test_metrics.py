@@ -49,7 +49,7 @@ def test_names_and_units_agree():
 def test_compounds_are_filled_in_and_come_in_alphabetic_order():
     names = ["bulk_modulus_InN_gpa", "bulk_modulus_mae_gpa", "bulk_modulus_GaN_gpa", "mixing_n_failed"]
     found = of_family(names, "mixing")
-    assert [metric.title for metric in found] == ["lost", "B", "B(GaN)", "B(InN)"]
+    assert [metric.title for metric in found] == ["lost", "B MAE", "B(GaN)", "B(InN)"]
     assert [metric.better for metric in found] == ["lower", "lower", "", ""]
 
 
@@ -66,3 +66,9 @@ def test_the_target_s_scores_are_known():
 
     assert metric_of("energy_mae_mev_per_atom").unit == evaluate.MEV_PER_ATOM
     assert metric_of("force_mae_mev_per_A").unit == evaluate.MEV_PER_A
+
+
+def test_thresholds_of_stability_are_filled_in_and_ordered():
+    names = ["hull_f1_25mev_per_atom", "hull_f1", "hull_f1_7.5mev_per_atom", "hull_daf_25mev_per_atom"]
+    assert [metric.title for metric in of_family(names, "hull")] == ["F1", "F1 7.5 meV", "F1 25 meV"]
+    assert metric_of("hull_daf_25mev_per_atom").label == "discovery acceleration factor within 25 meV/atom"

@@ -13,7 +13,7 @@ from benchmarks.reports.summary import best_of, summaries, tidy
 from mfcore.metrics.bootstrap import hierarchical_interval
 from mfcore.metrics.intervals import mean_interval
 from tests.reports.synthetic import make_rows, with_metric
-from tests.reports.synthetic_details import GROUPS, LIMIT_PS, OFFSETS, make_details
+from tests.reports.synthetic_details import EOS_VOLUMES, GROUPS, LIMIT_PS, OFFSETS, make_details
 
 ARMS = {"single_fidelity": 20.0, "multi_fidelity": 10.0, "transfer": 40.0}
 
@@ -152,3 +152,44 @@ def test_a_single_run_s_survival_time_has_an_interval_over_its_starts():
     (entry,) = [entry for (_, q), entry in table.entries.items() if q.key == "md_rmst_ps_300K"]
     assert entry.interval == mean_interval({(0, 0): 12.0, (1, 0): 13.0})
     assert not any("starting frames" in note for note in table.notes())
+
+
+def test_the_reference_has_a_line_of_its_own():
+    """E = 10 eV (V/V0 - 1)² an atom: B = V d²E/dV² = 20 eV / V0."""
+    rows = make_rows({"a": 10.0, "b": 20.0}, draws=2)
+    for member in EOS_VOLUMES:
+        rows = with_metric(rows, f"bulk_modulus_{member}_gpa", "mixing", lambda a, d, s: 200.0 + d, "GPa")
+    rows = with_metric(rows, "mixing_energy_mae_mev_per_atom", "mixing", lambda a, d, s: 3.0 + d, "meV/atom")
+    details = Details(tables=make_details(rows, "eos"))
+    (table,) = summaries(rows, details)
+    (section,) = table.sections
+    expected = {f"bulk_modulus_{m}_gpa": 20.0 / volume * 160.2177 for m, volume in EOS_VOLUMES.items()}
+    assert {q.key: value for q, value in section.reference.items()} == pytest.approx(expected, rel=0.01)
+    for format in ("text", "md", "tex"):
+        (line,) = [line for line in report(rows, format, details=details).splitlines() if "HF reference" in line[:15]]
+        assert "–" in line or "--" in line  # it has no mean error
+        assert "29" in line
+    assert not any(line.startswith("HF reference") for line in report(rows).splitlines())  # nobody knows
+
+
+def test_transport_says_how_many_survived_and_which_runs_lack_what():
+    rows = make_rows({"a": 10.0, "b": 20.0}, draws=2)
+    rows = with_metric(rows, "transport_survival_fraction_600K", "md", lambda a, d, s: 1.0 if a == "a" else 0.5)
+    moved = with_metric(rows, "li_diffusivity_cm2_per_s_600K", "md", lambda a, d, s: 2e-6, "cm²/s")
+    missing = (moved["metric"] == "li_diffusivity_cm2_per_s_600K") & (moved["arm"] == "b") & (moved["draw"] == 1)
+    rows = moved[~missing]
+    (table,) = summaries(rows, Details(tables=make_details(rows, "transport")))
+    (section,) = table.sections
+    assert section.words == {"survived, all": {"a": "30 of 32", "b": "30 of 32"}}
+    notes = table.notes()
+    assert "Transport, from some of the finished runs only: b (1 of 2) D(Li) 600 K." in notes
+    assert not any("reference's own" in note for note in notes)
+
+
+def test_dynamics_names_how_often_the_reference_itself_survives():
+    rows = make_rows({"a": 10.0, "single_fidelity_all": 4.0}, draws=2)
+    for kelvin, rate in ((300, 1.0), (900, 0.75)):
+        rows = with_metric(rows, f"md_survival_fraction_{kelvin}K", "md", lambda a, d, s, rate=rate: rate)
+    notes = summaries(rows)[0].notes()
+    (note,) = [note for note in notes if note.startswith("The reference's own rate")]
+    assert note.endswith("trained on every HF label: 1.0 at 300 K, 0.75 at 900 K survived.")

@@ -40,6 +40,7 @@ KINDS: dict[str, str] = {
     "parity": "parity",
     "survival": "survival",
     "arrhenius": "arrhenius",
+    "msd": "msd",
     "mixing": "mixing",
 }
 """Kinds of figures, by name, and the module of each: `draw(source, style)` yields its drawings."""

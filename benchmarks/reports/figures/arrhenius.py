@@ -13,7 +13,7 @@ from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from benchmarks.reports.figures.points import by_run, levels, log_interval
 from benchmarks.reports.figures.style import Style, handle, log_axis, looks, size_of
 from benchmarks.reports.numbers import with_error
-from benchmarks.reports.rows import arms_of
+from benchmarks.reports.rows import arms_of, runs_of
 from mfcore.metrics.intervals import Interval, mean_interval, t_interval
 from mfcore.metrics.transport import BOLTZMANN_EV_PER_K
 
@@ -60,11 +60,12 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
         for species in sorted(set(table["species"])):
             part = table[table["species"] == species]
             kept = part[part["survived"].astype(bool) & (part["diffusivity_cm2_per_s"] > 0.0)]
+            kept = kept[_moves(kept, cell.rows, str(species))]
             if kept["temperature_k"].nunique() > 1:
                 drawn = True
                 name = source.name("arrhenius", cell.regime, str(species), f"n_high_{cell.n_high}")
                 rows = cell.rows[cell.rows["run_key"].isin(set(part["run_key"]))]
-                yield Drawing(name, _figure(part, kept, str(species), style), rows)
+                yield Drawing(name, _figure(part, kept, str(species), rows, style), rows)
     if not drawn:
         raise NothingToDraw("no run has diffusivities at two temperatures from replicas that survived.")
 
@@ -89,7 +90,25 @@ def fit(table: DataFrame) -> Line:
     return Line(tuple(runs), tuple(intercepts), tuple(slopes))
 
 
-def _figure(table: DataFrame, kept: DataFrame, species: str, style: Style) -> Figure:
+def _moves(table: DataFrame, rows: DataFrame, species: str) -> list[bool]:
+    """Whether a diffusivity was scored at the temperature of each line: where ions only rattle, its sign is chance."""
+    if not rows["metric"].astype(str).str.startswith("transport_survival_fraction").any():
+        return [True] * len(table)  # rows that do not say
+    scored = set(zip(rows["run_key"], rows["metric"], strict=True))
+    metric = f"{species.lower()}_diffusivity_cm2_per_s"
+    return [
+        (key, f"{metric}_{kelvin:g}K") in scored
+        for key, kelvin in zip(table["run_key"], table["temperature_k"], strict=True)
+    ]
+
+
+def _activation(rows: DataFrame, arm: str, species: str, line: Line) -> Interval:
+    """Activation energy in eV as the tables have it; where rows do not, that of the lines drawn."""
+    stored = runs_of(rows, arm, "md", f"{species.lower()}_activation_energy_ev")
+    return mean_interval(stored) if stored else line.activation_ev
+
+
+def _figure(table: DataFrame, kept: DataFrame, species: str, rows: DataFrame, style: Style) -> Figure:
     look_of = looks(arms_of(table))
     figure = style.figure("double", 78.0)
     axes = figure.subplots()
@@ -107,7 +126,7 @@ def _figure(table: DataFrame, kept: DataFrame, species: str, style: Style) -> Fi
             line = fit(good)
             if line.runs:
                 _line(axes, line, (float(inverses.min()), float(inverses.max())), look.colour, look.line, style)
-                energy = line.activation_ev
+                energy = _activation(rows, arm, species, line)
                 words += f"\n$E_\\mathrm{{a}}$ = {with_error(energy.estimate, energy.half_width)} eV"
         handles.append(handle(look))
         labels.append(words)

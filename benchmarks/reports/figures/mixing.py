@@ -1,4 +1,4 @@
-"""Mixing energy against composition: the reference's and each arm's."""
+"""Mixing energies of an alloy: against composition, and each ordering's prediction against the reference."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from benchmarks.reports.figures.points import by_run, levels
 from benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
-from benchmarks.reports.rows import CEILING, arms_of, size_key
+from benchmarks.reports.numbers import with_error
+from benchmarks.reports.rows import arms_of, runs_of
+from benchmarks.reports.summary import HF_REFERENCE
 from mfcore.metrics.intervals import mean_interval
 
 if TYPE_CHECKING:
@@ -17,73 +21,84 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-MOST_PANELS = 3
-REFERENCE = "HF reference"
+REFERENCE, PREDICTED = "energy_ref_mev_per_atom", "energy_pred_mev_per_atom"
 
 
 def draw(source: Source, style: Style) -> Iterator[Drawing]:
-    """Draw each regime, a panel for each HF set size: the mean over orderings and runs at each composition."""
+    """Draw each regime and HF set size; orderings whose relaxation failed are left out, and their number is said."""
     drawn = False
-    for regime, part in source.regimes():
-        table = source.details.table("mixing", part)
-        if len(table):
+    for cell in source.cells():
+        table = source.details.table("mixing", cell.rows)
+        if table[PREDICTED].notna().any():
             drawn = True
-            rows = part[part["run_key"].isin(set(table["run_key"]))]
-            yield Drawing(source.name("mixing", regime), _figure(table, style), rows)
+            rows = cell.rows[cell.rows["run_key"].isin(set(table["run_key"]))]
+            name = source.name("mixing", cell.regime, f"n_high_{cell.n_high}")
+            yield Drawing(name, _figure(table, rows, style), rows)
     if not drawn:
         raise NothingToDraw("no run has mixing energies.")
 
 
-def _figure(table: DataFrame, style: Style) -> Figure:
-    ceiling = table["arm"] == CEILING
-    sizes = sorted({str(n) for n in table.loc[~ceiling, "n_high"]} or {"all"}, key=size_key)
-    if len(sizes) > MOST_PANELS:
-        sizes = [sizes[0], sizes[len(sizes) // 2], sizes[-1]]
+def _figure(table: DataFrame, rows: DataFrame, style: Style) -> Figure:
     look_of = looks(arms_of(table))
+    known = table[table[PREDICTED].notna()]
     figure = style.figure("double", 76.0)
-    panels = figure.subplots(1, len(sizes), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, size in zip(panels, sizes, strict=True):
-        shown = table[ceiling | (table["n_high"].astype(str) == size)]
-        for index, (arm, look) in enumerate(look_of.items()):
-            runs = shown[shown["arm"] == arm]
-            if len(runs):
-                _arm(axes, runs, look, 0.003 * (index - (len(look_of) - 1) / 2), style)
-        _reference(axes, shown, style)
-        axes.set_title(f"$n_\\mathrm{{high}}$ = {size}")
-        axes.set_xlabel("$x$")
-        axes.set_xlim(-0.04, 1.04)
+    curves, parity = figure.subplots(1, 2)
+    labels = []
+    for index, (arm, look) in enumerate(look_of.items()):
+        of_arm = known[known["arm"] == arm]
+        if len(of_arm):
+            _curve(curves, of_arm, look, 0.003 * (index - (len(look_of) - 1) / 2), style)
+            _points(parity, of_arm, look, style)
+        labels.append(_words(arm, rows, lost=int((table["arm"] == arm).sum()) - len(of_arm)))
+    _reference(curves, table, style)
+    curves.set_xlabel("$x$")
+    curves.set_ylabel("mixing energy (meV/atom)")
+    curves.set_xlim(-0.04, 1.04)
+    _frame(parity, known, style)
+    for axes in (curves, parity):
         axes.grid(True)
-    panels[0].set_ylabel("mixing energy (meV/atom)")
     handles = [_reference_handle(style), *(handle(look) for look in look_of.values())]
-    figure.legend(handles, [REFERENCE, *look_of], loc="outside right center")
+    figure.legend(handles, [HF_REFERENCE, *labels], loc="outside right center", labelspacing=0.6)
     return figure
+
+
+def _words(arm: str, rows: DataFrame, lost: int) -> str:
+    """Arm with its MAE and R² over the orderings between the end members, as in the tables."""
+    parts = []
+    for metric, start, unit in (
+        ("mixing_energy_mae_mev_per_atom", "MAE", " meV/at"),
+        ("mixing_energy_r2", "$R^2$", ""),
+    ):
+        if runs := runs_of(rows, arm, "mixing", metric):
+            interval = mean_interval(runs)
+            parts.append(f"{start} {with_error(interval.estimate, interval.half_width)}{unit}")
+    return "\n".join([f"{arm} ({lost} lost)" if lost else arm, *parts])
 
 
 def _reference(axes: Axes, table: DataFrame, style: Style) -> None:
     """Each ordering as a ring, their mean as a line."""
     each = table.drop_duplicates("structure_id")
-    means = [(x, float(part["energy_ref_mev_per_atom"].mean())) for x, part in levels(each, "x")]
+    means = [(x, float(part[REFERENCE].mean())) for x, part in levels(each, "x")]
     axes.plot(*zip(*means, strict=True), color="black", linewidth=style.thin(1.4), zorder=4)
-    ring: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": style.thin(0.7)}
-    axes.plot(each["x"], each["energy_ref_mev_per_atom"], "o", markersize=3.6 * style.scale, zorder=5, **ring)
+    axes.plot(each["x"], each[REFERENCE], "o", markersize=3.6 * style.scale, zorder=5, **_ring(style))
+
+
+def _ring(style: Style) -> dict[str, Any]:
+    return {"markerfacecolor": "none", "markeredgecolor": "black", "markeredgewidth": style.thin(0.7)}
 
 
 def _reference_handle(style: Style) -> Any:
     from matplotlib.lines import Line2D
 
-    ring: dict[str, Any] = {
-        "markerfacecolor": "none",
-        "markeredgewidth": style.thin(0.7),
-        "markersize": 3.6 * style.scale,
-    }
-    return Line2D([], [], color="black", marker="o", linewidth=style.thin(1.4), **ring)
+    size = 3.6 * style.scale
+    return Line2D([], [], color="black", marker="o", markersize=size, linewidth=style.thin(1.4), **_ring(style))
 
 
-def _arm(axes: Axes, table: DataFrame, look: Look, aside: float, style: Style) -> None:
+def _curve(axes: Axes, table: DataFrame, look: Look, aside: float, style: Style) -> None:
     """Mean over orderings, with the interval over runs of that mean."""
     x, y = [], []
     for fraction, part in levels(table, "x"):
-        interval = mean_interval(by_run(part, "energy_pred_mev_per_atom"))
+        interval = mean_interval(by_run(part, PREDICTED))
         x.append(fraction + aside)
         y.append(interval.estimate)
         if math.isfinite(interval.low):
@@ -92,3 +107,27 @@ def _arm(axes: Axes, table: DataFrame, look: Look, aside: float, style: Style) -
     size = size_of(look.marker, 3.2 * style.scale)
     line: dict[str, Any] = {"linestyle": look.line, "linewidth": style.thin(0.8), "zorder": 3}
     axes.plot(x, y, marker=look.marker, markersize=size, color=look.colour, **line)
+
+
+def _points(axes: Axes, table: DataFrame, look: Look, style: Style) -> None:
+    """Each ordering between the end members, its prediction the mean over runs."""
+    inner = table[(table["x"] > 0.0) & (table["x"] < 1.0)]
+    means = inner.groupby("structure_id")[[REFERENCE, PREDICTED]].mean()
+    size = size_of(look.marker, 2.8 * style.scale)
+    marks: dict[str, Any] = {"markersize": size, "color": look.colour, "markeredgewidth": 0.0, "alpha": 0.8}
+    axes.plot(means[REFERENCE], means[PREDICTED], look.marker, linestyle="none", zorder=3, **marks)
+
+
+def _frame(axes: Axes, table: DataFrame, style: Style) -> None:
+    """Draw the diagonal, from end to end of what is predicted or true."""
+    inner = table[(table["x"] > 0.0) & (table["x"] < 1.0)]
+    means = inner.groupby(["arm", "structure_id"])[[REFERENCE, PREDICTED]].mean().to_numpy(dtype=float)
+    if means.size:
+        ends = np.array([means.min(), means.max()])
+        axes.axline((0.0, 0.0), slope=1.0, color="#808080", linewidth=style.thin(0.7), zorder=1)
+        room = 0.05 * max(float(np.ptp(ends)), 1.0)
+        axes.set_xlim(ends[0] - room, ends[1] + room)
+        axes.set_ylim(ends[0] - room, ends[1] + room)
+    axes.set_aspect("equal")
+    axes.set_xlabel("reference (meV/atom)")
+    axes.set_ylabel("predicted (meV/atom)")

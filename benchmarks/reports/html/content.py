@@ -14,7 +14,7 @@ from benchmarks.reports.metrics import metric_of
 from benchmarks.reports.numbers import MISSING, number, with_error
 from benchmarks.reports.recommend import default_metric, default_split, recommendation
 from benchmarks.reports.rows import REGIME, regimes
-from benchmarks.reports.summary import ARM_NOTES, SECTIONS, Entry, Quantity, Summary
+from benchmarks.reports.summary import ARM_NOTES, HF_REFERENCE, SECTIONS, Entry, Quantity, Summary
 from mfcore.metrics.learning_curve import DataEfficiency
 from mfcore.metrics.recommendation import Recommendation
 
@@ -37,10 +37,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A line: an arm and its cells."""
+    """A line: an arm, or what the HF labels themselves have, and its cells."""
 
     arm: str
     cells: tuple[Cell, ...]
+    is_arm: bool = True
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ def _tables(summaries: Sequence[Summary]) -> list[Table]:
         parts = [next((part for part in s.sections if part.family == family), None) for s in summaries]
         words = [part.words if part else {} for part in parts]
         quantities = [part.quantities if part else () for part in parts]
-        made.append(_table(title[0].upper() + title[1:], summaries, quantities, words))
+        references = [part.reference if part else {} for part in parts]
+        made.append(_table(title[0].upper() + title[1:], summaries, quantities, words, references))
     return [table for table in made if table is not None]
 
 
@@ -201,6 +203,7 @@ def _table(
     summaries: Sequence[Summary],
     quantities: Sequence[Sequence[Quantity]],
     words: Sequence[Mapping[str, Mapping[str, str]]] = (),
+    references: Sequence[Mapping[Quantity, float]] = (),
 ) -> Table | None:
     counted = name == "Errors"
     columns = list(dict.fromkeys(quantity for some in quantities for quantity in some))
@@ -220,6 +223,10 @@ def _table(
             if counted:
                 row += [Cell(str(n), float(n)) for n in (line.n_runs, line.n_failed)]
             lines.append(Line(line.arm, tuple(row)))
+        if references and references[index]:
+            known = references[index]
+            row = [_plain(q.scale * known[q]) if q in known else Cell(MISSING) for q in columns]
+            lines.append(Line(HF_REFERENCE, (*row, *[Cell(MISSING)] * len(said)), is_arm=False))
         if lines:
             groups.append(Group(summary.cell.n_high, tuple(lines)))
     head = [(quantity.title, quantity.unit, _explained(quantity)) for quantity in columns]
@@ -262,6 +269,10 @@ def _factor(found: DataEfficiency | None) -> Cell:
 def _word(text: str) -> Cell:
     """Make a cell of words; one that is a number is sorted as one."""
     return Cell(text, float(text)) if text.isdigit() else Cell(text)
+
+
+def _plain(value: float) -> Cell:
+    return Cell(number(value), value, tip="the HF labels themselves")
 
 
 def _cell(entry: Entry | None, quantity: Quantity) -> Cell:

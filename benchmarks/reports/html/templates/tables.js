@@ -18,7 +18,7 @@ function sortTable(table, header) {
       const order = typeof a === 'string' ? a.localeCompare(b) : a - b;
       return ascending ? order : -order;
     });
-    body.append(...rows.map(([, row]) => row));
+    body.append(...rows.map(([, row]) => row), ...all('tr.reference', body)); // no arm: it stays below
   }
 }
 
