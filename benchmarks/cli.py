@@ -96,6 +96,9 @@ for module in (
 
 def main() -> None:
     """Entry point of the command."""
+    from mfcore.memory import keep_freed_memory
+
+    keep_freed_memory()
     app()
 
 

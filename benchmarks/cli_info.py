@@ -20,6 +20,7 @@ def info() -> None:
     from rich.table import Table
 
     from benchmarks.harness.execute import versions
+    from mfcore.memory import memory_report
     from mfcore.nn.convolution.convolve import backend_report
 
     table = Table("what", "found", box=None)
@@ -30,6 +31,7 @@ def info() -> None:
     table.add_row("torch threads", str(torch.get_num_threads()))
     waiting = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ]
     table.add_row("waiting threads", ", ".join(waiting) or "as the OpenMP runtime has it")
+    table.add_row("freed memory", memory_report())
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     table.add_row("GPUs", ", ".join(names) or "none")
     for key, value in backend_report().items():

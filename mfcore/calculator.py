@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from mfcore.memory import keep_freed_memory
 from mfcore.potential import Potential
 
 
@@ -38,6 +39,7 @@ class PotentialCalculator(Calculator):
 
     def __init__(self, potential: Potential, fidelity: str, base: Calculator | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        keep_freed_memory()
         self.potential, self.fidelity, self.base = potential, fidelity, base
         self._frozen = None if fidelity in potential.label_base else potential.freeze(fidelity)
 

@@ -93,22 +93,6 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text(_CLEAR_PEAK, encoding="ascii")
 
 
-def keep_freed_memory() -> bool:
-    """Make the C library keep what is freed, so that large arrays are not mapped and cleared anew at every call.
-
-    Returns
-    -------
-    bool
-        Whether it could be asked to: False for other libraries than glibc.
-    """
-    m_mmap_max, m_trim_threshold = -4, -1  # malloc.h
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return False
-    return bool(set_option(m_mmap_max, 0)) and bool(set_option(m_trim_threshold, -1))
-
-
 def peak_increment_bytes(call: Callable[[], Any]) -> int:
     """Memory that a call needed at its peak beyond what the process held; for a process that does nothing else."""
     reset_peak()

@@ -22,6 +22,7 @@ from mfcore.dynamics.results import DynamicsRun, ReplicaResult, Status
 from mfcore.dynamics.settings import DynamicsSettings, Start, check_starts
 from mfcore.dynamics.trajectory import TrajectoryWriter
 from mfcore.errors import ConfigError
+from mfcore.memory import keep_freed_memory
 from mfcore.training.progress import Progress, silent
 
 
@@ -78,6 +79,7 @@ def simulate(
     if trajectories and out is None:
         raise ConfigError("dynamics: trajectories need a folder to go to.")
     own = criteria if criteria is not None else FailureCriteria()
+    keep_freed_memory()
     mark = fingerprint(model, replicas, settings, own, seed, trajectories)
     simulation = _Simulation(model, replicas, settings, own, seed, mark)
     return simulation.run(out, trajectories, wall_limit_s, checkpoint_every_s, progress)

@@ -18,6 +18,7 @@ from torch import Tensor
 from mfcore.data.graphs import Batch, GraphStore
 from mfcore.errors import BudgetError, DataError, TrainingError
 from mfcore.fidelity import LabelSet
+from mfcore.memory import keep_freed_memory
 from mfcore.nn.core import EquivariantCore
 from mfcore.training.budget import Budget, Stage, Stopwatch
 from mfcore.training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
@@ -105,6 +106,7 @@ class StageTrainer:
     ) -> None:
         self.task, self.config, self.budget, self.seed = task, config, budget, seed
         self.checkpoint, self.progress = checkpoint, progress or silent
+        keep_freed_memory()
         self.world = fabric(config.accelerator, config.devices)
         self.dtype = DTYPES[config.precision]
         self.core = core.to(device=self.world.device, dtype=self.dtype)

@@ -144,9 +144,6 @@ def main(
     axis: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(_AXES)}; all by default.")] = None,
     python: Annotated[Path | None, typer.Option(help="Interpreter in which NequIP is installed.")] = None,
     memory: Annotated[bool, typer.Option(help="Measure peak memory in fresh processes.")] = True,
-    keep_memory: Annotated[
-        bool, typer.Option("--keep-memory", help="Let the C library keep freed memory (glibc): fewer page faults.")
-    ] = False,
     roofline: Annotated[bool, typer.Option(help="Measure operations and bytes a second.")] = True,
     json: Annotated[Path, typer.Option(help="Results file; finished rounds in it are kept.")] = _DEFAULT_OUT,
     table_only: Annotated[bool, typer.Option("--table-only", help="Time nothing; show what is stored.")] = False,
@@ -155,10 +152,10 @@ def main(
     import torch
     from rich.console import Console
 
-    from benchmarks.performance.measure import keep_freed_memory
     from benchmarks.performance.scaling.report import memory_table, roofline_table, table_of, verdict
     from benchmarks.performance.scaling.roofline import roofline as measure_roofline
     from mfcore.errors import ConfigError, MfbenchError
+    from mfcore.memory import keep_freed_memory
 
     console = Console()
     if not console.is_terminal:
@@ -176,10 +173,9 @@ def main(
                 raise ConfigError(f"--table-only: {json} does not exist; nothing has been measured.")
         else:
             torch.set_num_threads(1)
-            if keep_memory and not keep_freed_memory():
-                raise ConfigError("--keep-memory: this C library has no such option; leave it out.")
-            key = _key(sizes, axes, keep_memory)
-            record = _measure(console, rounds, seconds, sizes, axes, json, key, keep_memory)
+            kept = keep_freed_memory()  # as the calculator does
+            key = _key(sizes, axes, kept)
+            record = _measure(console, rounds, seconds, sizes, axes, json, key, kept)
             if memory:
                 # not resolved: a virtual environment is recognised by the path of its link
                 _memory(record, sizes, str(python.absolute()) if python else None, json, console)
