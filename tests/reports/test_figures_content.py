@@ -251,9 +251,21 @@ def test_orderings_that_did_not_relax_are_counted_and_not_drawn():
     table.loc[table["structure_id"].isin(["x3-0", "x4-1"]), "energy_pred_mev_per_atom"] = math.nan
     source = Source(rows, Details(tables={"mixing": table}))
     figure = next(mixing.draw(source, PAPER)).figure
-    assert [text.get_text() for text in figure.legends[0].get_texts()][1] == "a (2 lost)"
+    assert [text.get_text() for text in figure.legends[0].get_texts()][1] == "a (2 of 18 lost)"
     assert [len(line.get_xdata()) for line in figure.axes[1].lines if len(line.get_xdata()) > 2] == [12]
     assert all(np.isfinite(line.get_ydata()).all() for line in figure.axes[0].lines)
+
+
+def test_an_arm_far_off_leaves_the_others_their_room():
+    rows = make_rows({"a": 10.0, "b": 20.0})
+    table = make_details(rows, "mixing")["mixing"]
+    wild = (table["arm"] == "b") & (table["structure_id"] == "x4-0")
+    table.loc[wild, "energy_pred_mev_per_atom"] = 1e5
+    source = Source(rows, Details(tables={"mixing": table}))
+    curves, parity_axes = next(mixing.draw(source, PAPER)).figure.axes
+    assert curves.get_ylim() == parity_axes.get_xlim() == parity_axes.get_ylim()
+    assert 79.0 < curves.get_ylim()[1] < 200.0  # the reference goes up to 79 meV/atom
+    assert [text.get_text() for text in parity_axes.texts] == ["1 of 28 beyond the frame"]
 
 
 def test_details_of_other_runs_are_left_out():

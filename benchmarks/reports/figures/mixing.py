@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from benchmarks.reports.figures.points import by_run, levels
 from benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+MOST_SPANS = 1.0
 REFERENCE, PREDICTED = "energy_ref_mev_per_atom", "energy_pred_mev_per_atom"
 
 
@@ -49,12 +48,15 @@ def _figure(table: DataFrame, rows: DataFrame, style: Style) -> Figure:
         if len(of_arm):
             _curve(curves, of_arm, look, 0.003 * (index - (len(look_of) - 1) / 2), style)
             _points(parity, of_arm, look, style)
-        labels.append(_words(arm, rows, lost=int((table["arm"] == arm).sum()) - len(of_arm)))
+        n = int((table["arm"] == arm).sum())
+        labels.append(_words(arm, rows, f" ({n - len(of_arm)} of {n} lost)" if len(of_arm) < n else ""))
     _reference(curves, table, style)
     curves.set_xlabel("$x$")
     curves.set_ylabel("mixing energy (meV/atom)")
     curves.set_xlim(-0.04, 1.04)
-    _frame(parity, known, style)
+    view = _view(known)
+    curves.set_ylim(view)
+    _frame(parity, known, view, style)
     for axes in (curves, parity):
         axes.grid(True)
     handles = [_reference_handle(style), *(handle(look) for look in look_of.values())]
@@ -62,7 +64,7 @@ def _figure(table: DataFrame, rows: DataFrame, style: Style) -> Figure:
     return figure
 
 
-def _words(arm: str, rows: DataFrame, lost: int) -> str:
+def _words(arm: str, rows: DataFrame, lost: str) -> str:
     """Arm with its MAE and R² over the orderings between the end members, as in the tables."""
     parts = []
     for metric, start, unit in (
@@ -72,7 +74,7 @@ def _words(arm: str, rows: DataFrame, lost: int) -> str:
         if runs := runs_of(rows, arm, "mixing", metric):
             interval = mean_interval(runs)
             parts.append(f"{start} {with_error(interval.estimate, interval.half_width)}{unit}")
-    return "\n".join([f"{arm} ({lost} lost)" if lost else arm, *parts])
+    return "\n".join([f"{arm}{lost}", *parts])
 
 
 def _reference(axes: Axes, table: DataFrame, style: Style) -> None:
@@ -118,16 +120,29 @@ def _points(axes: Axes, table: DataFrame, look: Look, style: Style) -> None:
     axes.plot(means[REFERENCE], means[PREDICTED], look.marker, linestyle="none", zorder=3, **marks)
 
 
-def _frame(axes: Axes, table: DataFrame, style: Style) -> None:
-    """Draw the diagonal, from end to end of what is predicted or true."""
+def _frame(axes: Axes, table: DataFrame, view: tuple[float, float], style: Style) -> None:
+    """Draw the diagonal, and say how many points lie beyond the frame."""
     inner = table[(table["x"] > 0.0) & (table["x"] < 1.0)]
-    means = inner.groupby(["arm", "structure_id"])[[REFERENCE, PREDICTED]].mean().to_numpy(dtype=float)
-    if means.size:
-        ends = np.array([means.min(), means.max()])
-        axes.axline((0.0, 0.0), slope=1.0, color="#808080", linewidth=style.thin(0.7), zorder=1)
-        room = 0.05 * max(float(np.ptp(ends)), 1.0)
-        axes.set_xlim(ends[0] - room, ends[1] + room)
-        axes.set_ylim(ends[0] - room, ends[1] + room)
+    means = inner.groupby(["arm", "structure_id"])[PREDICTED].mean()
+    axes.axline((0.0, 0.0), slope=1.0, color="#808080", linewidth=style.thin(0.7), zorder=1)
+    axes.set_xlim(view)
+    axes.set_ylim(view)
+    if beyond := int(((means < view[0]) | (means > view[1])).sum()):
+        axes.text(0.03, 0.97, f"{beyond} of {len(means)} beyond the frame", transform=axes.transAxes, va="top")
     axes.set_aspect("equal")
-    axes.set_xlabel("reference (meV/atom)")
+    axes.set_xlabel("HF reference (meV/atom)")
     axes.set_ylabel("predicted (meV/atom)")
+
+
+def _view(table: DataFrame) -> tuple[float, float]:
+    """Energies that are shown: all means, but at most `MOST_SPANS` times the reference's range beyond its ends.
+
+    Else one arm far off would leave the others in a line.
+    """
+    low, high = float(table[REFERENCE].min()), float(table[REFERENCE].max())
+    span = max(high - low, 1.0)
+    means = table.groupby(["arm", "structure_id"])[PREDICTED].mean()
+    low = max(min(low, float(means.min())), low - MOST_SPANS * span)
+    high = min(max(high, float(means.max())), high + MOST_SPANS * span)
+    room = 0.05 * (high - low)
+    return low - room, high + room

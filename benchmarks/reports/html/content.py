@@ -224,7 +224,7 @@ def _table(
                 row += [Cell(str(n), float(n)) for n in (line.n_runs, line.n_failed)]
             lines.append(Line(line.arm, tuple(row)))
         if references and references[index]:
-            known = references[index]
+            known = {quantity: value for some in references for quantity, value in some.items()}
             row = [_plain(q.scale * known[q]) if q in known else Cell(MISSING) for q in columns]
             lines.append(Line(HF_REFERENCE, (*row, *[Cell(MISSING)] * len(said)), is_arm=False))
         if lines:
