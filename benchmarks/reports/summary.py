@@ -67,6 +67,9 @@ SECTION_NOTES: dict[Family, str] = {
 HF_REFERENCE = "HF reference"
 """Name of the line of what the HF labels themselves have."""
 
+PARTIAL = "from some of the finished runs only"
+"""In notes that count runs of arms; names of arms follow."""
+
 SURVIVED = "survived "
 """How titles of fractions that survived begin; the temperature follows."""
 
@@ -218,7 +221,7 @@ class Summary:
         if not lacking:
             return ""
         words = "; ".join(f"{arm} {', '.join(titles)}" for arm, titles in lacking.items())
-        return f"{section.title[0].upper()}{section.title[1:]}, from some of the finished runs only: {words}."
+        return f"{section.title[0].upper()}{section.title[1:]}, {PARTIAL}: {words}."
 
     def _groups(self) -> str:
         """Say which intervals are over groups of test frames, too."""

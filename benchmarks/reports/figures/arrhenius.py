@@ -110,7 +110,7 @@ def _activation(rows: DataFrame, arm: str, species: str, line: Line) -> Interval
 
 def _figure(table: DataFrame, kept: DataFrame, species: str, rows: DataFrame, style: Style) -> Figure:
     look_of = looks(arms_of(table))
-    figure = style.figure("double", 78.0)
+    figure = style.figure("double", max(78.0, 10.0 + 8.5 * len(look_of)))
     axes = figure.subplots()
     axes.set_yscale("log")
     handles, labels = [], []

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MOST_SPANS = 1.0
+SCORES = "MAE (meV/atom); $R^2$"
 REFERENCE, PREDICTED = "energy_ref_mev_per_atom", "energy_pred_mev_per_atom"
 
 
@@ -40,7 +41,7 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
 def _figure(table: DataFrame, rows: DataFrame, style: Style) -> Figure:
     look_of = looks(arms_of(table))
     known = table[table[PREDICTED].notna()]
-    figure = style.figure("double", 76.0)
+    figure = style.figure("double", max(76.0, 18.0 + 8.0 * len(look_of)))
     curves, parity = figure.subplots(1, 2)
     labels = []
     for index, (arm, look) in enumerate(look_of.items()):
@@ -60,21 +61,19 @@ def _figure(table: DataFrame, rows: DataFrame, style: Style) -> Figure:
     for axes in (curves, parity):
         axes.grid(True)
     handles = [_reference_handle(style), *(handle(look) for look in look_of.values())]
-    figure.legend(handles, [HF_REFERENCE, *labels], loc="outside right center", labelspacing=0.6)
+    figure.legend(handles, [HF_REFERENCE, *labels], title=SCORES, loc="outside right center", labelspacing=0.4)
     return figure
 
 
 def _words(arm: str, rows: DataFrame, lost: str) -> str:
     """Arm with its MAE and R² over the orderings between the end members, as in the tables."""
-    parts = []
-    for metric, start, unit in (
-        ("mixing_energy_mae_mev_per_atom", "MAE", " meV/at"),
-        ("mixing_energy_r2", "$R^2$", ""),
-    ):
-        if runs := runs_of(rows, arm, "mixing", metric):
-            interval = mean_interval(runs)
-            parts.append(f"{start} {with_error(interval.estimate, interval.half_width)}{unit}")
-    return "\n".join([f"{arm}{lost}", *parts])
+    errors = runs_of(rows, arm, "mixing", "mixing_energy_mae_mev_per_atom")
+    shares = runs_of(rows, arm, "mixing", "mixing_energy_r2")
+    if not errors:
+        return f"{arm}{lost}"
+    error = mean_interval(errors)
+    words = with_error(error.estimate, error.half_width)
+    return f"{arm}{lost}\n{words}" + (f"; {mean_interval(shares).estimate:.3g}" if shares else "")
 
 
 def _reference(axes: Axes, table: DataFrame, style: Style) -> None:

@@ -14,7 +14,7 @@ from benchmarks.reports.metrics import metric_of
 from benchmarks.reports.numbers import MISSING, number, with_error
 from benchmarks.reports.recommend import default_metric, default_split, recommendation
 from benchmarks.reports.rows import REGIME, regimes
-from benchmarks.reports.summary import ARM_NOTES, HF_REFERENCE, SECTIONS, Entry, Quantity, Summary
+from benchmarks.reports.summary import ARM_NOTES, HF_REFERENCE, PARTIAL, SECTIONS, Entry, Quantity, Summary
 from mfcore.metrics.learning_curve import DataEfficiency
 from mfcore.metrics.recommendation import Recommendation
 
@@ -315,6 +315,6 @@ def _notes(summaries: Iterable[Summary]) -> list[str]:
             text = note.replace("bold, or *", "bold").replace("10^6", "10⁶")
             about = text.partition(":")[0]
             fixed = about in ARM_NOTES and text.endswith(f"{ARM_NOTES[about]}.")
-            counts = not fixed and any(line.arm == about for line in summary.lines)
+            counts = about.endswith(PARTIAL) or (not fixed and any(line.arm == about for line in summary.lines))
             notes[f"n_high = {summary.cell.n_high}, {text}" if counts else text] = None
     return list(notes)
