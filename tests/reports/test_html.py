@@ -16,6 +16,7 @@ from benchmarks.cli import app
 from benchmarks.harness.rows_file import write_rows
 from benchmarks.harness.store import RunStore
 from benchmarks.reports.costs import cost_summaries
+from benchmarks.reports.details import Details
 from benchmarks.reports.html.budget import ArmCurve, choose, labels_bought, normals, probabilities
 from benchmarks.reports.html.content import sections
 from benchmarks.reports.html.data import arm_curves, payload, slider_sizes
@@ -25,7 +26,8 @@ from benchmarks.reports.recommend import recommendation
 from benchmarks.reports.summary import summaries
 from mfcore.errors import ConfigError
 from mfcore.metrics.comparison import compare_arms, probability_best
-from tests.reports.synthetic import make_rows
+from tests.reports.synthetic import make_rows, with_metric
+from tests.reports.synthetic_details import make_details
 
 ARMS = {"single_fidelity": 20.0, "transfer": 10.0, "delta_labels": 10.5, "single_fidelity_all": 4.0}
 METRIC, SPLIT = "force_mae_mev_per_A", "out_of_coverage"
@@ -389,3 +391,12 @@ def test_the_rule_abstains():
     assert "Fewer than two arms" in choose({"a": arms["a"]}, n_high=50, **at).reason
     empty = choose({**arms, "c": ArmCurve({25: {}})}, n_high=25, **at)
     assert (empty.arm, [o.state for o in empty.options]) == ("a", ["judged", "judged", "none"])
+
+
+def test_the_reference_s_line_is_no_arm_that_a_filter_could_hide():
+    rows = make_rows({"a": 10.0, "b": 20.0}, draws=2)
+    for member in ("GaN", "InN"):
+        rows = with_metric(rows, f"bulk_modulus_{member}_gpa", "mixing", lambda a, d, s: 200.0 + d, "GPa")
+    text = page(rows, details=Details(tables=make_details(rows, "eos")))
+    assert re.search(r'<tr class="reference"><th scope="row">HF reference</th><td[^>]*>29\d</td>', text)
+    assert 'data-arm="HF reference"' not in text
