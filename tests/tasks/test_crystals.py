@@ -37,9 +37,9 @@ class _Contract(TaskContract):
     """At the sizes that the tasks are made for."""
 
     regimes: ClassVar[tuple[Regime, ...]] = (
-        Regime(n_low=80, n_high=20, labels="low=EFS,high=EF", pairing="disjoint", coverage="gap"),
+        Regime(n_low=80, n_high=20, labels="low=EF,high=EF", pairing="disjoint", coverage="gap"),
         Regime(n_low=80, n_high=40, labels="low=EF,high=E", pairing="paired", coverage="full"),
-        Regime(n_low="all", n_high=20, labels="low=EFS,high=EF", pairing="disjoint", coverage="gap"),
+        Regime(n_low="all", n_high=20, labels="low=EF,high=EF", pairing="disjoint", coverage="gap"),
     )
     n_high = (5, 10, 20)
 
