@@ -237,11 +237,15 @@ def probability_best(comparison: ArmComparison, *, n_samples: int = 20_000, seed
     if comparison.degrees_of_freedom <= 0:
         return dict.fromkeys(comparison.arms, 1.0 if len(comparison.arms) == 1 else float("nan"))
     generator = np.random.default_rng(seed)
-    variances, axes = np.linalg.eigh(comparison.covariance)
-    normal = generator.standard_normal((n_samples, len(variances))) * np.sqrt(np.maximum(variances, 0.0))
+    # A triangular factor is the same on every machine; eigenvectors have any sign, and the samples with them. Arms that
+    # share a draw make the covariance singular: what is added is far below its rounding.
+    covariance = comparison.covariance
+    tiny = 1e-12 * float(np.diag(covariance).max()) + 1e-300
+    factor = np.linalg.cholesky(covariance + tiny * np.eye(len(covariance)))
+    normal = generator.standard_normal((n_samples, len(covariance))) @ factor.T
     df = comparison.degrees_of_freedom
     scale = np.sqrt(generator.chisquare(df, n_samples) / df)
-    samples = comparison.centre + (normal @ axes.T) / scale[:, None]
+    samples = comparison.centre + normal / scale[:, None]
     is_best = samples <= samples.min(axis=1, keepdims=True) + 1e-12
     shares = is_best / is_best.sum(axis=1, keepdims=True)
     return dict(zip(comparison.arms, (float(x) for x in shares.mean(axis=0)), strict=True))

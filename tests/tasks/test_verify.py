@@ -75,6 +75,7 @@ def write(folder: Path, made: list[Atoms]) -> dict[str, Any]:
         return {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "bytes": file.stat().st_size}
 
     card = {
+        "settings": {},
         "files": {"data/alloy.extxyz": facts(path)},
         "geometries": {"data/cells.extxyz": facts(cells)},
         "n_frames": N_FRAMES,
