@@ -11,8 +11,8 @@ from benchmarks.tasks import fetch as fetching
 from benchmarks.tasks.base import Regime
 from benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
 from benchmarks.tasks.h2co.task import H2CO, LEVELS, N_TEST, read_npz, three_levels
-from mfcore.data.frames import energy_of
 from mfcore.data.agreement import energy_force_slope
+from mfcore.data.frames import energy_of
 from mfcore.errors import ConfigError, DataError
 from tests.contracts.task import TaskContract
 
