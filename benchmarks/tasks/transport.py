@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses, atomic_numbers, chemical_symbols
-from numpy.typing import NDArray
+from ase.data import chemical_symbols
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from benchmarks.tasks.stability import MD, StabilityPlan, criteria_of
@@ -18,9 +17,9 @@ from mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from benchmarks.tasks.base import Evaluation, Task
+    from mfcore.dynamics.observables import Transport
     from mfcore.dynamics.results import DynamicsRun
     from mfcore.dynamics.settings import DynamicsSettings
-    from mfcore.dynamics.trajectory import Trajectory
     from mfcore.metrics.transport import Diffusion
     from mfcore.potential import Potential
 
@@ -212,59 +211,38 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
         displacement of each element against the lag.
     """
     from benchmarks.tasks.base import Evaluation
-    from mfcore.dynamics.trajectory import survivors
+    from mfcore.dynamics.observables import transport_at, transport_records
 
-    z, prefix = atomic_numbers[plan.species], plan.species.lower()
-    alive = survivors(run)
-    own = {replica: _diffusion(trajectory, z, plan) for replica, trajectory in alive.items()}
+    prefix = plan.species.lower()
     rows: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
+    own: dict[int, Diffusion] = {}
     moving: dict[float, Diffusion] = {}
     densities: list[float] = []
     for kelvin in plan.temperatures_k:
-        decided = [r for r in run.results if r.temperature_K == kelvin and r.status != "error"]
-        here = [r.replica for r in decided if r.replica in alive]
-        if decided:
-            fraction = len(here) / len(decided)
-            rows.append(_row(f"transport_survival_fraction_{kelvin:g}K", "", fraction, len(decided)))
-        if not here:
+        found = transport_at(
+            run, kelvin, plan.species, n_blocks=plan.blocks, fit=LAGS, equilibration=plan.equilibration
+        )
+        n, whole = found.n_survived, found.pooled
+        if found.n:
+            rows.append(_row(f"transport_survival_fraction_{kelvin:g}K", "", n / found.n, found.n))
+        if whole is None:
             log.warning("transport at %g K: no replica survived; no diffusivity.", kelvin)
             continue
-        trajectories = [alive[replica] for replica in here]
-        for symbol, squares in _displacements(
-            trajectories, plan, [round(LAGS[1] * (plan.n_kept // plan.blocks))]
-        ).items():
-            rows.append(_row(f"{symbol.lower()}_msd_a2_{kelvin:g}K", "Å²", float(squares.mean()), len(here)))
-        curves += _curves(trajectories, kelvin, plan)
-        found = pooled([own[replica] for replica in here])
-        middle, error = found.diffusivity_cm2_per_s, found.stderr_cm2_per_s
-        if not _moves(found, plan):
+        own |= found.diffusions
+        scored, lines = _displacements(found, plan)
+        rows += scored
+        curves += lines
+        middle, error = whole.diffusivity_cm2_per_s, whole.stderr_cm2_per_s
+        if not _moves(whole, plan):
             words = "transport at %g K: %s does not move, D = %.1e ± %.1e cm²/s (standard error); no diffusivity."
             log.warning(words, kelvin, plan.species, middle, error)
             continue
-        rows.append(_row(f"{prefix}_diffusivity_cm2_per_s_{kelvin:g}K", "cm²/s", middle, len(here)))
-        moving[kelvin] = found
-        densities += [_density(alive[replica], z) for replica in here]
+        rows.append(_row(f"{prefix}_diffusivity_cm2_per_s_{kelvin:g}K", "cm²/s", middle, n))
+        moving[kelvin] = whole
+        densities += found.number_densities_per_A3
     rows += _extrapolated(moving, float(np.mean(densities)) if densities else float("nan"), plan)
-    return Evaluation(rows, {"transport": _records(run, own, plan), "msd": curves})
-
-
-def pooled(parts: Sequence[Diffusion]) -> Diffusion:
-    """Diffusion over the blocks of several trajectories, whose cells need not be alike; see `diffusion`."""
-    from mfcore.metrics.intervals import standard_error
-    from mfcore.metrics.transport import Diffusion
-
-    blocks = np.concatenate([part.blocks_cm2_per_s for part in parts])
-    first = parts[0]
-    return Diffusion(
-        diffusivity_cm2_per_s=float(blocks.mean()),
-        stderr_cm2_per_s=standard_error(blocks),
-        blocks_cm2_per_s=blocks,
-        n_blocks=len(blocks),
-        n_trajectories=len(parts),
-        n_atoms=first.n_atoms,
-        lag_ps=first.lag_ps,
-    )
+    return Evaluation(rows, {"transport": transport_records(run, plan.species, own), "msd": curves})
 
 
 def _moves(found: Diffusion, plan: TransportPlan) -> bool:
@@ -275,55 +253,27 @@ def _moves(found: Diffusion, plan: TransportPlan) -> bool:
     return bool(found.interval(MOVED_LEVEL)[0] > 0.0 and growth >= MOVED_A2)
 
 
-def _diffusion(trajectory: Trajectory, species: int, plan: TransportPlan) -> Diffusion:
-    from mfcore.metrics.transport import diffusion
-
-    return diffusion(
-        [trajectory.positions],
-        plan.record_fs / 1000.0,
-        trajectory.numbers,
-        atomic_masses[trajectory.numbers],
-        species,
-        n_blocks=plan.blocks,
-        fit=LAGS,
-        equilibration=plan.equilibration,
-    )
-
-
-def _displacements(
-    trajectories: Sequence[Trajectory], plan: TransportPlan, lags: Sequence[int]
-) -> dict[str, NDArray[np.float64]]:
-    """Mean-squared displacements (n_trajectories, n_lags) of each element in Å², of the trajectories that have it."""
-    from mfcore.metrics.transport import displacements_by_species
-
-    found: dict[str, list[NDArray[np.float64]]] = {}
-    for trajectory in trajectories:
-        positions = trajectory.positions[int(plan.equilibration * len(trajectory.positions)) :]
-        masses = atomic_masses[trajectory.numbers]
-        for number, squares in displacements_by_species(positions, trajectory.numbers, masses, lags).items():
-            found.setdefault(chemical_symbols[number], []).append(squares)
-    return {symbol: np.array(values) for symbol, values in sorted(found.items())}
-
-
-def _curves(trajectories: Sequence[Trajectory], kelvin: float, plan: TransportPlan) -> list[dict[str, Any]]:
-    """Lines of the detail "msd"."""
-    lags = np.unique(np.geomspace(1, plan.n_kept // 2, MOST_LAGS).round().astype(int)).tolist()
-    return [
-        {
-            "temperature_k": kelvin,
-            "species": symbol,
-            "lag_ps": lag * plan.record_fs / 1000.0,
-            "msd_a2": float(square),
-            "n_replicas": len(squares),
-        }
-        for symbol, squares in _displacements(trajectories, plan, lags).items()
-        for lag, square in zip(lags, squares.mean(0), strict=True)
-    ]
-
-
-def _density(trajectory: Trajectory, species: int) -> float:
-    """Atoms of a species per Å³."""
-    return float((trajectory.numbers == species).sum()) / trajectory.volume
+def _displacements(found: Transport, plan: TransportPlan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows on the mean-squared displacements at the longest lag of the fit, and lines of the detail "msd"."""
+    kelvin, n = found.temperature_K, found.n_survived
+    longest = round(LAGS[1] * (plan.n_kept // plan.blocks))
+    shown = np.unique(np.geomspace(1, plan.n_kept // 2, MOST_LAGS).round().astype(int)).tolist()
+    lags = sorted({*shown, longest})
+    rows, lines = [], []
+    for symbol, squares in found.displacements(lags, plan.equilibration).items():
+        at = dict(zip(lags, squares.mean(0).tolist(), strict=True))
+        rows.append(_row(f"{symbol.lower()}_msd_a2_{kelvin:g}K", "Å²", at[longest], n))
+        lines += [
+            {
+                "temperature_k": kelvin,
+                "species": symbol,
+                "lag_ps": lag * plan.record_fs / 1000.0,
+                "msd_a2": at[lag],
+                "n_replicas": len(squares),
+            }
+            for lag in shown
+        ]
+    return rows, lines
 
 
 def _extrapolated(moving: Mapping[float, Diffusion], density: float, plan: TransportPlan) -> list[dict[str, Any]]:
@@ -343,24 +293,6 @@ def _extrapolated(moving: Mapping[float, Diffusion], density: float, plan: Trans
     rows = [_row(f"{prefix}_activation_energy_ev", "eV", arrhenius(moving).activation_energy_eV, n)]
     # A line through three temperatures may leave room for any number: that is no bound
     return rows + [_row(f"{m}_{CONDUCTIVITY_K:g}K", "mS/cm", v, n) for m, v in values.items() if np.isfinite(v)]
-
-
-def _records(run: DynamicsRun, own: Mapping[int, Diffusion], plan: TransportPlan) -> list[dict[str, Any]]:
-    """One line a replica; NaN for those that did not survive."""
-    nothing = float("nan")
-    return [
-        {
-            "temperature_k": result.temperature_K,
-            "replica": result.replica,
-            "species": plan.species,
-            "diffusivity_cm2_per_s": own[result.replica].diffusivity_cm2_per_s if result.replica in own else nothing,
-            "diffusivity_stderr_cm2_per_s": own[result.replica].stderr_cm2_per_s if result.replica in own else nothing,
-            "n_blocks": own[result.replica].n_blocks if result.replica in own else 0,
-            "time_ps": result.time_ps,
-            "survived": result.status == "survived",
-        }
-        for result in run.results
-    ]
 
 
 def _row(metric: str, unit: str, value: float, n: int) -> dict[str, Any]:

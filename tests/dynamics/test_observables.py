@@ -11,7 +11,7 @@ from ase import Atoms, units
 
 from mfcore.dynamics.criteria import FailureCriteria
 from mfcore.dynamics.engine import simulate
-from mfcore.dynamics.observables import transport, transport_records
+from mfcore.dynamics.observables import Transport, transport_at, transport_records
 from mfcore.dynamics.settings import DynamicsSettings, Start, starts
 from mfcore.errors import ConfigError
 from tests.dynamics.worlds import Analytic, Faulty
@@ -33,19 +33,44 @@ def gas() -> Atoms:
 def test_free_brownian_particles_diffuse_as_einstein_says(tmp_path: Path) -> None:
     # Langevin dynamics without forces: D = kT / (m γ)
     run = simulate(Analytic(0.5), starts([gas()], [300.0], 3), SETTINGS, FREE, out=tmp_path, trajectories=True)
-    found = transport(run, 300.0, "Li", n_blocks=2)
+    found = transport_at(run, 300.0, "Li", n_blocks=2)
     assert (found.n_survived, found.n) == (3, 3)
-    assert found.number_density_per_A3 == pytest.approx(20 / 27000)
-    assert found.diffusion is not None
+    assert found.number_densities_per_A3 == pytest.approx([20 / 27000] * 3)
+    pooled = found.pooled
+    assert pooled is not None
     expected = units.kB * 300.0 / 6.94 / (20.0 / (1000 * units.fs)) * (1000 * units.fs) * 1e-4
     # 5 % less, for the motion of the centre of mass, which is taken with the masses of the elements
-    assert found.diffusion.diffusivity_cm2_per_s == pytest.approx(expected, rel=0.3)
-    low, high = found.diffusion.interval(0.99)
+    assert pooled.diffusivity_cm2_per_s == pytest.approx(expected, rel=0.3)
+    low, high = pooled.interval(0.99)
     assert low < expected < high
-    lines = transport_records(run, "Li", n_blocks=2)
+    assert (pooled.n_blocks, pooled.n_trajectories, pooled.n_atoms) == (6, 3, 20)
+    lines = transport_records(run, "Li", found.diffusions)
     mean = np.mean([line["diffusivity_cm2_per_s"] for line in lines])
-    assert mean == pytest.approx(found.diffusion.diffusivity_cm2_per_s)
+    assert mean == pytest.approx(pooled.diffusivity_cm2_per_s)
     assert [line["n_blocks"] for line in lines] == [2, 2, 2]
+    # 6 D (t - 1/γ), and next to nothing of what weighs 1e9 amu but what the centre of mass moves
+    squares = found.displacements([25])
+    assert set(squares) == {"Li", "Cl"}
+    assert squares["Li"].shape == (3, 1)
+    assert squares["Li"].mean() == pytest.approx(6e4 * expected * (25 * 0.04 - 0.05), rel=0.15)
+    assert squares["Cl"].mean() < 0.2 * squares["Li"].mean()
+
+
+def test_the_pooled_blocks_are_those_of_all_survivors(tmp_path: Path) -> None:
+    run = simulate(Analytic(0.5), starts([gas()], [300.0], 2), SETTINGS, FREE, out=tmp_path, trajectories=True)
+    found = transport_at(run, 300.0, "Li", n_blocks=4)
+    pooled = found.pooled
+    assert pooled is not None
+    blocks = np.concatenate([found.diffusions[replica].blocks_cm2_per_s for replica in (0, 1)])
+    assert len(np.unique(blocks)) == 8  # every replica has random numbers of its own
+    assert pooled.diffusivity_cm2_per_s == pytest.approx(blocks.sum() / 8)
+    squares = ((blocks - blocks.sum() / 8) ** 2).sum() / 7
+    assert pooled.stderr_cm2_per_s == pytest.approx(np.sqrt(squares / 8))
+    alone = transport_at(run, 300.0, "Li", n_blocks=1)
+    assert alone.pooled is not None
+    one = Transport(300.0, "Li", alone.trajectories, {0: alone.diffusions[0]}, 2).pooled
+    assert one is not None
+    assert np.isnan(one.stderr_cm2_per_s)  # one block has no error
 
 
 def test_what_failed_is_counted_and_left_out(tmp_path: Path) -> None:
@@ -59,18 +84,22 @@ def test_what_failed_is_counted_and_left_out(tmp_path: Path) -> None:
         model, [Start(gas(), 300.0, 0), Start(broken, 300.0, 1)], SETTINGS, FREE, out=tmp_path, trajectories=True
     )
     assert [r.status for r in run.results] == ["survived", "failure"]
-    found = transport(run, 300.0, "Li", n_blocks=2)
+    found = transport_at(run, 300.0, "Li", n_blocks=2)
     assert (found.n_survived, found.n) == (1, 2)
-    assert found.diffusion is not None
-    assert found.diffusion.n_trajectories == 1
-    lines = transport_records(run, "Li", n_blocks=2)
+    assert found.pooled is not None
+    assert found.pooled.n_trajectories == 1
+    assert set(found.displacements([1])) == {"Li", "Cl"}  # not the sulfur of the one that failed
+    lines = transport_records(run, "Li", found.diffusions)
     assert [line["survived"] for line in lines] == [True, False]
+    assert lines[0]["diffusivity_cm2_per_s"] == found.pooled.diffusivity_cm2_per_s
     assert np.isnan(lines[1]["diffusivity_cm2_per_s"])
-    assert transport(run, 500.0, "Li").diffusion is None
+    assert lines[1]["n_blocks"] == 0
+    nothing = transport_at(run, 500.0, "Li")
+    assert (nothing.pooled, nothing.n) == (None, 0)
 
 
 def test_without_trajectories_there_is_no_transport() -> None:
     settings = DynamicsSettings(duration_ps=0.01)
     run = simulate(Analytic(0.5), [Start(gas(), 300.0, 0)], settings, FREE)
     with pytest.raises(ConfigError, match="trajectories=True"):
-        transport(run, 300.0, "Li")
+        transport_at(run, 300.0, "Li")
