@@ -164,6 +164,11 @@ class Evaluation:
         return Evaluation(self.rows + other.rows, self.details | other.details)
 
 
+def metric_row(split: str, metric: str, unit: str, value: float, n: int) -> dict[str, Any]:
+    """Give a row of an :class:`Evaluation`."""
+    return {"split": split, "metric": metric, "unit": unit, "value": float(value), "n": n}
+
+
 class Task(ABC):
     """Frames with labels of several fidelities, and an objective.
 

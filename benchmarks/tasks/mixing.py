@@ -11,12 +11,12 @@ from ase import Atoms
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from benchmarks.tasks.base import Evaluation, Task, metric_row
 from mfcore.data.frames import energy_of
 from mfcore.data.splits import id_of
 from mfcore.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from benchmarks.tasks.base import Evaluation, Task
     from mfcore.metrics.mixing import EquationOfState
     from mfcore.potential import Potential
 
@@ -130,7 +130,6 @@ def mixing(potential: Potential, task: Task, plan: MixingPlan) -> Evaluation:
     DataError
         If the reference has no minimum between the volumes of an end member.
     """
-    from benchmarks.tasks.base import Evaluation
     from mfcore.metrics.mixing import end_members, mixing_energies_ev_per_atom
 
     alloy = alloy_of(task, plan)
@@ -328,5 +327,5 @@ def _rows(split: str, metrics: Sequence[tuple[str, str, float | None]], n: int) 
         if value is None or np.isnan(value):
             _log.info("%s: no row of %s, which has no value.", split, metric)
         else:
-            rows.append({"split": split, "metric": metric, "unit": unit, "value": float(value), "n": n})
+            rows.append(metric_row(split, metric, unit, value, n))
     return rows

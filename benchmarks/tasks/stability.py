@@ -11,10 +11,10 @@ import numpy as np
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmarks.tasks.base import SPLIT_SEED, Evaluation, Split, Task, metric_row
 from mfcore.data.splits import group_of, nested_order
 
 if TYPE_CHECKING:
-    from benchmarks.tasks.base import Evaluation, Split, Task
     from mfcore.dynamics.criteria import FailureCriteria
     from mfcore.dynamics.settings import Start
     from mfcore.potential import Potential
@@ -59,7 +59,6 @@ def stability(potential: Potential, task: Task, split: Split, plan: StabilityPla
         meV/atom/ps. Details "survival" and "drift", one line a replica. Nothing for a potential that needs
         calculations of a lower level with every step.
     """
-    from benchmarks.tasks.base import Evaluation
     from mfcore.dynamics.engine import simulate
     from mfcore.dynamics.models import PotentialForces
     from mfcore.dynamics.settings import DynamicsSettings, starts
@@ -90,15 +89,16 @@ def stability(potential: Potential, task: Task, split: Split, plan: StabilityPla
         found = survival(lifetimes, plan.duration_ps, n_resamples=1)
         label = f"{temperature:g}K"
         fraction = found.n_survived / found.n
-        rows.append(_row(f"md_survival_fraction_{label}", "", fraction, found.n))
-        rows.append(_row(f"md_rmst_ps_{label}", "ps", found.rmst_ps, found.n))
+        rows.append(metric_row(MD, f"md_survival_fraction_{label}", "", fraction, found.n))
+        rows.append(metric_row(MD, f"md_rmst_ps_{label}", "ps", found.rmst_ps, found.n))
     details = {"survival": run.records(plan.duration_ps)}
     if plan.drift_ps > 0.0:
         cold = start_frames(split, plan.starts, DRIFT_TEMPERATURE_K)
         details["drift"] = _drift(model, cold, plan, seed)
         drifts = [abs(line["drift_mev_per_atom_per_ps"]) for line in details["drift"]]
         if drifts:
-            rows.append(_row("nve_drift_mev_per_atom_per_ps", "meV/atom/ps", float(np.median(drifts)), len(drifts)))
+            middle = float(np.median(drifts))
+            rows.append(metric_row(MD, "nve_drift_mev_per_atom_per_ps", "meV/atom/ps", middle, len(drifts)))
     return Evaluation(rows, details)
 
 
@@ -113,8 +113,6 @@ def start_frames(split: Split, n: int, temperature_k: float) -> list[Atoms]:
     Where frames of a split say at which temperature they were sampled, those up to the given one are taken, or if
     there are none the coldest.
     """
-    from benchmarks.tasks.base import SPLIT_SEED
-
     chosen: list[Atoms] = []
     share = math.ceil(n / len(split.tests))
     for everything in split.tests.values():
@@ -163,7 +161,3 @@ def _drift(model: Any, frames: Sequence[Atoms], plan: StabilityPlan, seed: int) 
         }
         for result in run.with_status("survived")
     ]
-
-
-def _row(metric: str, unit: str, value: float, n: int) -> dict[str, Any]:
-    return {"split": MD, "metric": metric, "unit": unit, "value": float(value), "n": n}

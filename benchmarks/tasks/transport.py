@@ -12,11 +12,11 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from benchmarks.tasks.base import Evaluation, Task, metric_row
 from benchmarks.tasks.stability import MD, StabilityPlan, criteria_of
 from mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from benchmarks.tasks.base import Evaluation, Task
     from mfcore.dynamics.observables import Transport
     from mfcore.dynamics.results import DynamicsRun
     from mfcore.dynamics.settings import DynamicsSettings
@@ -169,7 +169,6 @@ def transport(potential: Potential, task: Task, plan: TransportPlan, seed: int, 
     ConfigError
         If the task has no cells for it.
     """
-    from benchmarks.tasks.base import Evaluation
     from mfcore.dynamics.engine import simulate
     from mfcore.dynamics.models import PotentialForces
     from mfcore.dynamics.settings import starts
@@ -210,7 +209,6 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
         with the bounds of its 95 % interval. Details "transport", one line a replica, and "msd", the mean-squared
         displacement of each element against the lag.
     """
-    from benchmarks.tasks.base import Evaluation
     from mfcore.dynamics.observables import transport_at, transport_records
 
     prefix = plan.species.lower()
@@ -225,7 +223,7 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
         )
         n, whole = found.n_survived, found.pooled
         if found.n:
-            rows.append(_row(f"transport_survival_fraction_{kelvin:g}K", "", n / found.n, found.n))
+            rows.append(metric_row(MD, f"transport_survival_fraction_{kelvin:g}K", "", n / found.n, found.n))
         if whole is None:
             log.warning("transport at %g K: no replica survived; no diffusivity.", kelvin)
             continue
@@ -238,7 +236,7 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
             words = "transport at %g K: %s does not move, D = %.1e ± %.1e cm²/s (standard error); no diffusivity."
             log.warning(words, kelvin, plan.species, middle, error)
             continue
-        rows.append(_row(f"{prefix}_diffusivity_cm2_per_s_{kelvin:g}K", "cm²/s", middle, n))
+        rows.append(metric_row(MD, f"{prefix}_diffusivity_cm2_per_s_{kelvin:g}K", "cm²/s", middle, n))
         moving[kelvin] = whole
         densities += found.number_densities_per_A3
     rows += _extrapolated(moving, float(np.mean(densities)) if densities else float("nan"), plan)
@@ -262,7 +260,7 @@ def _displacements(found: Transport, plan: TransportPlan) -> tuple[list[dict[str
     rows, lines = [], []
     for symbol, squares in found.displacements(lags, plan.equilibration).items():
         at = dict(zip(lags, squares.mean(0).tolist(), strict=True))
-        rows.append(_row(f"{symbol.lower()}_msd_a2_{kelvin:g}K", "Å²", at[longest], n))
+        rows.append(metric_row(MD, f"{symbol.lower()}_msd_a2_{kelvin:g}K", "Å²", at[longest], n))
         lines += [
             {
                 "temperature_k": kelvin,
@@ -290,10 +288,8 @@ def _extrapolated(moving: Mapping[float, Diffusion], density: float, plan: Trans
         f"{prefix}_conductivity_low_ms_per_cm": made.low_mS_per_cm,
         f"{prefix}_conductivity_high_ms_per_cm": made.high_mS_per_cm,
     }
-    rows = [_row(f"{prefix}_activation_energy_ev", "eV", arrhenius(moving).activation_energy_eV, n)]
+    rows = [metric_row(MD, f"{prefix}_activation_energy_ev", "eV", arrhenius(moving).activation_energy_eV, n)]
     # A line through three temperatures may leave room for any number: that is no bound
-    return rows + [_row(f"{m}_{CONDUCTIVITY_K:g}K", "mS/cm", v, n) for m, v in values.items() if np.isfinite(v)]
-
-
-def _row(metric: str, unit: str, value: float, n: int) -> dict[str, Any]:
-    return {"split": MD, "metric": metric, "unit": unit, "value": float(value), "n": n}
+    return rows + [
+        metric_row(MD, f"{m}_{CONDUCTIVITY_K:g}K", "mS/cm", v, n) for m, v in values.items() if np.isfinite(v)
+    ]
