@@ -25,15 +25,32 @@ MD = "md"
 DRIFT_TEMPERATURE_K = 300.0
 
 
-class StabilityPlan(BaseModel):
+class DynamicsPlan(BaseModel):
     """Dynamics that every potential of a comparison is put through; the same starts and random numbers for all arms.
 
-    Criteria of failure are derived from the labelled frames of the task; see :mod:`mfcore.dynamics.criteria`. A replica
-    starts from a frame of dynamics at its temperature or below, where frames say at which (temperature_K): what a hot
-    or a rattled frame has in excess would heat a cold replica beyond any sane limit, whatever the potential.
+    Criteria of failure are derived from the labelled frames of the task; see :mod:`mfcore.dynamics.criteria`. What has
+    no default here has one in each kind of plan.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperatures_k: tuple[float, ...]
+    duration_ps: float
+    time_step_fs: float
+    replicas: int
+    friction_per_ps: float
+    wall_limit_s: float
+    pair_fraction: float = Field(0.75, gt=0, description="Closest approach, as a fraction of the frames' minimum.")
+    bond_tolerance_a: float = Field(0.5, gt=0, description="How far a molecular bond may be off its mean, Å.")
+    broken_time_fs: float = Field(100.0, ge=0, description="How long a bond or unit may be broken.")
+
+
+class StabilityPlan(DynamicsPlan):
+    """How long dynamics on a potential lasts.
+
+    A replica starts from a frame of dynamics at its temperature or below, where frames say at which (temperature_K):
+    what a hot or a rattled frame has in excess would heat a cold replica beyond any sane limit, whatever the potential.
+    """
 
     temperatures_k: tuple[float, ...] = Field((300.0,), min_length=1, description="Of the Langevin thermostat, K.")
     duration_ps: float = Field(1.0, gt=0, description="Physical-time limit; who reaches it has survived.")
@@ -42,9 +59,6 @@ class StabilityPlan(BaseModel):
     replicas: int = Field(1, ge=1, description="Replicas of each start and temperature.")
     friction_per_ps: float = Field(5.0, gt=0)
     drift_ps: float = Field(0.0, ge=0, description="Length of the NVE runs at 300 K for the energy drift; 0: none.")
-    pair_fraction: float = Field(0.75, gt=0, description="Closest approach, as a fraction of the frames' minimum.")
-    bond_tolerance_a: float = Field(0.5, gt=0, description="How far a molecular bond may be off its mean, Å.")
-    broken_time_fs: float = Field(100.0, ge=0, description="How long a bond or unit may be broken.")
     wall_limit_s: float = Field(600.0, gt=0, description="Wall time after which replicas end as errors.")
 
 
@@ -129,7 +143,7 @@ def start_frames(split: Split, n: int, temperature_k: float) -> list[Atoms]:
     return chosen[:n]
 
 
-def criteria_of(task: Task, plan: StabilityPlan, frames: Sequence[Atoms]) -> FailureCriteria:
+def criteria_of(task: Task, plan: DynamicsPlan, frames: Sequence[Atoms]) -> FailureCriteria:
     """Failure criteria with the closest approaches and bond lengths of the task's frames and its structural units."""
     from mfcore.dynamics.calibration import Reference, temperature_factor
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmarks.tasks.base import Evaluation, Task, metric_row
-from benchmarks.tasks.stability import MD, StabilityPlan, criteria_of
+from benchmarks.tasks.stability import MD, DynamicsPlan, criteria_of
 from mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,14 +46,8 @@ LEAST_RECORDS = 10
 """Records in a block: fewer leave too few lags for a line."""
 
 
-class TransportPlan(BaseModel):
-    """Dynamics at several temperatures that every potential of a comparison is put through, to see an ion diffuse.
-
-    Starts, random numbers and failure criteria are the same for all arms; the criteria are those of
-    :class:`benchmarks.tasks.stability.StabilityPlan`.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class TransportPlan(DynamicsPlan):
+    """Dynamics at several temperatures, to see an ion diffuse."""
 
     species: str = Field("Li", description="Element that diffuses.")
     charge: float = Field(1.0, gt=0, description="Of its ion, in elementary charges.")
@@ -71,9 +65,6 @@ class TransportPlan(BaseModel):
     equilibration: float = Field(0.1, ge=0, lt=1, description="Fraction of each trajectory left out at its start.")
     blocks: int = Field(5, ge=2, description="Of each trajectory, for the error; longer than jumps are correlated.")
     record_fs: float = Field(50.0, gt=0, description="Between stored positions.")
-    pair_fraction: float = Field(0.75, gt=0, description="Closest approach, as a fraction of the frames' minimum.")
-    bond_tolerance_a: float = Field(0.5, gt=0, description="How far a molecular bond may be off its mean, Å.")
-    broken_time_fs: float = Field(100.0, ge=0, description="How long a bond or unit may be broken.")
     wall_limit_s: float = Field(1800.0, gt=0, description="Wall time after which replicas end as errors.")
 
     @field_validator("species")
@@ -121,13 +112,6 @@ class TransportPlan(BaseModel):
             friction_per_ps=self.friction_per_ps,
             record_every=round(self.record_fs / self.time_step_fs),
         )
-
-    @property
-    def survival(self) -> StabilityPlan:
-        """What failure criteria are derived from."""
-        shared = ("temperatures_k", "duration_ps", "time_step_fs", "replicas", "friction_per_ps", "wall_limit_s")
-        thresholds = ("pair_fraction", "bond_tolerance_a", "broken_time_fs")
-        return StabilityPlan(**{name: getattr(self, name) for name in (*shared, *thresholds)})
 
 
 def transport_cells(task: Task, plan: TransportPlan) -> list[Atoms]:
@@ -181,7 +165,7 @@ def transport(potential: Potential, task: Task, plan: TransportPlan, seed: int, 
         model,
         starts(cells, plan.temperatures_k, plan.replicas),
         plan.settings,
-        criteria_of(task, plan.survival, cells),
+        criteria_of(task, plan, cells),
         seed=seed,
         # A training that was cut off may end elsewhere: its dynamics must not go on from another potential's.
         out=workdir / f"transport-{model.fingerprint()[:16]}",

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from benchmarks.tasks.stability import MD, StabilityPlan, criteria_of, stability, start_frames
+from benchmarks.tasks.transport import TransportPlan
+from mfcore.dynamics.calibration import temperature_factor
+from mfcore.dynamics.criteria import MODES
+from mfcore.provenance import canonical_json
 from mfcore.training.budget import Budget
 from strategies.registry import make_arm
 from tests.conftest import tiny_settings
@@ -41,21 +46,29 @@ def test_rows_are_what_the_replicas_say(world):
         # without a censored replica before the limit, the restricted mean is the mean of the times
         mean = sum(line["time_ps"] for line in lines) / len(lines)
         assert values[f"md_rmst_ps_{temperature:g}K"]["value"] == pytest.approx(mean)
-    assert values["nve_drift_mev_per_atom_per_ps"]["n"] == len(found.details["drift"])
+    drifts = [abs(line["drift_mev_per_atom_per_ps"]) for line in found.details["drift"]]
+    row = values["nve_drift_mev_per_atom_per_ps"]
+    assert (row["value"], row["n"]) == (pytest.approx(np.median(drifts)), len(drifts))
+    assert [line["time_ps"] for line in found.details["drift"]] == pytest.approx([PLAN.drift_ps] * len(drifts))
     assert found.rows == stability(world.potential, world.task, world.split, PLAN, seed=3).rows
 
 
 def test_a_potential_that_explodes_fails(world):
-    wild = replace(world.potential)
-    scale = wild.cores[0].scale.clone()
-    wild.cores[0].scale.mul_(-30.0)
+    sane = stability(world.potential, world.task, world.split, PLAN, seed=3)
+    scale = world.potential.cores[0].scale
+    kept = scale.clone()
+    scale.mul_(-30.0)
     try:
-        found = stability(replace(wild), world.task, world.split, PLAN, seed=3)
+        found = stability(replace(world.potential), world.task, world.split, PLAN, seed=3)
     finally:
-        wild.cores[0].scale.copy_(scale)
-    assert all(row["value"] == 0.0 for row in found.rows if "survival_fraction" in row["metric"])
-    assert all(line["mode"] for line in found.details["survival"])
-    assert found.details["drift"] == [] or "nve_drift_mev_per_atom_per_ps" in {row["metric"] for row in found.rows}
+        scale.copy_(kept)
+    values, better = ({row["metric"]: row["value"] for row in part.rows} for part in (found, sane))
+    for temperature in PLAN.temperatures_k:
+        assert values[f"md_survival_fraction_{temperature:g}K"] == 0.0
+        assert values[f"md_rmst_ps_{temperature:g}K"] < better[f"md_rmst_ps_{temperature:g}K"]
+    assert len(found.details["survival"]) == 2 * PLAN.starts
+    assert {line["status"] for line in found.details["survival"]} == {"failure"}
+    assert all(line["mode"] in MODES and line["time_ps"] < PLAN.duration_ps for line in found.details["survival"])
 
 
 def test_a_potential_that_needs_labels_has_no_dynamics(world):
@@ -85,12 +98,49 @@ def test_starts_are_spread_and_not_hotter_than_the_run(frames):
 
 def test_criteria_come_from_the_frames_of_the_task(world, frames):
     criteria = criteria_of(world.task, PLAN, frames[66:70])
-    shortest = min(atoms.get_distance(0, 1) for atoms in frames)
-    assert criteria.pair_minimum["H-O"] == pytest.approx(shortest, rel=0.2)
-    assert set(criteria.bonds) == {"OHH", "OH"}
-    assert criteria.temperature_factor > 3.0  # three atoms fluctuate more
+    shortest = min(atoms.get_distances(0, range(1, len(atoms))).min() for atoms in frames)
+    assert criteria.pair_minimum["H-O"] == pytest.approx(shortest)
+    assert {key: len(bonds) for key, bonds in criteria.bonds.items()} == {"OHH": 2, "OH": 1}
+    # three atoms fluctuate more than the three times that a large cell is held to
+    smallest, n_steps = min(len(atoms) for atoms in frames[66:70]), 60 * 4
+    assert criteria.temperature_factor == pytest.approx(temperature_factor(smallest, n_steps))
+    assert criteria.temperature_factor > 3.0
 
 
-def test_an_unknown_key_of_a_plan_is_an_error():
+@pytest.mark.parametrize("kind", [StabilityPlan, TransportPlan])
+def test_every_kind_of_plan_has_the_thresholds_of_the_criteria(world, frames, kind):
+    plan = kind(pair_fraction=0.6, bond_tolerance_a=0.3, broken_time_fs=50.0)
+    found = criteria_of(world.task, plan, frames[66:70])
+    assert (found.pair_fraction, found.bond_tolerance, found.broken_time_fs) == (0.6, 0.3, 50.0)
+    longer = criteria_of(world.task, kind(duration_ps=10 * plan.duration_ps), frames[66:70])
+    assert longer.temperature_factor > found.temperature_factor  # what is rare happens more often in more steps
+
+
+@pytest.mark.parametrize(
+    ("plan", "record"),
+    [
+        (
+            StabilityPlan(),
+            '{"bond_tolerance_a":0.5,"broken_time_fs":100.0,"drift_ps":0.0,"duration_ps":1.0,"friction_per_ps":5.0,'
+            '"pair_fraction":0.75,"replicas":1,"starts":8,"temperatures_k":[300.0],"time_step_fs":0.5,'
+            '"wall_limit_s":600.0}',
+        ),
+        (
+            TransportPlan(),
+            '{"blocks":5,"bond_tolerance_a":0.5,"broken_time_fs":100.0,"charge":1.0,"duration_ps":100.0,'
+            '"equilibration":0.1,"friction_per_ps":1.0,"pair_fraction":0.75,"record_fs":50.0,"replicas":1,'
+            '"species":"Li","temperatures_k":[600.0,800.0,1000.0],"time_step_fs":2.0,"wall_limit_s":1800.0}',
+        ),
+    ],
+)
+def test_stored_runs_know_a_plan_by_this_record(plan, record):
+    """It is part of run keys: another text makes every stored run with dynamics one that has to be computed again."""
+    assert canonical_json(plan.model_dump(mode="json")) == record
+
+
+def test_an_impossible_plan_is_an_error():
     with pytest.raises(ValidationError, match="duration_fs"):
         StabilityPlan(duration_fs=3)
+    for faulty in ({"duration_ps": 0.0}, {"temperatures_k": ()}, {"pair_fraction": -0.1}, {"replicas": 0}):
+        with pytest.raises(ValidationError, match=next(iter(faulty))):
+            StabilityPlan(**faulty)
