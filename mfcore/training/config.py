@@ -53,6 +53,13 @@ class TrainingConfig(BaseModel):
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 switches averaging off.")
     validation_checks: int = Field(20, ge=1, description="Selection checks over the whole budget of a stage.")
     patience: int | None = Field(None, ge=1, description="Checks without a better one before a stage ends.")
+    select_from: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a stage's budget from which on its checks are candidates, beside its start; 1: its end "
+        "alone. With patience all are.",
+    )
     high_share: float = Field(
         0.25,
         ge=0,
