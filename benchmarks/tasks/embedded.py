@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from ase import Atoms
@@ -49,17 +49,29 @@ class EmbeddedTask(Task):
         DataError
             If a data file is not the one that dataset.yml describes.
         """
-        frames = []
-        for name, found in self.data_hashes().items():
-            if found != self.card["files"][name]["sha256"]:
-                raise DataError(
-                    f"sha256 is {found}, dataset.yml has {self.card['files'][name]['sha256']}.",
-                    file=self.folder / name,
-                    hint="Install the package again, or convert the labels again.",
-                )
-            frames += read_frames(self.folder / name)
-        return frames
+        return [atoms for path in self.described("files") for atoms in read_frames(path)]
 
     def data_hashes(self) -> dict[str, str]:
         """Return the sha256 of each data file."""
         return {name: sha256_of(self.folder / name) for name in self.card["files"]}
+
+    def described(self, section: Literal["files", "geometries"]) -> list[Path]:
+        """Return the files that a section of dataset.yml describes, of labels or of geometries without; each checked.
+
+        Raises
+        ------
+        DataError
+            If a file is missing or not the one that is described.
+        """
+        paths = []
+        for name, facts in self.card.get(section, {}).items():
+            path = self.folder / name
+            found = sha256_of(path) if path.is_file() else "none (no such file)"
+            if found != facts["sha256"]:
+                raise DataError(
+                    f"sha256 is {found}, dataset.yml has {facts['sha256']}.",
+                    file=path,
+                    hint="Install the package again, or convert the labels again.",
+                )
+            paths.append(path)
+        return paths

@@ -18,7 +18,7 @@ from benchmarks.tasks.crystals import CrystalTask
 from benchmarks.tasks.recompute import cheapest, compare, recompute
 from benchmarks.tasks.verify import MOST_BYTES, Check, verify_size, verify_task
 from mfcore.data.frames import drop_labels, set_labels, write_frames
-from mfcore.errors import ConfigError
+from mfcore.errors import ConfigError, DataError
 from tests.tasks.gpaw.test_labels import stand_in
 from tests.tasks.toy import ToyTask
 
@@ -191,10 +191,24 @@ def test_a_fault_in_the_card_is_found(tmp_path, change, fault: str, told: str) -
     assert told in found[fault]
 
 
-def test_a_missing_file_is_a_fault_and_no_traceback(tmp_path):
+@pytest.mark.parametrize("name", ["alloy.extxyz", "cells.extxyz"])
+def test_a_missing_file_is_a_fault_and_no_traceback(tmp_path, name: str) -> None:
     write(tmp_path, frames())
-    (tmp_path / "data" / "cells.extxyz").unlink()
-    assert "cells.extxyz" in wrong(tmp_path)["files"]
+    (tmp_path / "data" / name).unlink()
+    found = wrong(tmp_path)
+    assert set(found) == {"files"}
+    assert name in found["files"]
+
+
+@pytest.mark.parametrize("content", [None, "2\n\nCu 0 0 0\nCu 0 0 9\n"])
+def test_frames_are_read_from_the_described_file_only(tmp_path, content: str | None) -> None:
+    write(tmp_path, frames())
+    path = tmp_path / "data" / "alloy.extxyz"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=r"alloy\.extxyz.*sha256 is .*, dataset.yml has "):
+        Alloy(tmp_path).load()
 
 
 def test_relaxed_end_members_may_be_in_the_data_twice(tmp_path):

@@ -10,10 +10,9 @@ from ase import Atoms
 
 from benchmarks.tasks.base import Regime
 from benchmarks.tasks.crystals import CrystalTask
-from benchmarks.tasks.fetch import sha256_of
 from benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
 from mfcore.data.frames import read_frames
-from mfcore.errors import ConfigError, DataError
+from mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from mfcore.dynamics.criteria import Unit
@@ -55,20 +54,9 @@ class Li6PS5Cl(CrystalTask):
 
     @cached_property
     def _transport_cells(self) -> list[Atoms]:
-        described = self.card.get("geometries", {})
-        if not described:
+        cells = [atoms for path in self.described("geometries") for atoms in read_frames(path)]
+        if not cells:
             raise ConfigError("dataset.yml names no file of cells for transport (key 'geometries').")
-        cells: list[Atoms] = []
-        for name, facts in described.items():
-            path = self.folder / name
-            found = sha256_of(path) if path.is_file() else "none (no such file)"
-            if found != facts["sha256"]:
-                raise DataError(
-                    f"sha256 is {found}, dataset.yml has {facts['sha256']}.",
-                    file=path,
-                    hint="Install the package again.",
-                )
-            cells += read_frames(path)
         return cells
 
     def covered(self, atoms: Atoms) -> bool:
