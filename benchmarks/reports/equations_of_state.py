@@ -16,13 +16,9 @@ def moduli(table: DataFrame) -> dict[str, float]:
     table
         The detail `eos`; every run has the same reference energies.
     """
-    from mfcore.metrics.mixing import equation_of_state
+    from mfcore.metrics.mixing import equations_of_state
 
-    columns = ["volume_a3_per_atom", "energy_ref_ev_per_atom"]
-    found = {}
-    for member, part in table.groupby("member"):
-        volumes, energies = part.drop_duplicates(columns)[columns].to_numpy(dtype=float).T
-        fit = equation_of_state(volumes, energies)
-        if fit is not None:
-            found[f"bulk_modulus_{member}_gpa"] = fit.bulk_modulus_gpa
-    return found
+    columns = ["member", "volume_a3_per_atom", "energy_ref_ev_per_atom"]
+    distinct = table[columns].drop_duplicates()
+    fits = equations_of_state(*(distinct[name].tolist() for name in columns))
+    return {f"bulk_modulus_{member}_gpa": fit.bulk_modulus_gpa for member, fit in fits.items() if fit is not None}

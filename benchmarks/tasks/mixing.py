@@ -253,13 +253,8 @@ def _lines(
 
 def _moduli(potential: Potential, task: Task, alloy: AlloyTask) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows on the equations of state, from energies at the stored geometries of each end member, and those energies."""
-    metrics: list[tuple[str, str, float | None]] = []
-    modulus_errors: list[float] = []
-    volume_errors: list[float] = []
-    scans = alloy.volume_scans()
-    references = reference_equations_of_state(task, alloy, task.high)
     lines: list[dict[str, Any]] = []
-    for member, frames in scans.items():
+    for member, frames in alloy.volume_scans().items():
         energies = potential.predict(frames, task.high, forces=False).energies
         lines += [
             {
@@ -270,54 +265,51 @@ def _moduli(potential: Potential, task: Task, alloy: AlloyTask) -> tuple[list[di
             }
             for atoms, energy in zip(frames, energies, strict=True)
         ]
-        found = _equation_of_state(member, frames, energies)
+    references, predictions = _equations_of_state(lines, "ref"), _equations_of_state(lines, "pred")
+    metrics: list[tuple[str, str, float | None]] = []
+    modulus_errors: list[float] = []
+    volume_errors: list[float] = []
+    for member, true in references.items():
+        if true is None:
+            raise DataError(
+                f"task '{task.name}': the '{task.high}' energies of {member} have no minimum between its volumes.",
+                key=f"{task.high}_energy",
+                hint="Add larger or smaller volumes.",
+            )
+        found = predictions[member]
         if found is None:
             _log.warning("mixing: the potential's energies have no minimum between the volumes of %s.", member)
             continue
-        true = references[member]
         metrics.append((f"bulk_modulus_{member}_gpa", "GPa", found.bulk_modulus_gpa))
         modulus_errors.append(abs(found.bulk_modulus_gpa - true.bulk_modulus_gpa))
         volume_errors.append(100.0 * abs(found.volume / true.volume - 1.0))
     rows = _rows(MIXING, metrics, 1)
-    if len(modulus_errors) < len(scans):  # a mean over the members that went well would flatter
+    if len(modulus_errors) < len(references):  # a mean over the members that went well would flatter
         return rows, lines
     means = [
         ("bulk_modulus_mae_gpa", "GPa", float(np.mean(modulus_errors))),
         ("equilibrium_volume_mae_percent", "%", float(np.mean(volume_errors))),
     ]
-    return rows + _rows(MIXING, means, len(scans)), lines
+    return rows + _rows(MIXING, means, len(references)), lines
 
 
-def reference_equations_of_state(task: Task, alloy: AlloyTask, fidelity: str) -> dict[str, EquationOfState]:
-    """Equations of state of the end members by the labels of a level.
+def _equations_of_state(lines: Sequence[Mapping[str, Any]], source: str) -> dict[str, EquationOfState | None]:
+    """Equations of state of the end members, per atom, by one of the energies in lines of the detail "eos".
 
     Raises
     ------
     DataError
-        If the energies of a member have no minimum between its volumes.
+        If a member has too few volumes.
     """
-    found = {}
-    for member, frames in alloy.volume_scans().items():
-        fit = _equation_of_state(member, frames, np.array([energy_of(a, fidelity) for a in frames]))
-        if fit is None:
-            raise DataError(
-                f"task '{task.name}': the '{fidelity}' energies of {member} have no minimum between its volumes.",
-                key=f"{fidelity}_energy",
-                hint="Add larger or smaller volumes.",
-            )
-        found[member] = fit
-    return found
+    from mfcore.metrics.mixing import LEAST_VOLUMES, equations_of_state
 
-
-def _equation_of_state(member: str, frames: Sequence[Atoms], energies: NDArray[np.float64]) -> EquationOfState | None:
-    """Per atom."""
-    from mfcore.metrics.mixing import LEAST_VOLUMES, equation_of_state
-
-    sizes = np.array([len(a) for a in frames])
-    volumes = np.array([a.get_volume() for a in frames]) / sizes
-    if len(np.unique(volumes)) < LEAST_VOLUMES:
-        raise DataError(f"{member} has {len(frames)} volumes; an equation of state needs {LEAST_VOLUMES}.")
-    return equation_of_state(volumes, energies / sizes)
+    members = [line["member"] for line in lines]
+    volumes = [line["volume_a3_per_atom"] for line in lines]
+    for member in dict.fromkeys(members):
+        distinct = {volume for name, volume in zip(members, volumes, strict=True) if name == member}
+        if len(distinct) < LEAST_VOLUMES:
+            raise DataError(f"{member} has {len(distinct)} volumes; an equation of state needs {LEAST_VOLUMES}.")
+    return equations_of_state(members, volumes, [line[f"energy_{source}_ev_per_atom"] for line in lines])
 
 
 def _rows(split: str, metrics: Sequence[tuple[str, str, float | None]], n: int) -> list[dict[str, Any]]:

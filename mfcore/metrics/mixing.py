@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,3 +154,29 @@ def equation_of_state(volumes: ArrayLike, energies: ArrayLike) -> EquationOfStat
             # V d²E/dV² with du/dV = -2u/(3V), where dE/du is zero
             return EquationOfState(volume, float(4 / 9 * u**2 * curvature(u) / volume / GPa))
     return None
+
+
+def equations_of_state(
+    members: Sequence[str], volumes: ArrayLike, energies: ArrayLike
+) -> dict[str, EquationOfState | None]:
+    """Equation of state of each crystal in a table of several.
+
+    Parameters
+    ----------
+    members
+        Which crystal a line is of, (n,).
+    volumes, energies
+        Shape (n,), Å³ and eV, each of as many atoms.
+
+    Returns
+    -------
+    dict
+        By crystal; None where :func:`equation_of_state` finds no minimum.
+
+    Raises
+    ------
+    ValueError
+        If a crystal has too few volumes.
+    """
+    names, v, e = np.asarray(members), np.asarray(volumes), np.asarray(energies)
+    return {name: equation_of_state(v[names == name], e[names == name]) for name in dict.fromkeys(members)}

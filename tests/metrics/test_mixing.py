@@ -9,7 +9,12 @@ from ase.units import GPa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcore.metrics.mixing import equation_of_state, hull_energies_ev_per_atom, mixing_energies_ev_per_atom
+from mfcore.metrics.mixing import (
+    equation_of_state,
+    equations_of_state,
+    hull_energies_ev_per_atom,
+    mixing_energies_ev_per_atom,
+)
 
 X = np.array([0.0, 0.25, 0.5, 0.5, 1.0])
 
@@ -101,3 +106,20 @@ def test_without_a_minimum_between_the_volumes_there_is_no_equation_of_state():
     assert equation_of_state(v, [0.0, np.nan, 0.0, 0.0, 0.0]) is None
     with pytest.raises(ValueError, match="5 volumes"):
         equation_of_state(v[:4], v[:4])
+
+
+def test_crystals_of_one_table_are_fitted_apart():
+    v = 11.4 * np.array([0.94, 0.97, 1.0, 1.03, 1.06])
+    energies = {
+        "stiff": birch_murnaghan(v, 11.5, 200 * GPa, 4.3),
+        "soft": birch_murnaghan(v, 11.3, 90 * GPa, 4.6),
+        "flat": -v,
+    }
+    lines = [(name, v[k], energies[name][k]) for k in range(len(v)) for name in energies]  # not one after the other
+    found = equations_of_state(*zip(*lines, strict=True))
+    assert list(found) == ["stiff", "soft", "flat"]
+    assert found["flat"] is None
+    for name, volume, modulus in (("stiff", 11.5, 200.0), ("soft", 11.3, 90.0)):
+        assert found[name].volume == pytest.approx(volume, rel=1e-9)
+        assert found[name].bulk_modulus_gpa == pytest.approx(modulus, rel=1e-6)
+    assert equations_of_state([], [], []) == {}

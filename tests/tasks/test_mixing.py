@@ -22,6 +22,7 @@ from mfcore.data.frames import energy_of, set_labels
 from mfcore.data.training_set import TrainingSet
 from mfcore.errors import ConfigError, DataError
 from mfcore.fidelity import LabelSet
+from mfcore.relax import relax
 from mfcore.training.budget import Budget
 from strategies.registry import make_arm
 from tests.conftest import tiny_settings
@@ -279,30 +280,43 @@ def test_a_reference_without_a_minimum_is_a_fault_in_the_data(task):
 
 
 def test_every_row_is_known_to_the_reports(task):
-    metrics = [row["metric"] for row in mixing(Fake(), task, MixingPlan(hull_thresholds_ev_per_atom=(0.028,))).rows]
+    rows = mixing(Fake(), task, MixingPlan(hull_thresholds_ev_per_atom=(0.028,))).rows
+    metrics = {row["metric"]: row["unit"] for row in rows}
     assert len(metrics) == 13
-    assert [name for name in metrics if metric_of(name) is None] == []
+    assert {name: metric_of(name) and metric_of(name).unit for name in metrics} == metrics
 
 
 def test_real_potentials_are_scored_as_they_say(task):
-    """Too short a training to be right: the unrelaxed error is what `predict` has, relaxed energies are not higher."""
+    """Too short a training to be right: errors are those of what `predict` has and of what `relax` ends at."""
     frames = alloy_frames()
     both = LabelSet.parse("EFS"), LabelSet.parse("E")
     labels = dict(zip((LOW, HIGH), both, strict=True))
     training = TrainingSet((LOW, HIGH), {LOW: frames[:12], HIGH: frames[:12]}, labels, frames[12:])
     plan = MixingPlan(fmax_ev_per_a=0.05, max_steps=30)
+    x = np.array([0.0, 0.25, 0.5, 0.5, 0.75, 1.0])
+
+    def mixed(energies):
+        return 1000 * (energies - (1 - x) * energies[0] - x * energies[-1]) / 8
+
     for arm, relaxed in (("transfer", True), ("delta_labels", False)):
         potential = make_arm(arm, tiny_settings()).fit(training, Budget(800), 0)
         found = mixing(potential, task, plan)
         values = scores(found)
-        energies = potential.predict(task.orderings(), HIGH, forces=False).energies / 8
-        x = np.array([0.0, 0.25, 0.5, 0.5, 0.75, 1.0])
-        mixed = energies - (1 - x) * energies[0] - x * energies[-1]
-        errors = 1000 * np.abs(mixed - OMEGA * x * (1 - x))[1:-1]
+        energies = potential.predict(task.orderings(), HIGH, forces=False).energies
+        errors = np.abs(mixed(energies) - 1000 * OMEGA * x * (1 - x))[1:-1]
         assert values["mixing_energy_unrelaxed_mae_mev_per_atom"] == pytest.approx(errors.mean(), rel=1e-6)
         assert ("mixing_n_failed" in values) == relaxed
-        assert ("mixing_energy_mae_mev_per_atom" in values) == (relaxed and bool(found.details["mixing"]))
+        assert ("mixing_energy_mae_mev_per_atom" in values) == relaxed
         assert set(found.details) == ({"mixing", "hull", "eos"} if relaxed else {"eos"})
+        if relaxed:
+            calculator = potential.calculator(HIGH)
+            ends = [relax(a, calculator, fmax=plan.fmax_ev_per_a, max_steps=plan.max_steps) for a in task.orderings()]
+            reached = np.array([end.energy_ev for end in ends])
+            assert values["mixing_n_failed"] == np.isnan(reached).sum()
+            given = ~np.isnan(reached)
+            assert (reached[given] <= energies[given] + 1e-3).all()
+            lines = [line["energy_pred_mev_per_atom"] for line in found.details["mixing"]]
+            assert lines == pytest.approx(mixed(reached), abs=1e-3, nan_ok=True)
 
 
 def test_a_task_that_cannot_serve_a_plan_says_so(task):
