@@ -79,21 +79,16 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("li_activation_energy_ev", "Ea(Li)", "Li activation energy", "eV", "", "transport"),
     Metric("li_conductivity_ms_per_cm_{T}K", "σ(Li) {T} K", "Li conductivity at {T} K", "mS/cm", "", "transport"),
-    Metric(
-        "li_conductivity_low_ms_per_cm_{T}K",
-        title="σ low {T} K",
-        label="Li conductivity at {T} K, lower bound",
-        unit="mS/cm",
-        better="",
-        family="transport",
-    ),
-    Metric(
-        "li_conductivity_high_ms_per_cm_{T}K",
-        title="σ high {T} K",
-        label="Li conductivity at {T} K, upper bound",
-        unit="mS/cm",
-        better="",
-        family="transport",
+    *(
+        Metric(
+            f"li_conductivity_{side}_ms_per_cm_{{T}}K",
+            title=f"σ {side} {{T}} K",
+            label=f"Li conductivity at {{T}} K, {word} bound",
+            unit="mS/cm",
+            better="",
+            family="transport",
+        )
+        for side, word in (("low", "lower"), ("high", "upper"))
     ),
     Metric("{element}_msd_a2_{T}K", "MSD", "mean-squared displacement at {T} K", "Å²", "", "displacement"),
     Metric("mixing_energy_mae_mev_per_atom", "E MAE", "mixing energy MAE", "meV/atom", "lower", "mixing"),
