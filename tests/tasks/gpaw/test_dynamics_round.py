@@ -1,6 +1,7 @@
 """Sampling by dynamics: what is chosen, what it says of itself, and that the same draw gives the same frames."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from benchmarks.tasks.ingan.orderings import _orders
 from benchmarks.tasks.ingan.sample import rounds as ingan_rounds
 from benchmarks.tasks.li6ps5cl.sample import _cubic
 from benchmarks.tasks.li6ps5cl.sample import rounds as li6ps5cl_rounds
+from mfcore.data.frames import set_labels
+from mfcore.data.splits import id_of
 from mfcore.errors import DataError
 from tests.dynamics.worlds import Wells
 
@@ -76,6 +79,40 @@ def test_what_fails_is_explored_but_not_taken_for_dynamics():
     assert {a.info["kind"] for a in frames} == {"explore"}
     assert all(np.isfinite(a.positions).all() for a in frames)
     assert max(a.info["time_ps"] for a in frames) < PLAN.duration_ps
+
+
+def labelled(n_high: int, n_low: int) -> list[Atoms]:
+    frames = []
+    for number in range(n_low):
+        atoms = Atoms("LiS", positions=[[0, 0, 0], [2, 0, 0]], cell=[5, 5, 5], pbc=True)
+        atoms.info |= {"structure_id": f"s{number}", "group": f"s{number}"}
+        for level in ("pbe", "r2scan")[: 1 + (number < n_high)]:
+            set_labels(atoms, level, energy=-1.0 - number, forces=np.zeros((2, 3)))
+        frames.append(atoms)
+    return frames
+
+
+@pytest.mark.parametrize(("n_high", "n_validation"), [(12, 4), (60, 6)])
+def test_the_potential_that_samples_has_seen_no_level_of_what_selects_it(monkeypatch, n_high, n_validation):
+    seen = []
+
+    def fit(data, budget, seed, progress):
+        seen.append(data)
+        return "fitted"
+
+    monkeypatch.setattr("strategies.transfer.transfer", lambda settings: SimpleNamespace(fit=fit))
+    assert dynamics_round.sampler(labelled(n_high, 80), "EF") == "fitted"
+    (data,) = seen
+    held = {id_of(a) for a in data.validation}
+    low, high = ({id_of(a) for a in data.train[level]} for level in ("pbe", "r2scan"))
+    assert data.fidelities == ("pbe", "r2scan")
+    assert (len(held), len(low), len(high)) == (n_validation, 80 - n_validation, n_high - n_validation)
+    assert not held & (low | high)
+
+
+def test_too_few_labels_make_no_potential_to_sample_with():
+    with pytest.raises(DataError, match="11 frames with labels of r2scan"):
+        dynamics_round.sampler(labelled(11, 80))
 
 
 def test_volumes_of_the_starts():
