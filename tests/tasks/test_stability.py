@@ -53,6 +53,19 @@ def test_rows_are_what_the_replicas_say(world):
     assert found.rows == stability(world.potential, world.task, world.split, PLAN, seed=3).rows
 
 
+def test_the_drift_is_the_median_of_the_absolute_ones(world, monkeypatch):
+    lines = [{"drift_mev_per_atom_per_ps": value} for value in (-3.0, 1.0, -2.0, 40.0, 2.5)]
+    monkeypatch.setattr("benchmarks.tasks.stability._drift", lambda *_: lines)
+    plan = PLAN.model_copy(update={"temperatures_k": (100.0,), "duration_ps": 0.001, "starts": 1})
+    found = stability(world.potential, world.task, world.split, plan, seed=3)
+    (row,) = [row for row in found.rows if row["metric"] == "nve_drift_mev_per_atom_per_ps"]
+    assert (row["value"], row["n"], row["unit"]) == (2.5, 5, "meV/atom/ps")
+    without = plan.model_copy(update={"drift_ps": 0.0})
+    found = stability(world.potential, world.task, world.split, without, seed=3)
+    assert "drift" not in found.details
+    assert {row["metric"] for row in found.rows} == {"md_survival_fraction_100K", "md_rmst_ps_100K"}
+
+
 def test_a_potential_that_explodes_fails(world):
     sane = stability(world.potential, world.task, world.split, PLAN, seed=3)
     scale = world.potential.cores[0].scale
