@@ -108,7 +108,7 @@ def stability(potential: Potential, task: Task, split: Split, plan: StabilityPla
     details = {"survival": run.records(plan.duration_ps)}
     if plan.drift_ps > 0.0:
         cold = start_frames(split, plan.starts, DRIFT_TEMPERATURE_K)
-        details["drift"] = _drift(model, cold, plan, seed)
+        details["drift"] = _drift(model, cold, plan, criteria, seed)
         drifts = [abs(line["drift_mev_per_atom_per_ps"]) for line in details["drift"]]
         if drifts:
             middle = float(np.median(drifts))
@@ -158,14 +158,17 @@ def criteria_of(task: Task, plan: DynamicsPlan, frames: Sequence[Atoms]) -> Fail
     )
 
 
-def _drift(model: Any, frames: Sequence[Atoms], plan: StabilityPlan, seed: int) -> list[dict[str, Any]]:
+def _drift(
+    model: Any, frames: Sequence[Atoms], plan: StabilityPlan, criteria: FailureCriteria, seed: int
+) -> list[dict[str, Any]]:
     from mfcore.dynamics.engine import simulate
     from mfcore.dynamics.settings import DynamicsSettings, starts
 
     settings = DynamicsSettings(
         ensemble="nve", duration_ps=plan.drift_ps, time_step_fs=plan.time_step_fs, record_every=1
     )
-    run = simulate(model, starts(frames, [DRIFT_TEMPERATURE_K]), settings, seed=seed, wall_limit_s=plan.wall_limit_s)
+    cold = starts(frames, [DRIFT_TEMPERATURE_K])
+    run = simulate(model, cold, settings, criteria, seed=seed, wall_limit_s=plan.wall_limit_s)
     return [
         {
             "replica": result.replica,

@@ -47,6 +47,8 @@ def test_rows_are_what_the_replicas_say(world):
         mean = sum(line["time_ps"] for line in lines) / len(lines)
         assert values[f"md_rmst_ps_{temperature:g}K"]["value"] == pytest.approx(mean)
     drifts = [abs(line["drift_mev_per_atom_per_ps"]) for line in found.details["drift"]]
+    # a molecule of three atoms at 300 K is now and then three times as hot, which is no failure of a potential
+    assert len(drifts) >= PLAN.starts - 1
     row = values["nve_drift_mev_per_atom_per_ps"]
     assert (row["value"], row["n"]) == (pytest.approx(np.median(drifts)), len(drifts))
     assert [line["time_ps"] for line in found.details["drift"]] == pytest.approx([PLAN.drift_ps] * len(drifts))
