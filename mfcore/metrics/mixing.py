@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -147,7 +148,7 @@ def equation_of_state(volumes: ArrayLike, energies: ArrayLike) -> EquationOfStat
     unit = float(v.mean())
     fit = np.polynomial.Polynomial.fit((v / unit) ** (-2 / 3), e - e.mean(), 3)
     curvature = fit.deriv(2)
-    for u in _stationary(fit):
+    for u in _stationary(fit).tolist():
         volume = unit * u**-1.5 if u > 0.0 else 0.0
         if v.min() < volume < v.max() and curvature(u) > 0.0:
             # V d²E/dV² with du/dV = -2u/(3V), where dE/du is zero
@@ -155,20 +156,20 @@ def equation_of_state(volumes: ArrayLike, energies: ArrayLike) -> EquationOfStat
     return None
 
 
-def _stationary(cubic: np.polynomial.Polynomial) -> list[float]:
+def _stationary(cubic: np.polynomial.Polynomial) -> Array:
     """Where a cubic polynomial has no slope.
 
     Its leading coefficient is nearly zero where B' is nearly 4, and the eigenvalues that `roots` takes would lose half
     of their digits there.
     """
     slope = cubic.deriv()
-    c, b, a = slope.coef
+    c, b, a = (float(coefficient.real) for coefficient in slope.coef)
     square = b * b - 4 * a * c
     if square < 0.0:
-        return []
-    q = -0.5 * (b + np.copysign(np.sqrt(square), b))
+        return np.array([])
+    q = -0.5 * (b + math.copysign(math.sqrt(square), b))
     found = [over / under for over, under in ((c, q), (q, a)) if abs(under) > np.finfo(float).tiny]
-    return np.polynomial.polyutils.mapdomain(np.array(found), slope.window, slope.domain).tolist()
+    return np.asarray(np.polynomial.polyutils.mapdomain(np.array(found), slope.window, slope.domain))
 
 
 def equations_of_state(
