@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.tasks.base import Evaluation
 from mfcore.data.frames import energy_of, forces_of, has_label, stress_of
+from mfcore.data.reference_energies import composition
 from mfcore.data.splits import group_of, id_of
 from mfcore.fidelity import Label
 from mfcore.metrics import errors
@@ -110,8 +111,8 @@ def _score(answers: _Answers, prefix: str) -> list[tuple[str, str, float, int]]:
         out.append((f"{prefix}energy_mae_mev_per_atom", MEV_PER_ATOM, mae, n))
         if not prefix:
             rmse = errors.energy_rmse_mev_per_atom(predicted, reference, sizes)
-            composition = errors.element_counts([a.numbers for a in answers.frames])
-            detrended = errors.energy_detrended_mae_mev_per_atom(predicted, reference, composition)
+            counts = composition(answers.frames)
+            detrended = errors.energy_detrended_mae_mev_per_atom(predicted, reference, counts)
             out.append(("energy_rmse_mev_per_atom", MEV_PER_ATOM, rmse, n))
             out.append(("energy_detrended_mae_mev_per_atom", MEV_PER_ATOM, detrended, n))
     forces = [f for f in answers.forces if f is not None]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mfcore.data.agreement import work_agreement
 from mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, read_frames
 from mfcore.data.leakage import Duplicate, near_duplicates, sampling_tolerance
+from mfcore.data.reference_energies import composition
 from mfcore.data.splits import groups_of, id_of
 from mfcore.fidelity import Label
 
@@ -189,8 +190,7 @@ def inspect_frames(frames: Sequence[Atoms]) -> InspectionReport:
 
 def composition_residual(frames: Sequence[Atoms], values: FloatArray) -> FloatArray:
     """Return values per atom (eV/atom) without their composition-linear part, by least squares (minimum norm)."""
-    species = sorted({int(z) for a in frames for z in a.numbers})
-    counts = np.array([[np.count_nonzero(a.numbers == z) for z in species] for a in frames], dtype=np.float64)
+    counts = composition(frames)
     sizes = counts.sum(axis=1)
     fractions = counts / sizes[:, None]
     per_atom = values / sizes

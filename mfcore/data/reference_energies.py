@@ -54,14 +54,21 @@ class ReferenceEnergies:
         return asdict(self)
 
 
-def composition(frames: Sequence[Atoms], species: Sequence[int]) -> np.ndarray:
+def composition(frames: Sequence[Atoms], species: Sequence[int] | None = None) -> np.ndarray:
     """Element counts, (B, number of species).
+
+    Parameters
+    ----------
+    species
+        Atomic numbers; by default those that occur, in ascending order.
 
     Raises
     ------
     DataError
         If a frame has an element that is not in `species`.
     """
+    if species is None:
+        species = sorted({int(z) for atoms in frames for z in atoms.numbers})
     counts = np.zeros((len(frames), len(species)))
     for row, atoms in enumerate(frames):
         for column, number in enumerate(species):

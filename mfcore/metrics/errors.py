@@ -62,7 +62,8 @@ def energy_detrended_mae_mev_per_atom(predicted: ArrayLike, reference: ArrayLike
     predicted, reference
         Total energies, shape (B,), eV.
     compositions
-        Element counts, shape (B, n_elements), as from `element_counts`; rows sum to the number of atoms.
+        Element counts, shape (B, n_elements), as from `mfcore.data.reference_energies.composition`; rows sum to the
+        number of atoms.
 
     Returns
     -------
@@ -149,27 +150,6 @@ def n_labelled(reference: Sequence[ArrayLike] | Array) -> int:
         Energies (B,), stresses (B, 3, 3), or a sequence of B force arrays (n_i, 3); NaN: no label.
     """
     return sum(not np.isnan(np.asarray(label, dtype=np.float64)).all() for label in reference)
-
-
-def element_counts(atomic_numbers: Sequence[ArrayLike]) -> Array:
-    """Count the atoms of each element in each frame.
-
-    Parameters
-    ----------
-    atomic_numbers
-        One array of atomic numbers (n_i,) a frame.
-
-    Returns
-    -------
-    ndarray, shape (B, n_elements)
-        Columns in ascending order of the atomic numbers that occur.
-    """
-    numbers = [np.asarray(z, dtype=np.int64) for z in atomic_numbers]
-    elements = np.unique(np.concatenate(numbers)) if numbers else np.zeros(0, dtype=np.int64)
-    counts = np.zeros((len(numbers), len(elements)))
-    for row, z in enumerate(numbers):
-        counts[row] = (z[:, None] == elements[None, :]).sum(axis=0)
-    return counts
 
 
 def _energy_errors_per_atom(predicted: ArrayLike, reference: ArrayLike, n_atoms: ArrayLike) -> Array:

@@ -6,7 +6,6 @@ from ase import units
 
 from mfcore.errors import DataError
 from mfcore.metrics.errors import (
-    element_counts,
     energy_detrended_mae_mev_per_atom,
     energy_mae_mev_per_atom,
     energy_rmse_mev_per_atom,
@@ -138,7 +137,3 @@ def test_detrending_is_undefined_where_the_fit_is_exact():
     """A zero here would read as a perfect model."""
     assert np.isnan(energy_detrended_mae_mev_per_atom([1.0, -3.0], [0.0, 0.0], COUNTS[:2]))
     assert np.isnan(energy_detrended_mae_mev_per_atom([1.0, 0.0, 0.0], [0.0, NAN, NAN], np.ones((3, 1))))
-
-
-def test_element_counts_are_columns_in_order_of_atomic_number():
-    assert element_counts([[8, 1, 1], [6, 1, 1, 1, 1]]).tolist() == [[2, 0, 1], [4, 1, 0]]

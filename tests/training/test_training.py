@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mfcore.data.frames import set_labels
 from mfcore.data.graphs import GraphStore
-from mfcore.data.reference_energies import isolated_energies, least_squares_energies
+from mfcore.data.reference_energies import composition, isolated_energies, least_squares_energies
 from mfcore.errors import BudgetError, ConfigError, DataError
 from mfcore.nn.core import CoreOutput
 from mfcore.training.budget import Budget, Ledger, Stage
@@ -82,6 +82,14 @@ def test_least_squares_finds_the_energies_that_made_the_data() -> None:
     found = least_squares_energies(frames, energies, (1, 8))
     np.testing.assert_allclose(found.values, (-13, -2000), rtol=1e-12)
     assert found.rank == 2
+
+
+def test_compositions_are_counts_of_elements_by_ascending_number() -> None:
+    frames = [Atoms("OH2"), Atoms("CH4")]
+    assert composition(frames).tolist() == [[2, 0, 1], [4, 1, 0]]
+    assert composition(frames, (6, 8, 1, 3)).tolist() == [[0, 1, 2, 0], [1, 0, 4, 0]]
+    with pytest.raises(DataError, match="never seen"):
+        composition(frames, (1, 8))
 
 
 def test_fixed_stoichiometry_gives_the_minimum_norm_solution_and_says_so() -> None:
