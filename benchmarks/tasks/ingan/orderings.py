@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
-import numpy as np
 from ase import Atoms
+from ase.utils.structure_comparator import SymmetryEquivalenceCheck
 
-from benchmarks.tasks.gpaw.cells import SAMPLING_SEED, relaxed
+from benchmarks.tasks.gpaw.cells import relaxed
 from benchmarks.tasks.ingan.sample import N_CATIONS, ordering, wurtzite
 
 if TYPE_CHECKING:
     from mfcore.potential import Potential
 
-PER_COMPOSITION = 3
 VOLUMES = (0.94, 0.97, 1.0, 1.03, 1.06)
 """Of the end members, relative to the relaxed one."""
 
-_STREAM = 4  # of random numbers
 _LEVELS = "pbe+r2scan"
 
 
@@ -26,14 +24,13 @@ def orderings(potential: Potential) -> list[Atoms]:
     """Relax orderings of all compositions, and the end members at several volumes, with a potential.
 
     DFT single points at these geometries are the reference of mixing energies: to first order in what the potential's
-    geometry is off, the energy is that of DFT's own minimum. Eight sites are equivalent, so one cell each stands for
-    x = 1/8 and 7/8.
+    geometry is off, the energy is that of DFT's own minimum.
 
     Returns
     -------
     list of Atoms
-        Kind "ordering": end members and `PER_COMPOSITION` orders of each composition between. Kind "eos": end
-        members, shape and positions relaxed at fixed volume. All to be labelled at both levels.
+        Kind "ordering": end members and all orders of the cell's cations between them that differ by symmetry, 22 in
+        all. Kind "eos": end members, shape and positions relaxed at fixed volume. All to be labelled at both levels.
     """
     made = []
     for n_indium in range(N_CATIONS + 1):
@@ -66,13 +63,12 @@ def orderings(potential: Potential) -> list[Atoms]:
     return made
 
 
-def _orders(n_indium: int) -> list[Sequence[str]]:
-    """Different orders of a composition; the same whatever else is drawn."""
-    generator = np.random.default_rng([SAMPLING_SEED, _STREAM, n_indium])
-    wanted = 1 if n_indium in (0, 1, N_CATIONS - 1, N_CATIONS) else PER_COMPOSITION
-    found: dict[tuple[str, ...], None] = {}
-    while len(found) < wanted:
-        order = np.array(["Ga"] * N_CATIONS)
-        order[generator.permutation(N_CATIONS)[:n_indium]] = "In"
-        found[tuple(str(symbol) for symbol in order)] = None
-    return [list(order) for order in found]
+def _orders(n_indium: int) -> list[list[str]]:
+    """Orders of a composition, one of each that are alike by symmetry."""
+    same = SymmetryEquivalenceCheck()
+    found: list[list[str]] = []
+    for chosen in combinations(range(N_CATIONS), n_indium):
+        order = ["In" if site in chosen else "Ga" for site in range(N_CATIONS)]
+        if not any(same.compare(wurtzite(order), wurtzite(other)) for other in found):
+            found.append(order)
+    return found

@@ -1,16 +1,19 @@
 """Sampling by dynamics: what is chosen, what it says of itself, and that the same draw gives the same frames."""
 
 from dataclasses import replace
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.neighborlist import neighbor_list
 
 from benchmarks.tasks.gpaw import dynamics_round
 from benchmarks.tasks.gpaw.dynamics_round import DynamicsRound, by_dynamics
 from benchmarks.tasks.ingan.orderings import _orders
 from benchmarks.tasks.ingan.sample import rounds as ingan_rounds
+from benchmarks.tasks.ingan.sample import wurtzite
 from benchmarks.tasks.li6ps5cl.sample import _cubic
 from benchmarks.tasks.li6ps5cl.sample import rounds as li6ps5cl_rounds
 from mfcore.data.frames import set_labels
@@ -151,8 +154,8 @@ def test_the_rounds_are_as_large_as_the_cards_say():
     lithium, nitride = li6ps5cl_rounds(), ingan_rounds()
     assert 170 + sum(r.n_trajectories * r.per_trajectory for r in lithium.values()) >= 300
     assert 74 + sum(r.n_high for r in lithium.values()) >= 130
-    assert 170 + sum(r.n_trajectories * r.per_trajectory for r in nitride.values()) + 29 >= 250
-    assert 60 + 29 + sum(r.n_high for r in nitride.values()) >= 110  # 29: orderings and equations of state
+    assert 170 + sum(r.n_trajectories * r.per_trajectory for r in nitride.values()) + 32 >= 250
+    assert 60 + 32 + sum(r.n_high for r in nitride.values()) >= 110  # 32: orderings and equations of state
     assert (min(lithium["dynamics"].temperatures_k), max(lithium["dynamics"].temperatures_k)) == (300.0, 1200.0)
     assert (min(nitride["dynamics"].temperatures_k), max(nitride["dynamics"].temperatures_k)) == (300.0, 2000.0)
 
@@ -168,8 +171,18 @@ def test_starts_of_the_crystals():
     assert len(atoms) == 52
 
 
-def test_orders_of_a_composition_differ():
-    for n_indium in range(9):
-        orders = _orders(n_indium)
-        assert {tuple(order).count("In") for order in orders} == {n_indium}
-        assert len({tuple(order) for order in orders}) == len(orders) == (1 if n_indium in (0, 1, 7, 8) else 3)
+def indium_distances(order) -> tuple[float, ...]:
+    """Sorted distances between indium atoms up to 8 Å: the same for equal crystals."""
+    atoms = wurtzite(order)
+    return tuple(np.sort(neighbor_list("d", atoms[atoms.symbols == "In"], 8.0)).round(6))
+
+
+def test_orders_are_all_that_differ_by_symmetry():
+    found = [_orders(n_indium) for n_indium in range(9)]
+    # Eight equivalent sites in two layers: pairs in a layer, neighbours across, and not neighbours across
+    assert [len(orders) for orders in found] == [1, 1, 3, 3, 6, 3, 3, 1, 1]
+    for n_indium, orders in enumerate(found):
+        assert {order.count("In") for order in orders} == {n_indium}
+        kinds = {indium_distances(order) for order in orders}
+        for chosen in combinations(range(8), n_indium):
+            assert indium_distances(["In" if site in chosen else "Ga" for site in range(8)]) in kinds
