@@ -163,7 +163,12 @@ class EquivariantCore(nn.Module):
         )
 
     def forward(
-        self, batch: Batch, forces: bool = True, stress: bool = False, create_graph: bool = False
+        self,
+        batch: Batch,
+        forces: bool = True,
+        stress: bool = False,
+        create_graph: bool = False,
+        tf32: bool = False,
     ) -> CoreOutput:
         """Energies, forces and stress of a batch, see :class:`~mfcore.nn.output.CoreOutput`.
 
@@ -175,6 +180,8 @@ class EquivariantCore(nn.Module):
             What to compute beside the energy.
         create_graph
             Keep the graph so that a loss on forces or stress can be differentiated.
+        tf32
+            Multiply features with matrices in TF32, here and in all derivatives; see :mod:`mfcore.nn.tf32`.
         """
         differentiate = forces or stress
         backend = self.config.backend
@@ -182,7 +189,7 @@ class EquivariantCore(nn.Module):
         vectors = edge_vectors(batch.positions, edges, batch.shift, backend)
         vectors.requires_grad_(differentiate)
         with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
-            energy = self._energy(batch, vectors)
+            energy = self._energy(batch, vectors, tf32)
             if not differentiate:
                 return CoreOutput(energy, None, None)
             (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=create_graph)
@@ -190,7 +197,7 @@ class EquivariantCore(nn.Module):
             energy = energy.detach()
         return CoreOutput.of_edges(energy, gradient, vectors.detach(), batch, forces, stress, backend)
 
-    def _energy(self, batch: Batch, vectors: Tensor) -> Tensor:
+    def _energy(self, batch: Batch, vectors: Tensor, tf32: bool) -> Tensor:
         """Interaction energy of each frame, (B,) eV."""
         atom_fidelity = batch.fidelity.index_select(0, batch.frame)
         geometry = edge_geometry(
@@ -215,7 +222,7 @@ class EquivariantCore(nn.Module):
         if not again and self.radial_settings.mode == "table":
             tables = radial_tables([layer.radial for layer in layers])
         for layer, following, table in zip_longest(layers, layers[1:], tables):
-            evaluate = partial(_recomputed, layer) if again else partial(layer, table=table)
+            evaluate = partial(_recomputed, layer, tf32) if again else partial(layer, table=table, tf32=tf32)
             features, mixed = evaluate(mixed, features, added, geometry, groups, one_hot, following)
             added = None
         atomic = self.readout(features[0], one_hot)
@@ -236,6 +243,7 @@ class EquivariantCore(nn.Module):
 
 def _recomputed(
     layer: Interaction,
+    tf32: bool,
     mixed: Sequence[Tensor],
     features: Sequence[Tensor],
     added: Tensor | None,
@@ -253,7 +261,7 @@ def _recomputed(
         edges: Any = dict(zip(names, inputs[last:], strict=True))
         rows = None if added is None else inputs[m]
         result, following_mixed = layer(
-            inputs[:n], inputs[n:m], rows, replace(geometry, **edges), groups, fidelity, following
+            inputs[:n], inputs[n:m], rows, replace(geometry, **edges), groups, fidelity, following, tf32=tf32
         )
         return [*result, *following_mixed]
 

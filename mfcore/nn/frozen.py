@@ -140,7 +140,14 @@ class FrozenCore:
             Graph, in this dtype and on this device; its labels and fidelities are not read.
         forces, stress
             What to compute beside the energy.
+
+        Raises
+        ------
+        ConfigError
+            If the batch is of another dtype.
         """
+        if batch.positions.dtype != self.dtype:  # kernels take addresses, and would read other numbers
+            raise ConfigError(f"frozen network: expected a batch of {self.dtype}, got {batch.positions.dtype}.")
         keep = forces or stress
         edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
         vectors = edge_vectors(batch.positions, edges, batch.shift, self._backend)

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mfcore.nn.convolution.engine import all_wanted, refuse_derivatives
+from mfcore.nn.convolution.engine import all_wanted, differentiable_gradients, refuse_derivatives
 from mfcore.nn.convolution.kernels import UpdateKernels
-from mfcore.nn.update import Matrices, UpdateCall, update_reference
+from mfcore.nn.update import Matrices, UpdateCall, UpdateInputs, update_reference
 
 
 class _Call(NamedTuple):
@@ -30,11 +30,11 @@ class _Call(NamedTuple):
         """Numbers of irreps and of connections."""
         return self.update.shape.n_out, len(self.update.shape.connections)
 
-    def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], Matrices, list[Any]]:
-        """Messages, features, matrices and added rows (one or none) from one sequence in this order."""
+    def split(self, values: Sequence[Any]) -> tuple[UpdateInputs, Matrices]:
+        """Inputs and matrices from messages, features, matrices and added rows (one or none) in this order."""
         n, c = self.counts
         matrices, rest = self.matrices(values[n + c :])
-        return list(values[:n]), list(values[n : n + c]), matrices, rest
+        return UpdateInputs(list(values[:n]), list(values[n : n + c]), rest[0] if rest else None), matrices
 
     def matrices(self, values: Sequence[Any]) -> tuple[Matrices, list[Any]]:
         """Matrices from a sequence that begins with them, and the rest of it."""
@@ -45,6 +45,14 @@ class _Call(NamedTuple):
     def with_matrices(self, matrices: Matrices) -> UpdateCall:
         """The update as kernels take it, with the saved matrices."""
         return self.update._replace(matrices=matrices)
+
+    def reference(self, *tensors: Tensor) -> list[Tensor]:
+        """What :class:`_Update` computes, in plain torch."""
+        n, c = self.counts
+        matrices, added = self.matrices(tensors[n + c :])
+        update = self.with_matrices(matrices)
+        made = update_reference(update, tensors[:n], tensors[n : n + c], added[0] if added else None)
+        return [self.kernels.in_rows(self.update.shape, made.sums), *made.results, *made.mixed]
 
     def results(self, like: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Memory for results and for mixed features, if there are any."""
@@ -78,11 +86,10 @@ class _Update(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        messages, features, matrices, added = call.split(tensors)
-        sums = messages[0].new_empty(messages[0].shape[0], call.kernels.row(call.update.shape))
+        inputs, matrices = call.split(tensors)
+        sums = tensors[0].new_empty(tensors[0].shape[0], call.kernels.row(call.update.shape))
         results, mixed = call.results(sums)
-        rows = added[0] if added else None
-        call.kernels.forward(call.with_matrices(matrices), messages, features, rows, sums, results, mixed)
+        call.kernels.forward(call.with_matrices(matrices), inputs, sums, results, mixed)
         ctx.save_for_backward(*tensors, sums)
         ctx.call = call
         return sums, *results, *mixed
@@ -95,39 +102,36 @@ class _Update(torch.autograd.Function):
         flags = all_wanted(ctx, 1)
         if not any(flags) or (for_sums is None and all(g is None for g in cotangents)):
             return (None,) * (len(tensors) + 1)
-        messages, features, matrices, added = call.split(tensors)
-        of_messages, of_features, of_matrices, of_added = call.split(flags)
-        asked = any(of_messages), any(of_features), any(of_added)
+        inputs, matrices = call.split(tensors)
+        of_inputs, of_matrices = call.split(flags)
+        asked = any(of_inputs.messages), any(of_inputs.features), bool(of_inputs.added)
         with_matrices = any(any(group) for group in of_matrices)
         if torch.is_grad_enabled():
             if for_sums is not None or with_matrices:
-                return (None, *_differentiable_gradients(call, tensors, flags, (for_sums, *cotangents)))
+                return (None, *differentiable_gradients(call.reference, tensors, flags, (for_sums, *cotangents)))
             given = (sums, *_contiguous(cotangents), *matrices.outward, *matrices.connecting, *matrices.inward)
             made = _Backward.apply(call, asked, *given)  # type: ignore[no-untyped-call]
             none = (None,) * sum(len(group) for group in matrices)
-            return None, *made[: n + c], *none, *(made[n + c :] if added else ())
+            return None, *made[: n + c], *none, *(made[n + c :] if inputs.added is not None else ())
         for_results, for_mixed = _contiguous(cotangents[:n]), _contiguous(cotangents[n:])
         for_sums = None if for_sums is None else for_sums.contiguous()
-        gx, gf, ga = _places(call, sums, asked)
+        places = _places(call, sums, asked)
         gw = _places_of_matrices(matrices, of_matrices) if with_matrices else Matrices((), (), ())
         kernels, update = call.kernels, call.with_matrices(matrices)
-        inputs = messages, features
-        kernels.backward(update, sums, for_sums, for_results, for_mixed, inputs, None, gx, gf, ga, gw)
-        grads: list[Tensor | None] = [*gx, *(None,) * (n - len(gx)), *gf, *(None,) * (c - len(gf))]
+        kernels.backward(update, sums, for_sums, for_results, for_mixed, inputs, None, places, gw)
+        grads = [*(places.messages or (None,) * n), *(places.features or (None,) * c)]
         for found, group in zip(gw, matrices, strict=True):
             grads += list(found) or [None] * len(group)
-        return None, *grads, *([ga] if added else [])
+        return None, *grads, *([places.added] if inputs.added is not None else [])
 
 
-def _places(
-    call: _Call, sums: Tensor, asked: tuple[bool, bool, bool]
-) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
+def _places(call: _Call, sums: Tensor, asked: tuple[bool, bool, bool]) -> UpdateInputs:
     """Where gradients of messages, features and added rows will be written; empty where they are not asked for."""
     atoms, irreps = sums.shape[0], call.update.shape.irreps
     connected = [irreps[k] for k, _ in call.update.shape.connections]
     gx = [sums.new_empty(atoms, i.components, i.messages) for i in irreps] if asked[0] else []
     gf = [sums.new_empty(atoms, i.components, i.connected) for i in connected] if asked[1] else []
-    return gx, gf, sums.new_empty(atoms, 1, irreps[0].sums) if asked[2] else None
+    return UpdateInputs(gx, gf, sums.new_empty(atoms, 1, irreps[0].sums) if asked[2] else None)
 
 
 def _places_of_matrices(matrices: Matrices, flags: Matrices) -> Matrices:
@@ -149,12 +153,12 @@ class _Backward(torch.autograd.Function):
         m = n + (n if call.update.shape.mixes else 0)
         matrices, _ = call.matrices(tensors[m:])
         turned = torch.empty_like(sums)
-        gx, gf, ga = _places(call, sums, asked)
+        places, none = _places(call, sums, asked), UpdateInputs((), (), None)
         kernels, update = call.kernels, call.with_matrices(matrices)
-        kernels.backward(update, sums, None, tensors[:n], tensors[n:m], ((), ()), turned, gx, gf, ga, None)
+        kernels.backward(update, sums, None, tensors[:n], tensors[n:m], none, turned, places, None)
         ctx.save_for_backward(sums, *tensors, turned)
         ctx.call = call
-        return *gx, *(None,) * (n - len(gx)), *gf, *(None,) * (c - len(gf)), ga
+        return *(places.messages or (None,) * n), *(places.features or (None,) * c), places.added
 
     @staticmethod
     def backward(ctx: Any, *directions: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -170,38 +174,11 @@ class _Backward(torch.autograd.Function):
         with torch.no_grad():
             for_sums, (results, mixed) = torch.empty_like(sums), call.results(sums)
             gw = _places_of_matrices(matrices, asked)
-            call.kernels.double_backward(
-                call.with_matrices(matrices),
-                *(sums, turned, along[:n], along[n : n + c], along[n + c]),
-                *(tensors[n:m], for_sums, results, mixed, gw),
-            )
+            update, direction = call.with_matrices(matrices), UpdateInputs(along[:n], along[n : n + c], along[n + c])
+            call.kernels.double_backward(update, sums, turned, direction, tensors[n:m], for_sums, results, mixed, gw)
         grads: list[Tensor | None] = [for_sums, *results, *mixed]
         for found, group in zip(gw, matrices, strict=True):
             grads += list(found) or [None] * len(group)
         inputs = (sums, *tensors)
         used = [g if x is not None else None for g, x in zip(grads, inputs, strict=True)]
         return None, None, *refuse_derivatives(used, [x for x in (*inputs, *directions) if x is not None])
-
-
-def _differentiable_gradients(
-    call: _Call, tensors: Sequence[Tensor], flags: Sequence[bool], cotangents: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    """Gradients of an update by the reference, with a graph."""
-    with torch.enable_grad():
-        inputs = [tensor.view_as(tensor) for tensor in tensors]  # not leaves: derivatives end here
-        messages, features, matrices, added = call.split(inputs)
-        made = update_reference(call.with_matrices(matrices), messages, features, added[0] if added else None)
-        outputs = [call.kernels.in_rows(call.update.shape, made.sums), *made.results, *made.mixed]
-        pairs = [(o, g) for o, g in zip(outputs, cotangents, strict=True) if g is not None]
-        chosen = [k for k, flag in enumerate(flags) if flag]
-        found = torch.autograd.grad(
-            [o for o, _ in pairs],
-            [inputs[k] for k in chosen],
-            [g for _, g in pairs],
-            create_graph=True,
-            allow_unused=True,
-        )
-    grads: list[Tensor | None] = [None] * len(tensors)
-    for k, grad in zip(chosen, found, strict=True):
-        grads[k] = grad
-    return grads

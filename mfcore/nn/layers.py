@@ -152,6 +152,7 @@ class Interaction(nn.Module):
         fidelity: Tensor,
         following: Interaction | None,
         table: RadialTable | None = None,
+        tf32: bool = False,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """One round of messages.
 
@@ -173,6 +174,8 @@ class Interaction(nn.Module):
             The next layer, if there is one.
         table
             Of this layer's radial network, if it was made with those of the others.
+        tf32
+            Multiply features with matrices in TF32.
 
         Returns
         -------
@@ -184,7 +187,8 @@ class Interaction(nn.Module):
         if self.bias_out is not None:
             added = self.bias_out(added, fidelity)
         inward = [] if following is None else list(following.linear_in)
-        call = UpdateCall(self.shape, self.scale, groups, Matrices(list(self.linear_out), self._connecting, inward))
+        matrices = Matrices(list(self.linear_out), self._connecting, inward)
+        call = UpdateCall(self.shape, self.scale, groups, matrices, tf32)
         connected = [features[source] for _, source in self.shape.connections]
         backend = self.backend if self.radial.mode == "table" else "reference"
         result, mixed = update(call, messages, connected, added, backend)

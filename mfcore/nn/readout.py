@@ -12,13 +12,12 @@ step never asks for are taken from plain torch, so those of any order are right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mfcore.nn.convolution.engine import all_wanted
+from mfcore.nn.convolution.engine import all_wanted, differentiable_gradients
 from mfcore.nn.update import GATE_SCALE, silu
 
 
@@ -74,7 +73,7 @@ class _Readout(torch.autograd.Function):
         if torch.is_grad_enabled():
             if for_z is None and flags[0] and not any(flags[1:]):
                 return (_Gradient.apply(cotangent, z, hidden, out), *(None,) * (len(tensors) - 1))  # type: ignore[no-untyped-call]
-            return _differentiable_gradients(tensors, flags, (cotangent, for_z))
+            return differentiable_gradients(readout_reference, tensors, flags, (cotangent, for_z))
         back = for_z
         for_out = None
         if cotangent is not None:
@@ -104,7 +103,8 @@ class _Gradient(torch.autograd.Function):
         cotangent, z, hidden, out, turned = ctx.saved_tensors
         for_cotangent, _, with_hidden, with_out = ctx.needs_input_grad
         if torch.is_grad_enabled():
-            return _second_derivatives((cotangent, z, hidden, out), ctx.needs_input_grad, direction)
+            inputs = (cotangent, z, hidden, out)
+            return differentiable_gradients(_gradient_reference, inputs, ctx.needs_input_grad, [direction])
         along, rows, s = direction @ hidden, cotangent[:, None] * GATE_SCALE, torch.sigmoid(z)
         rest = 1 - s
         slope = s * torch.addcmul(torch.ones_like(z), z, rest)  # silu'
@@ -122,39 +122,8 @@ class _Gradient(torch.autograd.Function):
         )
 
 
-def _differentiable_gradients(
-    tensors: Sequence[Tensor], flags: Sequence[bool], cotangents: tuple[Tensor | None, Tensor | None]
-) -> tuple[Tensor | None, ...]:
-    """Gradients of :func:`readout_reference`, with a graph."""
-    with torch.enable_grad():
-        inputs = [tensor.view_as(tensor) for tensor in tensors]  # not leaves: derivatives end here
-        results = readout_reference(*inputs)
-        pairs = [(r, c) for r, c in zip(results, cotangents, strict=True) if c is not None]
-        return _chosen(inputs, flags, [r for r, _ in pairs], [c for _, c in pairs])
-
-
-def _second_derivatives(
-    tensors: Sequence[Tensor], flags: Sequence[bool], direction: Tensor
-) -> tuple[Tensor | None, ...]:
-    """Gradients of what :class:`_Gradient` computes, with a graph."""
-    with torch.enable_grad():
-        inputs = [tensor.view_as(tensor) for tensor in tensors]
-        cotangent, z, hidden, out = inputs
-        s = torch.sigmoid(z)
-        turned = cotangent[:, None] * GATE_SCALE * out * (s * (1 + z * (1 - s)))
-        return _chosen(inputs, flags, [turned @ hidden.T], [direction])
-
-
-def _chosen(
-    inputs: Sequence[Tensor], flags: Sequence[bool], results: Sequence[Tensor], cotangents: Sequence[Tensor]
-) -> tuple[Tensor | None, ...]:
-    """Gradients of those inputs that have a flag, with a graph."""
-    chosen = [k for k, flag in enumerate(flags) if flag and inputs[k].requires_grad]
-    made: list[Tensor | None] = [None] * len(inputs)
-    if chosen:
-        found = torch.autograd.grad(
-            results, [inputs[k] for k in chosen], cotangents, create_graph=True, allow_unused=True
-        )
-        for k, gradient in zip(chosen, found, strict=True):
-            made[k] = gradient
-    return tuple(made)
+def _gradient_reference(cotangent: Tensor, z: Tensor, hidden: Tensor, out: Tensor) -> list[Tensor]:
+    """What :class:`_Gradient` computes, in plain torch."""
+    s = torch.sigmoid(z)
+    turned = cotangent[:, None] * GATE_SCALE * out * (s * (1 + z * (1 - s)))
+    return [turned @ hidden.T]

@@ -60,9 +60,15 @@ class SpeciesGroups:
         if self.order is not None:
             rows = x.index_select(0, self.order).view(-1, channels)
             return self._by_species(rows, weight.chunk(self.n_species, 1), components)
-        products = (x.reshape(-1, channels) @ weight).view(atoms, components, self.n_species, -1)
-        index = self.species.view(-1, 1, 1, 1).expand(-1, components, 1, products.shape[3])
-        return products.gather(2, index).squeeze(2)
+        return self.chosen((x.reshape(-1, channels) @ weight).view(atoms, components, -1))
+
+    def chosen(self, products: Tensor) -> Tensor:
+        """Of products with the matrices of all species (A, components, n_species · W), those of each atom's own."""
+        if self.n_species == 1:
+            return products
+        atoms, components, width = products.shape[0], products.shape[1], products.shape[2] // self.n_species
+        index = self.species.view(-1, 1, 1, 1).expand(-1, components, 1, width)
+        return products.view(atoms, components, self.n_species, width).gather(2, index).squeeze(2)
 
     def incoming(self, x: Tensor) -> Tensor:
         """Rows of inputs (A, components, C) as :meth:`outer` takes them."""

@@ -13,7 +13,7 @@ F'_k are the results and X_k the mixed features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mfcore.nn.convolution.backends import Backend, update_kernels
 from mfcore.nn.species_groups import SpeciesGroups, species_linear
+from mfcore.nn.tf32 import tf32_product
 
 # second-moment normalisation of the activations under a unit normal input, as e3nn.math.normalize2mom
 GATE_SCALE = 1.6791767675
@@ -96,6 +97,24 @@ class Matrices(NamedTuple):
     inward: Sequence[Tensor]
 
 
+class UpdateInputs(NamedTuple):
+    """What an update works on; or gradients with respect to it, or a direction, where None is no place or zero.
+
+    Attributes
+    ----------
+    messages
+        (A, 2l+1, channels) for each irrep.
+    features
+        (A, 2l+1, channels) for each connection.
+    added
+        (A, 1, sums) to the scalars, or none.
+    """
+
+    messages: Sequence[Tensor | None]
+    features: Sequence[Tensor | None]
+    added: Tensor | None
+
+
 class UpdateCall(NamedTuple):
     """What all passes of an update share; see the head of this module.
 
@@ -109,12 +128,15 @@ class UpdateCall(NamedTuple):
         The atoms by species.
     matrices
         W.
+    tf32
+        Multiply in TF32, see :mod:`mfcore.nn.tf32`; this is done by plain torch.
     """
 
     shape: UpdateShape
     scale: float
     groups: SpeciesGroups
     matrices: Matrices
+    tf32: bool = False
 
 
 class Updated(NamedTuple):
@@ -141,12 +163,14 @@ def update_reference(
     added
         (A, 1, sums) to the scalars, or none.
     """
-    shape, scale, groups, matrices = call
-    out = [message @ (weight * scale) for message, weight in zip(messages, matrices.outward, strict=True)]
+    shape, scale, groups, matrices, tf32 = call
+    product: Callable[[Tensor, Tensor], Tensor] = tf32_product if tf32 else torch.matmul
+    out = [product(message, weight * scale) for message, weight in zip(messages, matrices.outward, strict=True)]
     if added is not None:
         out[0] = out[0] + added
     for (k, _), feature, weight in zip(shape.connections, features, matrices.connecting, strict=True):
-        out[k] = out[k] + species_linear(feature, weight, groups)
+        connected = groups.chosen(product(feature, weight)) if tf32 else species_linear(feature, weight, groups)
+        out[k] = out[k] + connected
     activated = silu(out[0])
     results = list(out)
     results[0] = activated[:, :, : shape.width] if shape.gates else activated
@@ -154,7 +178,7 @@ def update_reference(
         results[k] = out[k] * activated[:, :, first:last]
     for k in shape.pseudoscalars:
         results[k] = torch.tanh(out[k]) * PSEUDOSCALAR_SCALE
-    mixed = [result @ weight for result, weight in zip(results, matrices.inward, strict=True)] if shape.mixes else []
+    mixed = [product(x, weight) for x, weight in zip(results, matrices.inward, strict=True)] if shape.mixes else []
     return Updated(out, results, mixed)
 
 
@@ -169,7 +193,7 @@ def update(
 
     All first and second derivatives are right in every backend, third ones only in the reference.
     """
-    kernels = update_kernels(messages[0].device, messages[0].dtype, backend)
+    kernels = None if call.tf32 else update_kernels(messages[0].device, messages[0].dtype, backend)
     if kernels is None:
         _, results, mixed = update_reference(call, messages, features, added)
         return results, mixed

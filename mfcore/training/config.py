@@ -66,7 +66,11 @@ class TrainingConfig(BaseModel):
         lt=1,
         description="HF frames are repeated to make up this share of a joint training's frames.",
     )
-    precision: Literal["float32", "float64"] = Field("float32", description="Of weights and geometry.")
+    precision: Literal["float32", "float64", "mixed"] = Field(
+        "float32",
+        description="Of weights and geometry; mixed is float32 with matrix products in TF32 in training steps: for "
+        "CUDA, since other devices imitate them, which takes longer.",
+    )
     recompute: bool = Field(
         False,
         description="Compute a layer again on the way back instead of keeping it: with six layers 1.7 times less "

@@ -10,7 +10,8 @@ import torch
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+#: Of weights and geometry, by precision; the first name of a dtype is what a saved potential says.
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "mixed": torch.float32}
 
 
 @lru_cache(maxsize=4)

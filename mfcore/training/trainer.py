@@ -248,7 +248,8 @@ class StageTrainer:
     def loss(self, batch: Batch, training: bool, config: LossConfig | None = None) -> Tensor:
         """Loss of a batch, by the stage's weights or others."""
         batch = batch.to(self.world.device, self.dtype)
-        output = self.core(batch, forces=batch.has_forces, stress=batch.has_stress, create_graph=training)
+        tf32 = training and self.config.precision == "mixed"  # validation is what potentials are later: float32
+        output = self.core(batch, batch.has_forces, batch.has_stress, create_graph=training, tf32=tf32)
         return loss_of(output, batch, self.target(batch), self.core.fidelities, config or self.config.loss)
 
     def _step(self, batch: Batch) -> None:

@@ -11,6 +11,7 @@ from ase.build import bulk, molecule
 from mfcore.data.frames import set_labels
 from mfcore.data.graphs import Batch, GraphStore
 from mfcore.errors import ConfigError, DataError
+from mfcore.frozen_potential import FrozenPotential
 from mfcore.nn.config import CoreConfig
 from mfcore.nn.core import Conditioning, EquivariantCore
 from mfcore.potential import Potential, Term
@@ -114,6 +115,14 @@ def two_networks() -> Potential:
     base, delta = make_core("none"), make_core("heads", species=(7, 1, 6), cutoff=3.0, zbl=False)
     answers = {"low": (Term(0, "low"),), "high": (Term(0, "low"), Term(1, "high"))}
     return Potential("delta_model", [base, delta], answers)
+
+
+def test_a_batch_of_another_dtype_is_refused() -> None:
+    """Kernels take addresses: a table of float32 read as float64 would end beyond its memory."""
+    frozen = make_core().frozen("high")
+    batch = FrozenPotential([(make_core(), "high")]).batch(frames())
+    with pytest.raises(ConfigError, match=r"expected a batch of .*float64, got .*float32"):
+        frozen(batch.to("cpu", torch.float32))
 
 
 def test_a_sum_of_networks_is_the_sum_of_their_answers() -> None:

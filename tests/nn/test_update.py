@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -160,6 +160,39 @@ def test_frozen_matrices_get_no_gradient_and_the_rest_is_right() -> None:
         loss = torch.stack([g.square().sum() for g in first]).sum()
         found.append(list(torch.autograd.grad(loss, [*example.inputs, *example.connecting])))
     assert_equal(*found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_part_of_the_gradients(data: st.DataObject) -> None:
+    """Whatever is frozen, and whatever first and second derivatives are taken of which outputs."""
+    example = Example(layer_of((5, 3), data.draw(st.booleans()), False, False, False), 7, 3, True)
+    tensors = [*example.inputs, *example.matrices]
+    for tensor in tensors:
+        tensor.requires_grad_(data.draw(st.booleans()))
+    leaves = [tensor for tensor in tensors if tensor.requires_grad]
+    assume(leaves)
+    some = st.lists(st.sampled_from(range(len(leaves))), min_size=1, unique=True)
+    of_first, of_second = data.draw(some), data.draw(some)
+    used = data.draw(st.lists(st.sampled_from(range(len(example.outputs("reference")))), min_size=1, unique=True))
+    found: list[list[Tensor]] = []
+    for backend in ("fused", "reference"):
+        outputs = example.outputs(backend)
+        value = torch.stack([torch.sin(outputs[k]).sum() for k in used]).sum()
+        assume(value.requires_grad)
+        options = {"allow_unused": True, "materialize_grads": True}
+        first = torch.autograd.grad(value, [leaves[k] for k in of_first], create_graph=True, **options)
+        loss = torch.stack([g.square().sum() for g in first]).sum() + value.square()
+        found.append([*first, *torch.autograd.grad(loss, [leaves[k] for k in of_second], **options)])
+    assert_equal(*found)
+
+
+def test_species_with_gaps_in_memory() -> None:
+    example = Example(layer_of((4,), False, False, False, False), 9, 1, False)
+    expected = example.outputs("reference")
+    example.species = torch.stack([example.species] * 2, 1)[:, 0]
+    assert not example.species.is_contiguous()
+    assert_equal(example.outputs("fused"), expected)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -157,10 +157,15 @@ def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
     text = "\n".join([key, _generators(), " ".join(_FLAGS), *found, _cpu()])
     target = cache_directory() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
     try:
-        if not target.exists():
-            _log.info("compiling a convolution kernel (once; kept in %s)", target.parent)
-            _compile(found[0], source(), target)
         _share_openmp()
+        if target.exists():
+            try:
+                return ctypes.CDLL(str(target))
+            except OSError as failure:  # damaged, or made with another OpenMP runtime than this process has
+                _log.info("%s cannot be loaded and is compiled again: %s", target, failure)
+        else:
+            _log.info("compiling a convolution kernel (once; kept in %s)", target.parent)
+        _compile(found[0], source(), target)
         return ctypes.CDLL(str(target))
     except OSError as failure:
         raise KernelsUnavailable(f"{target}: {failure}") from None

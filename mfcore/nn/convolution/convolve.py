@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from mfcore.errors import ConfigError
@@ -93,5 +92,3 @@ def _check(
             f"convolution: expected harmonics of {dtype} and {n + 1} row pointers, "
             f"got {geometry.harmonics.dtype} and {geometry.row_pointer.shape[0]}."
         )
-    if geometry.sender.dtype != torch.int64 or geometry.row_pointer.dtype != torch.int64:
-        raise ConfigError("convolution: expected senders and row pointers of int64.")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mfcore.nn.convolution.compiler import load_library
 from mfcore.nn.convolution.cpp_update import update_source
-from mfcore.nn.update import GATE_SCALE, PSEUDOSCALAR_SCALE, Matrices, UpdateCall, UpdateShape
+from mfcore.nn.update import GATE_SCALE, PSEUDOSCALAR_SCALE, Matrices, UpdateCall, UpdateInputs, UpdateShape
 
 Tensors = Sequence[Tensor | None]
 
@@ -44,17 +44,15 @@ class CppUpdate:
     def forward(
         self,
         call: UpdateCall,
-        messages: Sequence[Tensor],
-        features: Sequence[Tensor],
-        added: Tensor | None,
+        inputs: UpdateInputs,
         sums: Tensor,
         results: Sequence[Tensor],
         mixed: Sequence[Tensor],
     ) -> None:
         """See :meth:`UpdateKernels.forward`."""
         none = (None,) * call.shape.n_out
-        given = (messages, _by_irrep(call, features)), (none, none, results, mixed or none, none, none, none)
-        self._run("forward", call, (added, sums, None, None, None), *given)
+        made = none, none, results, mixed or none, none, none, none
+        self._run("forward", call, (inputs.added, sums, None, None, None), inputs, made)
 
     def backward(
         self,
@@ -63,27 +61,23 @@ class CppUpdate:
         for_sums: Tensor | None,
         for_results: Tensors,
         for_mixed: Tensors,
-        inputs: tuple[Tensors, Tensors],
+        inputs: UpdateInputs,
         turned: Tensor | None,
-        for_messages: Tensors,
-        for_features: Tensors,
-        for_added: Tensor | None,
+        for_inputs: UpdateInputs,
         for_matrices: Matrices | None,
     ) -> None:
         """See :meth:`UpdateKernels.backward`."""
         none = (None,) * call.shape.n_out
-        made = for_results, for_mixed or none, _by_irrep(call, for_features), for_messages or none
-        given = (inputs[0] or none, _by_irrep(call, inputs[1])), (*made, *_gradients(call, for_matrices))
-        self._run("backward", call, (None, sums, turned, for_sums, for_added), *given)
+        to_inputs = _by_irrep(call, for_inputs.features), for_inputs.messages or none
+        made = for_results, for_mixed or none, *to_inputs, *_gradients(call, for_matrices)
+        self._run("backward", call, (None, sums, turned, for_sums, for_inputs.added), inputs, made)
 
     def double_backward(
         self,
         call: UpdateCall,
         sums: Tensor,
         turned: Tensor,
-        along_messages: Tensors,
-        along_features: Tensors,
-        along_added: Tensor | None,
+        along: UpdateInputs,
         for_mixed: Tensors,
         for_sums: Tensor,
         for_for_results: Sequence[Tensor],
@@ -92,28 +86,29 @@ class CppUpdate:
     ) -> None:
         """See :meth:`UpdateKernels.double_backward`."""
         none = (None,) * call.shape.n_out
-        made = none, for_mixed or none, for_for_results, for_for_mixed or none
-        given = (along_messages, _by_irrep(call, along_features)), (*made, *_gradients(call, for_matrices))
-        self._run("double", call, (along_added, sums, turned, for_sums, None), *given)
+        made = none, for_mixed or none, for_for_results, for_for_mixed or none, *_gradients(call, for_matrices)
+        self._run("double", call, (along.added, sums, turned, for_sums, None), along, made)
 
     def _padded(self, n: int) -> int:
         return -(-n // self._lanes) * self._lanes
 
     def _run(
-        self, name: str, call: UpdateCall, single: Tensors, inputs: Sequence[Tensors], others: Sequence[Tensors]
+        self, name: str, call: UpdateCall, single: Tensors, inputs: UpdateInputs, others: Sequence[Tensors]
     ) -> None:
         """Call a kernel with pointers to (species, *single), and to the groups in the order of the C++."""
         matrices = call.matrices
         connecting = _by_irrep(call, matrices.connecting)
         none = (None,) * call.shape.n_out
         of_weights = (matrices.outward, connecting, matrices.inward or none)
-        pointers = [call.groups.species.data_ptr() if call.groups.n_species > 1 else 0]
+        species = call.groups.species.contiguous()
+        pointers = [species.data_ptr() if call.groups.n_species > 1 else 0]
         pointers += [0 if tensor is None else tensor.data_ptr() for tensor in single]
-        for group in (*inputs, *of_weights, *others):
+        messages, features = inputs.messages or none, _by_irrep(call, inputs.features)
+        for group in (messages, features, *of_weights, *others):
             pointers += [0 if tensor is None else tensor.data_ptr() for tensor in group]
         array = (ctypes.c_void_p * len(pointers))(*pointers)
         numbers = _numbers(call.shape, call.groups.n_species)
-        atoms, threads = call.groups.species.shape[0], torch.get_num_threads()
+        atoms, threads = species.shape[0], torch.get_num_threads()
         if self._functions[name](array, numbers, call.scale, atoms, threads):
             raise MemoryError("the node update could not allocate its buffers.")
 

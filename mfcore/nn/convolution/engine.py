@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -41,6 +41,49 @@ def _will_run(node: Any) -> bool:
         return bool(torch._C._will_engine_execute_node(node))
     except (AttributeError, RuntimeError):  # the latter for a leaf that autograd.grad was given
         return True
+
+
+def differentiable_gradients(
+    function: Callable[..., Sequence[Tensor]],
+    tensors: Sequence[Tensor],
+    flags: Sequence[bool],
+    cotangents: Sequence[Tensor | None],
+) -> tuple[Tensor | None, ...]:
+    """Gradients with a graph, for what a training step never asks for: of a function in plain torch.
+
+    Parameters
+    ----------
+    function
+        Takes the tensors, gives what the cotangents belong to.
+    tensors
+        Inputs.
+    flags
+        Of each input, whether its gradient is wanted.
+    cotangents
+        Of each result; None is zero.
+
+    Returns
+    -------
+    tuple
+        A gradient for each input; None where it is not wanted or zero.
+    """
+    with torch.enable_grad():
+        inputs = [tensor.view_as(tensor) for tensor in tensors]  # not leaves: derivatives end here
+        pairs = [(r, c) for r, c in zip(function(*inputs), cotangents, strict=True) if c is not None]
+        pairs = [(r, c) for r, c in pairs if r.requires_grad]  # with frozen inputs some results are constants
+        chosen = [k for k, flag in enumerate(flags) if flag and inputs[k].requires_grad]
+        made: list[Tensor | None] = [None] * len(inputs)
+        if pairs and chosen:
+            found = torch.autograd.grad(
+                [r for r, _ in pairs],
+                [inputs[k] for k in chosen],
+                [c for _, c in pairs],
+                create_graph=True,
+                allow_unused=True,
+            )
+            for k, gradient in zip(chosen, found, strict=True):
+                made[k] = gradient
+    return tuple(made)
 
 
 class _Refusal(torch.autograd.Function):

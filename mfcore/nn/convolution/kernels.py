@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from mfcore.errors import ConfigError
 from mfcore.nn.convolution.paths import TensorProductPaths
 
 if TYPE_CHECKING:
-    from mfcore.nn.update import Matrices, UpdateCall, UpdateShape
+    from mfcore.nn.update import Matrices, UpdateCall, UpdateInputs, UpdateShape
 
 
 class KernelsUnavailable(Exception):
@@ -43,12 +44,25 @@ class Edges:
         (E,) int64; `receiver` ascends.
     row_pointer
         (N + 1,) int64: the edges into atom i are row_pointer[i] … row_pointer[i + 1] - 1.
+
+    Raises
+    ------
+    ConfigError
+        If the tensors are not of int64.
     """
 
     n_atoms: int
     sender: Tensor
     receiver: Tensor
     row_pointer: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("sender", "receiver", "row_pointer"):
+            tensor: Tensor = getattr(self, name)
+            if tensor.dtype != torch.int64:  # kernels take addresses, and would read other numbers
+                raise ConfigError(f"edges: expected {name} of int64, got {tensor.dtype}.")
+            if not tensor.is_contiguous():
+                object.__setattr__(self, name, tensor.contiguous())
 
     @cached_property
     def by_sender(self) -> tuple[Tensor, Tensor]:
@@ -207,9 +221,7 @@ class UpdateKernels(Protocol):
     def forward(
         self,
         call: UpdateCall,
-        messages: Sequence[Tensor],
-        features: Sequence[Tensor],
-        added: Tensor | None,
+        inputs: UpdateInputs,
         sums: Tensor,
         results: Sequence[Tensor],
         mixed: Sequence[Tensor],
@@ -224,17 +236,15 @@ class UpdateKernels(Protocol):
         for_sums: Tensor | None,
         for_results: Sequence[Tensor | None],
         for_mixed: Sequence[Tensor | None],
-        inputs: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
+        inputs: UpdateInputs,
         turned: Tensor | None,
-        for_messages: Sequence[Tensor | None],
-        for_features: Sequence[Tensor | None],
-        for_added: Tensor | None,
+        for_inputs: UpdateInputs,
         for_matrices: Matrices | None,
         /,
     ) -> None:
-        """Write ∂S/∂ messages, features, added rows and matrices.
+        """Write ∂S/∂ inputs and matrices.
 
-        `inputs` are messages and features, which are read only for gradients of matrices. `turned` (A, R) is for the
+        Of the inputs, messages and features are read, only for gradients of matrices. `turned` (A, R) is for the
         double backward.
         """
 
@@ -243,9 +253,7 @@ class UpdateKernels(Protocol):
         call: UpdateCall,
         sums: Tensor,
         turned: Tensor,
-        along_messages: Sequence[Tensor | None],
-        along_features: Sequence[Tensor | None],
-        along_added: Tensor | None,
+        along: UpdateInputs,
         for_mixed: Sequence[Tensor | None],
         for_sums: Tensor,
         for_for_results: Sequence[Tensor],
@@ -255,7 +263,7 @@ class UpdateKernels(Protocol):
     ) -> None:
         """The parameter pass through a force pass.
 
-        With D = Σ direction · ∂S/∂(messages, features, added rows): write ∂D/∂ sums (A, R), cotangents of the results
+        With D = Σ along · ∂S/∂ inputs: write ∂D/∂ sums (A, R), cotangents of the results
         and of the mixed features, and matrices; the latter without what comes by way of the sums.
         """
 

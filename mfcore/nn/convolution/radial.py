@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mfcore.errors import ConfigError
+from mfcore.nn.convolution.engine import differentiable_gradients
 
 if TYPE_CHECKING:
     from mfcore.nn.convolution.geometry import EdgeGeometry
@@ -297,9 +298,12 @@ class _Tables(torch.autograd.Function):
         split = n * depth, n * depth + depth - 1
         weights, hidden, parts = tensors[: split[0]], tensors[split[0] : split[1]], tensors[split[1] :]
         if torch.is_grad_enabled():
-            inputs = [weight.view_as(weight) for weight in weights]  # not leaves: derivatives end here
-            tables, _, _ = _table_parts(parts[0][0], matrix, _by_network(n, inputs))
-            return None, None, None, *torch.autograd.grad(tables, inputs, cotangents, create_graph=True)
+            basis, flags = parts[0][0], ctx.needs_input_grad[3:]
+
+            def tables(*inputs: Tensor) -> list[Tensor]:
+                return _table_parts(basis, matrix, _by_network(n, inputs))[0]
+
+            return None, None, None, *differentiable_gradients(tables, weights, flags, cotangents)
         last = parts.pop()
         grads = [[part.T @ g for part, g in zip(last.unbind(), cotangents, strict=True)]]
         back = torch.empty_like(last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from mfcore.errors import ConfigError
 from mfcore.nn.convolution import backends, compiler, cpp_kernels, numba_kernels
 from mfcore.nn.convolution.convolve import backend_report, convolve
+from mfcore.nn.convolution.cpp_update_kernels import cpp_update
 from tests.nn.convolution.examples import paths_named, radial_for, random_features, random_graph
 
 SOURCE = 'extern "C" double twice(double x) { return 2 * x; }'
@@ -22,7 +24,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An empty kernel cache, and a process that has compiled nothing yet."""
 
     def forget() -> None:
-        for function in (compiler.compiler, cpp_kernels._convolution, cpp_kernels._geometry):
+        made = cpp_kernels._convolution, cpp_kernels._geometry, cpp_kernels._edges, cpp_update
+        for function in (compiler.compiler, *made):
             function.cache_clear()
         backends.forget()
 
@@ -55,6 +58,27 @@ def test_a_library_is_compiled_once_and_leaves_nothing_else_behind(fresh: Path) 
     assert [path.suffix for path in fresh.iterdir()] == [".so"]
     compiler.load_library("another", source)
     assert len(list(fresh.iterdir())) == 2
+
+
+@pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler")
+def test_a_damaged_library_is_compiled_again(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler.load_library("damaged", lambda: SOURCE)
+    (whole,) = fresh.iterdir()
+    damaged = fresh.parent / "other" / "kernels" / whole.name  # not the path of a library that is loaded
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(whole.read_bytes()[:100])
+    monkeypatch.setenv("MFBENCH_CACHE", str(fresh.parent / "other"))
+    assert compiler.load_library("damaged", lambda: SOURCE).twice is not None
+    assert damaged.stat().st_size == whole.stat().st_size
+
+
+@pytest.mark.skipif(compiler.compiler() is None, reason="no C++ compiler")
+def test_who_compiles_the_same_at_once_does_not_meet_half_of_it(fresh: Path) -> None:
+    """Each makes its own and renames it: nobody finds a part of a library, and one is left."""
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: compiler.load_library("race", lambda: SOURCE).twice, range(3)))
+    assert all(function is not None for function in found)
+    assert [path.suffix for path in fresh.iterdir()] == [".so"]
 
 
 def test_a_failing_compiler_without_numba_means_the_reference_and_one_warning(

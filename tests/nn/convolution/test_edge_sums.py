@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from mfcore.errors import ConfigError
 from mfcore.nn.convolution.edge_sums import atom_forces, edge_vectors
 from mfcore.nn.convolution.kernels import Edges
 from tests.nn.convolution.examples import skip_without
@@ -51,6 +53,26 @@ def test_derivatives(backend: str) -> None:
 
     assert torch.autograd.gradcheck(forces, gradient)
     assert torch.autograd.gradgradcheck(forces, gradient)
+
+
+def test_edges_of_other_integers_are_refused() -> None:
+    """Kernels take addresses: int32 read as int64 would be other atoms."""
+    edges = random_edges(4, 9)
+    with pytest.raises(ConfigError, match=r"sender of int64, got .*int32"):
+        replace(edges, sender=edges.sender.int())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["sender", "receiver", "row_pointer"])
+def test_edges_with_gaps_in_memory(backend: str, name: str) -> None:
+    edges = random_edges(4, 9)
+    spread = torch.stack([getattr(edges, name)] * 2, 1)[:, 0]
+    assert not spread.is_contiguous()
+    places, shift = torch.randn(4, 3), torch.randn(9, 3)
+    found = [edge_vectors(places, e, shift, backend) for e in (edges, replace(edges, **{name: spread}))]
+    assert torch.equal(*found)
+    forces = [atom_forces(shift, e, backend) for e in (edges, replace(edges, **{name: spread}))]
+    assert torch.equal(*forces)
 
 
 @skip_without("fused")

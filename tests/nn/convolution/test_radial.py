@@ -184,3 +184,16 @@ def test_tables_of_other_settings_are_not_made_together() -> None:
     networks = [RadialNetwork(3, (4,), 2, 5.0, n_knots=knots) for knots in (6, 7)]
     with pytest.raises(ConfigError, match="same settings"):
         radial_tables(networks)
+
+
+def test_second_derivatives_of_tables_of_which_a_part_is_frozen() -> None:
+    torch.manual_seed(1)
+    networks = [RadialNetwork(3, (4, 4), 5, CUTOFF, n_knots=6).double() for _ in range(2)]
+    networks[0].weights[1].requires_grad_(False)
+    networks[1].requires_grad_(False)
+    weights = [networks[0].weights[0], networks[0].weights[2]]
+
+    def tables(*_: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.tanh(0.1 * table.values) for table in radial_tables(networks)])
+
+    assert torch.autograd.gradgradcheck(tables, weights)
