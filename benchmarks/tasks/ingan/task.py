@@ -28,7 +28,7 @@ class InGaN(CrystalTask):
     name = "ingan"
     summary = "InxGa1-xN: PBE and r2SCAN (E, F); gap: HF has x = 0, 1/2 and 1"
     default_regime = Regime(n_low=80, n_high=20, labels="low=EF,high=EF", pairing="disjoint", coverage="gap")
-    n_test = (20, 20)
+    n_test = (18, 22)
     n_validation = 8
 
     def units(self) -> Sequence[Unit]:
