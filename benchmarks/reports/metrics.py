@@ -105,6 +105,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("bulk_modulus_mae_gpa", "B MAE", "bulk modulus MAE", "GPa", "lower", "mixing"),
     Metric("bulk_modulus_{member}_gpa", "B({member})", "bulk modulus of {member}", "GPa", "", "mixing"),
     Metric("equilibrium_volume_mae_percent", "V0 MAE", "equilibrium volume MAE", "%", "lower", "mixing"),
+    Metric("hull_threshold_mev_per_atom", "limit", "distance of a stable one", "meV/atom", "", "hull"),
     Metric("hull_f1", "F1", "F1 of stability", "", "higher", "hull"),
     Metric("hull_precision", "precision", "precision of stability", "", "higher", "hull"),
     Metric("hull_recall", "recall", "recall of stability", "", "higher", "hull"),

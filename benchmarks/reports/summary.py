@@ -58,8 +58,8 @@ SECTION_NOTES: dict[Family, str] = {
         "geometries; lost: relaxations that failed; B: bulk modulus, V0: volume where the energy is lowest."
     ),
     "hull": (
-        "Stable: within the main threshold (20 meV/atom unless it is set), or that in the head of the column, of the "
-        "HF reference's hull. A missing prediction counts as unstable."
+        "Stable: within the limit, or the distance in the head of the column, of the HF reference's hull. A missing "
+        "prediction counts as unstable."
     ),
 }
 

@@ -116,10 +116,11 @@ def mixing(potential: Potential, task: Task, plan: MixingPlan) -> Evaluation:
         no end members (n: all of them; failed relaxations are left out of the value), `mixing_n_failed` (relaxations,
         of n), `mixing_energy_unrelaxed_mae_mev_per_atom` (the prediction at the stored geometry, without what
         relaxation does), and `bulk_modulus_<member>_gpa`, `bulk_modulus_mae_gpa` and `equilibrium_volume_mae_percent`
-        from energies at stored volumes. Rows with split "hull" at the main threshold: `hull_f1`, `hull_precision`,
-        `hull_recall`, `hull_daf` and `hull_n_missing`; at the others the same names ending in `_15mev_per_atom` and
-        the like. An ordering without a prediction counts as unstable. A value that does not exist has no row, and the
-        log says why. Details "mixing", "hull" and "eos", the energies that equations of state are fitted to.
+        from energies at stored volumes. Rows with split "hull" at the main threshold: itself as
+        `hull_threshold_mev_per_atom`, `hull_f1`, `hull_precision`, `hull_recall`, `hull_daf` and `hull_n_missing`; at
+        the others the same names ending in `_15mev_per_atom` and the like. An ordering without a prediction counts as
+        unstable. A value that does not exist has no row, and the log says why. Details "mixing", "hull" and "eos", the
+        energies that equations of state are fitted to.
         A potential that needs calculations of a lower level is not relaxed: it has the unrelaxed error and the
         equations of state, from the labels that the frames have.
 
@@ -221,6 +222,7 @@ def _hull(
             )
         metrics = [(f"hull_{name}{ending}", "", value) for name, value in values.items()]
         if not place:
+            metrics.append(("hull_threshold_mev_per_atom", "meV/atom", MEV * threshold))
             metrics.append(("hull_n_missing", "structures", float(scores.n_missing)))
         rows += _rows(HULL, metrics, scores.n)
     lines = [

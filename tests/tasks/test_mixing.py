@@ -186,6 +186,7 @@ def test_classification_at_each_threshold(task):
     plan = MixingPlan(hull_thresholds_ev_per_atom=(0.028, 0.024))
     found = mixing(Fake(omega=0.1), task, plan)
     values = scores(found)
+    assert values["hull_threshold_mev_per_atom"] == 28.0
     assert values["hull_recall"] == 1.0
     assert values["hull_precision"] == 0.5  # at 28 meV/atom the potential calls all stable
     assert values["hull_f1"] == pytest.approx(2 / 3)
@@ -242,7 +243,7 @@ def test_one_class_alone_is_no_classification(task, caplog, threshold, word):
     with caplog.at_level(logging.WARNING):
         values = scores(mixing(Fake(), task, MixingPlan(hull_thresholds_ev_per_atom=(threshold,))))
     assert f"{word} of 4 orderings are stable" in caplog.text
-    assert {name for name in values if name.startswith("hull")} == {"hull_n_missing"}
+    assert {name for name in values if name.startswith("hull")} == {"hull_threshold_mev_per_atom", "hull_n_missing"}
 
 
 def test_bulk_moduli_are_two_k_over_v(task):
@@ -282,7 +283,7 @@ def test_a_reference_without_a_minimum_is_a_fault_in_the_data(task):
 def test_every_row_is_known_to_the_reports(task):
     rows = mixing(Fake(), task, MixingPlan(hull_thresholds_ev_per_atom=(0.028,))).rows
     metrics = {row["metric"]: row["unit"] for row in rows}
-    assert len(metrics) == 13
+    assert len(metrics) == 14
     assert {name: metric_of(name) and metric_of(name).unit for name in metrics} == metrics
 
 
