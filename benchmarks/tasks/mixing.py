@@ -41,7 +41,7 @@ class MixingPlan(BaseModel):
     )
     max_steps: int = Field(300, ge=1, description="Steps after which a relaxation has failed.")
     hull_thresholds_ev_per_atom: tuple[float, ...] = Field(
-        (0.02, 0.015, 0.025),
+        (0.04, 0.03, 0.05),
         min_length=1,
         description="Distances to the hull up to which an ordering counts as stable, eV/atom; the first is the main.",
     )
@@ -118,7 +118,7 @@ def mixing(potential: Potential, task: Task, plan: MixingPlan) -> Evaluation:
         relaxation does), and `bulk_modulus_<member>_gpa`, `bulk_modulus_mae_gpa` and `equilibrium_volume_mae_percent`
         from energies at stored volumes. Rows with split "hull" at the main threshold: itself as
         `hull_threshold_mev_per_atom`, `hull_f1`, `hull_precision`, `hull_recall`, `hull_daf` and `hull_n_missing`; at
-        the others the same names ending in `_15mev_per_atom` and the like. An ordering without a prediction counts as
+        the others the same names ending in `_30mev_per_atom` and the like. An ordering without a prediction counts as
         unstable. A value that does not exist has no row, and the log says why. Details "mixing", "hull" and "eos", the
         energies that equations of state are fitted to.
         A potential that needs calculations of a lower level is not relaxed: it has the unrelaxed error and the
