@@ -139,7 +139,7 @@ def low_order(
 
     Frames that could become HF frames come last, the first HF choice at the very end (`paired` False: the two sets
     meet as late as possible), or first, in the order in which HF takes them (`paired` True). So the LF subset
-    depends on the draw alone until the frames run out. The groups take turns all the same.
+    depends on the draw alone until the frames run out. The groups of the other frames take turns.
 
     Parameters
     ----------
@@ -161,9 +161,11 @@ def low_order(
     taken: dict[str, int] = defaultdict(int)
     ranked = []
     for position, atoms in enumerate(sorted(nested_order(frames, seed=seed, draw=draw), key=priority)):
-        ranked.append((taken[group_of(atoms)], priority(atoms), position, atoms))
+        candidate = id_of(atoms) in rank
+        turn = 0 if candidate else taken[group_of(atoms)]
+        ranked.append((candidate != paired, turn, priority(atoms), position, atoms))
         taken[group_of(atoms)] += 1
-    return [item[3] for item in sorted(ranked, key=lambda item: item[:3])]
+    return [item[4] for item in sorted(ranked, key=lambda item: item[:4])]
 
 
 def unite_groups(frames: Sequence[Atoms], pairs: Iterable[tuple[int, int]]) -> list[str]:
