@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mfcore.nn.convolution.engine import refuse_derivatives, wanted
+from mfcore.nn.convolution.engine import gradients_of, refuse_derivatives, wanted
 
 Part = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
@@ -84,7 +84,7 @@ class _Gradient(torch.autograd.Function):
         ctx.save_for_backward(*kept)
         with torch.enable_grad():
             leaves, results = _again(call, kept[: call.n_inputs])
-        return _gradients(leaves, results, kept[call.n_inputs :], flags, create_graph=False)
+        return gradients_of(results, kept[call.n_inputs :], leaves, flags)
 
     @staticmethod
     def backward(ctx: Any, *directions: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -93,39 +93,8 @@ class _Gradient(torch.autograd.Function):
         with torch.enable_grad():
             leaves, results = _again(call, kept[:n])
             cotangents = [c.detach().requires_grad_(c.requires_grad) for c in kept[n:]]
-            first = _gradients(leaves, results, cotangents, ctx.flags, create_graph=True)
-        pairs = [(f, d) for f, d in zip(first, directions, strict=True) if f is not None and d is not None]
-        pairs = [(f, d) for f, d in pairs if f.requires_grad]
+            first = gradients_of(results, cotangents, leaves, ctx.flags, create_graph=True)
         ends = [*leaves[:n], *cotangents, *leaves[n:]]
-        made: list[Tensor | None] = [None] * len(ends)
-        chosen = [k for k, end in enumerate(ends) if end.requires_grad and wanted(ctx, 2 + k, k)]
-        if pairs and chosen:
-            found = torch.autograd.grad(
-                [f for f, _ in pairs], [ends[k] for k in chosen], [d for _, d in pairs], allow_unused=True
-            )
-            for k, gradient in zip(chosen, found, strict=True):
-                made[k] = gradient
+        flags = [end.requires_grad and wanted(ctx, 2 + k, k) for k, end in enumerate(ends)]
+        made = gradients_of(first, directions, ends, flags)
         return (None, None, *refuse_derivatives(made, (*kept, *call.parameters)))
-
-
-def _gradients(
-    leaves: Sequence[Tensor],
-    results: Sequence[Tensor],
-    cotangents: Sequence[Tensor],
-    flags: Sequence[bool],
-    create_graph: bool,
-) -> tuple[Tensor | None, ...]:
-    chosen = [k for k, flag in enumerate(flags) if flag]
-    pairs = [(r, c) for r, c in zip(results, cotangents, strict=True) if r.requires_grad]
-    made: list[Tensor | None] = [None] * len(leaves)
-    if pairs:
-        found = torch.autograd.grad(
-            [r for r, _ in pairs],
-            [leaves[k] for k in chosen],
-            [c for _, c in pairs],
-            create_graph=create_graph,
-            allow_unused=True,
-        )
-        for k, gradient in zip(chosen, found, strict=True):
-            made[k] = gradient
-    return tuple(made)

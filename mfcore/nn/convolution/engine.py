@@ -69,20 +69,48 @@ def differentiable_gradients(
     """
     with torch.enable_grad():
         inputs = [tensor.view_as(tensor) for tensor in tensors]  # not leaves: derivatives end here
-        pairs = [(r, c) for r, c in zip(function(*inputs), cotangents, strict=True) if c is not None]
-        pairs = [(r, c) for r, c in pairs if r.requires_grad]  # with frozen inputs some results are constants
-        chosen = [k for k, flag in enumerate(flags) if flag and inputs[k].requires_grad]
-        made: list[Tensor | None] = [None] * len(inputs)
-        if pairs and chosen:
-            found = torch.autograd.grad(
-                [r for r, _ in pairs],
-                [inputs[k] for k in chosen],
-                [c for _, c in pairs],
-                create_graph=True,
-                allow_unused=True,
-            )
-            for k, gradient in zip(chosen, found, strict=True):
-                made[k] = gradient
+        return gradients_of(function(*inputs), cotangents, inputs, flags, create_graph=True)
+
+
+def gradients_of(
+    results: Sequence[Tensor | None],
+    cotangents: Sequence[Tensor | None],
+    inputs: Sequence[Tensor],
+    flags: Sequence[bool],
+    create_graph: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """`torch.autograd.grad` for some of the inputs, where some results or cotangents are zero or constant.
+
+    Parameters
+    ----------
+    results, cotangents
+        None is zero.
+    inputs
+        What the results were made of.
+    flags
+        Of each input, whether its gradient is wanted.
+    create_graph
+        Whether the gradients are to be differentiated.
+
+    Returns
+    -------
+    tuple
+        A gradient for each input; None where it is not wanted or zero.
+    """
+    pairs = [(r, c) for r, c in zip(results, cotangents, strict=True) if r is not None and c is not None]
+    pairs = [(r, c) for r, c in pairs if r.requires_grad]  # with frozen inputs some results are constants
+    chosen = [k for k, flag in enumerate(flags) if flag and inputs[k].requires_grad]
+    made: list[Tensor | None] = [None] * len(inputs)
+    if pairs and chosen:
+        found = torch.autograd.grad(
+            [r for r, _ in pairs],
+            [inputs[k] for k in chosen],
+            [c for _, c in pairs],
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+        for k, gradient in zip(chosen, found, strict=True):
+            made[k] = gradient
     return tuple(made)
 
 
