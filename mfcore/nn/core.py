@@ -90,11 +90,12 @@ class EquivariantCore(nn.Module):
             self.layers.append(layer)
             self.radial_settings = layer.radial.settings  # the same in all layers
             layout = layer.output_layout
-        self.readout: ConditionedReadout | MultiHeadReadout
+        kind: type[ConditionedReadout | MultiHeadReadout]
         if conditioning == "heads":
-            self.readout = MultiHeadReadout(width, config.readout_hidden, len(self.fidelities), config.readout_scale)
+            kind, count = MultiHeadReadout, len(self.fidelities)
         else:
-            self.readout = ConditionedReadout(width, config.readout_hidden, rows, config.readout_scale)
+            kind, count = ConditionedReadout, rows
+        self.readout = kind(width, config.readout_hidden, count, config.readout_scale, config.backend)
         self.repulsion = ZBLRepulsion(self.species) if config.zbl else None
         shape = (len(self.fidelities), len(self.species))
         self.register_buffer("reference", torch.zeros(shape, dtype=torch.float64))

@@ -25,20 +25,15 @@ class _Call(NamedTuple):
     kernels: UpdateKernels
     update: UpdateCall
 
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Numbers of irreps and of connections."""
-        return self.update.shape.n_out, len(self.update.shape.connections)
-
     def split(self, values: Sequence[Any]) -> tuple[UpdateInputs, Matrices]:
         """Inputs and matrices from messages, features, matrices and added rows (one or none) in this order."""
-        n, c = self.counts
+        n, c = self.update.shape.counts
         matrices, rest = self.matrices(values[n + c :])
         return UpdateInputs(list(values[:n]), list(values[n : n + c]), rest[0] if rest else None), matrices
 
     def matrices(self, values: Sequence[Any]) -> tuple[Matrices, list[Any]]:
         """Matrices from a sequence that begins with them, and the rest of it."""
-        n, c = self.counts
+        n, c = self.update.shape.counts
         end = n + c + (n if self.update.shape.mixes else 0)
         return Matrices(values[:n], values[n : n + c], values[n + c : end]), list(values[end:])
 
@@ -48,7 +43,7 @@ class _Call(NamedTuple):
 
     def reference(self, *tensors: Tensor) -> list[Tensor]:
         """What :class:`_Update` computes, in plain torch."""
-        n, c = self.counts
+        n, c = self.update.shape.counts
         matrices, added = self.matrices(tensors[n + c :])
         update = self.with_matrices(matrices)
         made = update_reference(update, tensors[:n], tensors[n : n + c], added[0] if added else None)
@@ -97,7 +92,7 @@ class _Update(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, for_sums: Tensor | None, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         call: _Call = ctx.call
-        n, c = call.counts
+        n, c = call.update.shape.counts
         *tensors, sums = ctx.saved_tensors
         flags = all_wanted(ctx, 1)
         if not any(flags) or (for_sums is None and all(g is None for g in cotangents)):
@@ -149,7 +144,7 @@ class _Backward(torch.autograd.Function):
         ctx: Any, call: _Call, asked: tuple[bool, bool, bool], sums: Tensor, *tensors: Any
     ) -> tuple[Tensor | None, ...]:
         ctx.set_materialize_grads(False)
-        n, c = call.counts
+        n, c = call.update.shape.counts
         m = n + (n if call.update.shape.mixes else 0)
         matrices, _ = call.matrices(tensors[m:])
         turned = torch.empty_like(sums)
@@ -166,7 +161,7 @@ class _Backward(torch.autograd.Function):
         sums, *tensors, turned = ctx.saved_tensors
         if all(direction is None for direction in directions):
             return (None,) * (3 + len(tensors))
-        n, c = call.counts
+        n, c = call.update.shape.counts
         m = n + (n if call.update.shape.mixes else 0)
         matrices, _ = call.matrices(tensors[m:])
         asked, _ = call.matrices(ctx.needs_input_grad[3 + m :])

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mfcore.nn.config import CoreConfig
-from mfcore.nn.convolution.convolve import convolve
+from mfcore.nn.convolution.convolve import Backend, convolve
 from mfcore.nn.convolution.geometry import EdgeGeometry
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
-from mfcore.nn.convolution.radial import RadialNetwork, RadialTable
+from mfcore.nn.convolution.radial import RadialNetwork, RadialTable, entries
 from mfcore.nn.readout import readout
 from mfcore.nn.species_groups import SpeciesGroups
 from mfcore.nn.update import Matrices, UpdateCall, UpdateIrrep, UpdateShape, update
@@ -186,8 +186,8 @@ class Interaction(nn.Module):
         messages = convolve(self.paths, mixed, geometry, weights, self.backend)
         if self.bias_out is not None:
             added = self.bias_out(added, fidelity)
-        inward = [] if following is None else list(following.linear_in)
-        matrices = Matrices(list(self.linear_out), self._connecting, inward)
+        inward = [] if following is None else entries(following.linear_in)
+        matrices = Matrices(entries(self.linear_out), self._connecting, inward)
         call = UpdateCall(self.shape, self.scale, groups, matrices, tf32)
         connected = [features[source] for _, source in self.shape.connections]
         backend = self.backend if self.radial.mode == "table" else "reference"
@@ -203,14 +203,15 @@ class Interaction(nn.Module):
     @property
     def _connecting(self) -> list[nn.Parameter]:
         """Matrices of the self-connections, if they are not part of :meth:`start`."""
-        return list(self.self_connection) if self.shape.connections else []
+        return entries(self.self_connection) if self.shape.connections else []
 
 
 class ConditionedReadout(nn.Module):
     """Scalars → energy of each atom by a one-hidden-layer network with fidelity rows on both layers."""
 
-    def __init__(self, channels: int, hidden: int, n_fidelities: int, scale: float) -> None:
+    def __init__(self, channels: int, hidden: int, n_fidelities: int, scale: float, backend: Backend = "auto") -> None:
         super().__init__()
+        self.backend = backend
         self.hidden, self.out = _matrix(channels, hidden), _matrix(hidden, 1, scale)
         self.bias_hidden = FidelityBias(n_fidelities, hidden) if n_fidelities else None
         self.bias_out = FidelityBias(n_fidelities, 1) if n_fidelities else None
@@ -218,7 +219,7 @@ class ConditionedReadout(nn.Module):
     def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
         """Dimensionless energy of each atom, (A,), from scalars (A, 1, C) and the one-hot of fidelities (A, 1, F)."""
         added = None if self.bias_hidden is None else self.bias_hidden(None, fidelity).squeeze(1)
-        energy = readout(scalars.squeeze(1), self.hidden, self.out.T, added)
+        energy = readout(scalars.squeeze(1), self.hidden, self.out.T, added, self.backend)
         if self.bias_out is not None:
             energy = self.bias_out(energy.view(-1, 1, 1), fidelity).view(-1)
         return energy
@@ -227,8 +228,9 @@ class ConditionedReadout(nn.Module):
 class MultiHeadReadout(nn.Module):
     """One readout network per fidelity on shared scalars."""
 
-    def __init__(self, channels: int, hidden: int, n_heads: int, scale: float) -> None:
+    def __init__(self, channels: int, hidden: int, n_heads: int, scale: float, backend: Backend = "auto") -> None:
         super().__init__()
+        self.backend = backend
         self._shape = (n_heads, hidden)
         self.hidden = _matrix(channels, n_heads * hidden)
         self.out = nn.Parameter(torch.randn(n_heads, hidden) / math.sqrt(hidden) * scale)
@@ -237,4 +239,4 @@ class MultiHeadReadout(nn.Module):
         """Dimensionless energy of each atom from its fidelity's head, (A,); arguments as in the other readout."""
         # zeros for the other heads: to choose by a gather would have a slow gradient
         out = (fidelity.view(-1, self._shape[0], 1) * self.out).flatten(1)
-        return readout(scalars.squeeze(1), self.hidden, out)
+        return readout(scalars.squeeze(1), self.hidden, out, None, self.backend)

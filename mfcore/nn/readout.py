@@ -12,16 +12,21 @@ step never asks for are taken from plain torch, so those of any order are right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mfcore.nn.convolution.backends import Backend, readout_kernels
 from mfcore.nn.convolution.engine import all_wanted, differentiable_gradients
+from mfcore.nn.convolution.kernels import ReadoutKernels
 from mfcore.nn.update import GATE_SCALE, silu
 
 
-def readout(scalars: Tensor, hidden: Tensor, out: Tensor, added: Tensor | None = None) -> Tensor:
+def readout(
+    scalars: Tensor, hidden: Tensor, out: Tensor, added: Tensor | None = None, backend: Backend = "auto"
+) -> Tensor:
     """Energy of each atom, y of :mod:`mfcore.nn.readout`; differentiable any number of times.
 
     Parameters
@@ -34,14 +39,17 @@ def readout(scalars: Tensor, hidden: Tensor, out: Tensor, added: Tensor | None =
         o, (1, K) for all atoms, or (A, K).
     added
         b, (A, K), or none.
+    backend
+        As of :func:`~mfcore.nn.convolution.convolve.convolve`.
 
     Returns
     -------
     Tensor
         (A,).
     """
+    kernels = readout_kernels(scalars.device, scalars.dtype, backend) or PlainReadout()
     energy: Tensor
-    energy, _ = _Readout.apply(scalars, hidden, out, *([] if added is None else [added]))  # type: ignore[no-untyped-call]
+    energy, _ = _Readout.apply(kernels, scalars, hidden, out, *([] if added is None else [added]))  # type: ignore[no-untyped-call]
     return energy
 
 
@@ -53,73 +61,115 @@ def readout_reference(scalars: Tensor, hidden: Tensor, out: Tensor, added: Tenso
     return [(silu(z) * out).sum(1), z]
 
 
+class PlainReadout:
+    """The passes in plain torch; see :class:`~mfcore.nn.convolution.kernels.ReadoutKernels`."""
+
+    def forward(self, scalars: Tensor, hidden: Tensor, out: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See :meth:`ReadoutKernels.forward`."""
+        energy, z = readout_reference(scalars, hidden, out, added)
+        return energy, z
+
+    def backward(
+        self,
+        scalars: Tensor | None,
+        hidden: Tensor,
+        out: Tensor,
+        z: Tensor,
+        cotangent: Tensor | None,
+        for_z: Tensor | None,
+        flags: Sequence[bool],
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor]:
+        """See :meth:`ReadoutKernels.backward`."""
+        turned, for_out = for_z, None
+        if cotangent is not None:
+            rows = cotangent[:, None] * GATE_SCALE
+            made = torch.ops.aten.silu_backward(rows * out, z)
+            turned = made if turned is None else turned + made
+            for_out = _like(out, rows * torch.nn.functional.silu(z)) if flags[2] else None
+        assert turned is not None
+        for_scalars = turned @ hidden.T if flags[0] else None
+        for_hidden = scalars.T @ turned if flags[1] and scalars is not None else None
+        return for_scalars, for_hidden, for_out, turned
+
+    def double_backward(
+        self,
+        hidden: Tensor,
+        out: Tensor,
+        z: Tensor,
+        cotangent: Tensor,
+        turned: Tensor,
+        direction: Tensor,
+        flags: Sequence[bool],
+    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
+        """See :meth:`ReadoutKernels.double_backward`."""
+        along, rows, s = direction @ hidden, cotangent[:, None] * GATE_SCALE, torch.sigmoid(z)
+        rest = 1 - s
+        slope = s * torch.addcmul(torch.ones_like(z), z, rest)  # silu'
+        curve = s * rest * torch.addcmul(torch.full_like(z, 2.0), z, rest - s)  # silu''
+        moved = slope * along
+        return (
+            (moved * out).sum(1) * GATE_SCALE if flags[0] else None,
+            rows * out * curve * along,
+            direction.T @ turned if flags[2] else None,
+            _like(out, rows * moved) if flags[3] else None,
+        )
+
+
+def _like(out: Tensor, per_atom: Tensor) -> Tensor:
+    """A gradient for each atom in the shape of `out`, which may be one row of all atoms."""
+    return per_atom.sum(0, keepdim=True) if out.shape[0] == 1 else per_atom
+
+
 class _Readout(torch.autograd.Function):
-    """(scalars, hidden, out, *added) → y, z."""
+    """(kernels, scalars, hidden, out, *added) → y, z."""
 
     @staticmethod
-    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, kernels: ReadoutKernels, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        energy, z = readout_reference(*tensors)
+        ctx.kernels = kernels
+        scalars, hidden, out, *added = tensors
+        energy, z = kernels.forward(scalars, hidden, out, added[0] if added else None)
         ctx.save_for_backward(*tensors, z)
         return energy, z
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor | None, for_z: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, z = ctx.saved_tensors
-        x, hidden, out, *_ = tensors
-        flags = all_wanted(ctx, 0)
+        scalars, hidden, out, *added = tensors
+        flags = all_wanted(ctx, 1)
         if cotangent is None and for_z is None:
-            return (None,) * len(tensors)
+            return (None,) * (1 + len(tensors))
         if torch.is_grad_enabled():
             if for_z is None and flags[0] and not any(flags[1:]):
-                return (_Gradient.apply(cotangent, z, hidden, out), *(None,) * (len(tensors) - 1))  # type: ignore[no-untyped-call]
-            return differentiable_gradients(readout_reference, tensors, flags, (cotangent, for_z))
-        back = for_z
-        for_out = None
-        if cotangent is not None:
-            rows = cotangent[:, None] * GATE_SCALE
-            made = torch.ops.aten.silu_backward(rows * out, z)
-            back = made if back is None else back + made
-            if flags[2]:
-                for_out = rows * torch.nn.functional.silu(z)
-                for_out = for_out.sum(0, keepdim=True) if out.shape[0] == 1 else for_out
-        assert back is not None
-        for_x = back @ hidden.T if flags[0] else None
-        return for_x, x.T @ back if flags[1] else None, for_out, *([back] if len(tensors) == 4 else [])
+                made = _Gradient.apply(ctx.kernels, cotangent, z, hidden, out)  # type: ignore[no-untyped-call]
+                return (None, made, *(None,) * (len(tensors) - 1))
+            return None, *differentiable_gradients(readout_reference, tensors, flags, (cotangent, for_z))
+        *grads, turned = ctx.kernels.backward(scalars, hidden, out, z, cotangent, for_z, flags)
+        return None, *grads, *([turned] if added else [])
 
 
 class _Gradient(torch.autograd.Function):
-    """(cotangent of y, z, hidden, out) → gradient of the scalars, (γ cotangent · o · silu'(z)) Hᵀ."""
+    """(kernels, cotangent of y, z, hidden, out) → gradient of the scalars, (γ cotangent · o · silu'(z)) Hᵀ."""
 
     @staticmethod
-    def forward(ctx: Any, cotangent: Tensor, z: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
-        turned = torch.ops.aten.silu_backward((cotangent[:, None] * GATE_SCALE) * out, z)
+    def forward(ctx: Any, kernels: ReadoutKernels, cotangent: Tensor, z: Tensor, hidden: Tensor, out: Tensor) -> Tensor:
+        ctx.kernels = kernels
+        made, _, _, turned = kernels.backward(None, hidden, out, z, cotangent, None, (True, False, False))
         ctx.save_for_backward(cotangent, z, hidden, out, turned)
-        made: Tensor = turned @ hidden.T
+        assert made is not None
         return made
 
     @staticmethod
     def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
         cotangent, z, hidden, out, turned = ctx.saved_tensors
-        for_cotangent, _, with_hidden, with_out = ctx.needs_input_grad
+        flags = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
             inputs = (cotangent, z, hidden, out)
-            return differentiable_gradients(_gradient_reference, inputs, ctx.needs_input_grad, [direction])
-        along, rows, s = direction @ hidden, cotangent[:, None] * GATE_SCALE, torch.sigmoid(z)
-        rest = 1 - s
-        slope = s * torch.addcmul(torch.ones_like(z), z, rest)  # silu'
-        curve = s * rest * torch.addcmul(torch.full_like(z, 2.0), z, rest - s)  # silu''
-        moved = slope * along
-        for_out = None
-        if with_out:
-            for_out = rows * moved
-            for_out = for_out.sum(0, keepdim=True) if out.shape[0] == 1 else for_out
-        return (
-            (moved * out).sum(1) * GATE_SCALE if for_cotangent else None,
-            rows * out * curve * along,
-            direction.T @ turned if with_hidden else None,
-            for_out,
-        )
+            return None, *differentiable_gradients(_gradient_reference, inputs, flags, [direction])
+        wanted = (flags[0], True, flags[2], flags[3])
+        made = ctx.kernels.double_backward(hidden, out, z, cotangent, turned, direction, wanted)
+        for_cotangent, for_z, for_hidden, for_out = made
+        return None, for_cotangent, for_z, for_hidden, for_out
 
 
 def _gradient_reference(cotangent: Tensor, z: Tensor, hidden: Tensor, out: Tensor) -> list[Tensor]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -68,10 +69,15 @@ class UpdateShape:
     pseudoscalars: tuple[int, ...]
     mixes: bool
 
-    @property
+    @cached_property
     def n_out(self) -> int:
         """Number of irreps of messages and of results."""
         return len(self.irreps)
+
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """Numbers of irreps and of connections."""
+        return len(self.irreps), len(self.connections)
 
     @property
     def width(self) -> int:

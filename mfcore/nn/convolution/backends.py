@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
-from typing import ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 
@@ -22,6 +21,7 @@ from mfcore.nn.convolution.kernels import (
     GeometryKernels,
     KernelsUnavailable,
     Provider,
+    ReadoutKernels,
     UpdateKernels,
 )
 from mfcore.nn.convolution.paths import TensorProductPaths
@@ -39,7 +39,6 @@ VARIABLE = "MFBENCH_BACKEND"
 _REFERENCE = "plain torch, several times slower"
 
 _log = logging.getLogger("mfbench")
-_Kernels = TypeVar("_Kernels")
 
 
 class _State:
@@ -54,6 +53,7 @@ def forget() -> None:
     _State.failures.clear()
     _State.announced.clear()
     _obstacle.cache_clear()
+    _selected.cache_clear()
     provider.cache_clear()
 
 
@@ -110,25 +110,44 @@ def _announce(name: str, device: torch.device, why: list[str]) -> None:
 
 
 def _select(
-    make: Callable[[Provider], _Kernels],
+    what: str,
+    arguments: tuple[object, ...],
     device: torch.device,
-    dtype: torch.dtype,
     table: bool,
     degree: int,
     backend: Backend,
-) -> _Kernels | None:
+) -> Any:
     """Kernels of the first provider that can be used; None for the reference.
+
+    Parameters
+    ----------
+    what, arguments
+        Method of the provider that makes them, and what it is given; the last is the dtype.
+    device, table, degree, backend
+        What they are for.
 
     Raises
     ------
     ConfigError
         If a provider is demanded and cannot be used.
     """
-    if backend == "reference":
-        return None
     forced = _forced() if backend == "auto" else None
-    if forced == "reference":
+    if "reference" in (backend, forced):
         return None
+    return _selected(what, arguments, device, table, degree, backend, forced)
+
+
+@lru_cache(maxsize=1024)  # asked for ten times in every training step
+def _selected(
+    what: str,
+    arguments: tuple[Any, ...],
+    device: torch.device,
+    table: bool,
+    degree: int,
+    backend: Backend,
+    forced: str | None,
+) -> Any:
+    dtype: torch.dtype = arguments[-1]
     if forced and provider(forced).device != device.type:
         forced = None
     names = [backend] if backend != "auto" else [forced] if forced else list(_PROVIDERS)
@@ -142,7 +161,7 @@ def _select(
         obstacle = unfit or _State.failures.get(name) or _obstacle(name)
         if obstacle is None:
             try:
-                kernels = make(provider(name))
+                kernels = getattr(provider(name), what)(*arguments)
             except KernelsUnavailable as error:
                 obstacle = _State.failures[name] = str(error)
             else:
@@ -167,25 +186,35 @@ def convolution_kernels(
     ConfigError
         If a backend is demanded, by `backend` or by the environment variable, and it cannot be used.
     """
-    return _select(lambda p: p.convolution(paths, dtype), device, dtype, table, paths.lmax, backend)
+    made: ConvolutionKernels | None = _select("convolution", (paths, dtype), device, table, paths.lmax, backend)
+    return made
 
 
 def kernels_of_geometry(
     lmax: int, envelope_power: int, vectors: torch.Tensor, table: bool, backend: Backend
 ) -> GeometryKernels | None:
     """As :func:`convolution_kernels`, for the geometry operator."""
-    dtype = vectors.dtype
-    return _select(lambda p: p.geometry(lmax, envelope_power, dtype), vectors.device, dtype, table, lmax, backend)
+    arguments = lmax, envelope_power, vectors.dtype
+    made: GeometryKernels | None = _select("geometry", arguments, vectors.device, table, lmax, backend)
+    return made
 
 
 def update_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> UpdateKernels | None:
     """As :func:`convolution_kernels`, for node updates; None, too, where the provider has none."""
-    return _select(lambda p: p.update(dtype), device, dtype, True, 0, backend)
+    made: UpdateKernels | None = _select("update", (dtype,), device, True, 0, backend)
+    return made
 
 
 def edge_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> EdgeKernels | None:
     """As :func:`update_kernels`, for sums over edges."""
-    return _select(lambda p: p.edges(dtype), device, dtype, True, 0, backend)
+    made: EdgeKernels | None = _select("edges", (dtype,), device, True, 0, backend)
+    return made
+
+
+def readout_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> ReadoutKernels | None:
+    """As :func:`update_kernels`, for readouts."""
+    made: ReadoutKernels | None = _select("readout", (dtype,), device, True, 0, backend)
+    return made
 
 
 def backend_report() -> dict[str, str]:

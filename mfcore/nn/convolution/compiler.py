@@ -89,6 +89,7 @@ def _generators() -> str:
         "cpp_edges.py",
         "cpp_geometry.py",
         "cpp_products.py",
+        "cpp_readout.py",
         "cpp_runtime.py",
         "cpp_update.py",
     )

@@ -14,6 +14,7 @@ from mfcore.nn.convolution.compiler import compiler, load_library
 from mfcore.nn.convolution.cpp_convolution import convolution_source
 from mfcore.nn.convolution.cpp_edges import edges_source
 from mfcore.nn.convolution.cpp_geometry import geometry_source
+from mfcore.nn.convolution.cpp_readout import cpp_readout
 from mfcore.nn.convolution.cpp_update_kernels import cpp_update
 from mfcore.nn.convolution.kernels import (
     ConvolutionKernels,
@@ -21,9 +22,11 @@ from mfcore.nn.convolution.kernels import (
     EdgeKernels,
     Edges,
     GeometryKernels,
+    ReadoutKernels,
     UpdateKernels,
 )
 from mfcore.nn.convolution.paths import Layout, TensorProductPaths
+from mfcore.nn.convolution.pointers import Pointers
 
 _SCALARS: dict[torch.dtype, tuple[str, Any]] = {
     torch.float32: ("float", ctypes.c_float),
@@ -45,12 +48,8 @@ class CppConvolution:
 
     def _run(self, name: str, edges: Edges, inputs: EdgeInputs, *groups: Sequence[Tensor | None]) -> None:
         """Call a kernel with pointers to (row pointer, sender, *inputs, *groups)."""
-        pointers = [edges.row_pointer.data_ptr(), edges.sender.data_ptr()]
-        pointers.extend([tensor.data_ptr() for tensor in inputs])
-        for group in groups:
-            pointers.extend([0 if tensor is None else tensor.data_ptr() for tensor in group])
-        array = (ctypes.c_void_p * len(pointers))(*pointers)
-        if self._functions[name](array, edges.n_atoms, inputs.table.shape[0], torch.get_num_threads()):
+        pointers = Pointers((edges.row_pointer, edges.sender), inputs, *groups)
+        if self._functions[name](pointers.address, edges.n_atoms, inputs.table.shape[0], torch.get_num_threads()):
             raise MemoryError("a convolution kernel could not allocate its buffers.")
 
     def forward(self, edges: Edges, inputs: EdgeInputs, features: Sequence[Tensor], out: Sequence[Tensor]) -> None:
@@ -219,3 +218,7 @@ class CppProvider:
     def edges(self, dtype: torch.dtype) -> EdgeKernels:
         """See :meth:`Provider.edges`."""
         return _edges(_SCALARS[dtype][0])
+
+    def readout(self, dtype: torch.dtype) -> ReadoutKernels:
+        """See :meth:`Provider.readout`."""
+        return cpp_readout(_SCALARS[dtype][0])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mfcore.nn.convolution.compiler import load_library
 from mfcore.nn.convolution.cpp_update import update_source
+from mfcore.nn.convolution.pointers import Pointers
 from mfcore.nn.update import GATE_SCALE, PSEUDOSCALAR_SCALE, Matrices, UpdateCall, UpdateInputs, UpdateShape
 
 Tensors = Sequence[Tensor | None]
@@ -101,15 +102,12 @@ class CppUpdate:
         none = (None,) * call.shape.n_out
         of_weights = (matrices.outward, connecting, matrices.inward or none)
         species = call.groups.species.contiguous()
-        pointers = [species.data_ptr() if call.groups.n_species > 1 else 0]
-        pointers += [0 if tensor is None else tensor.data_ptr() for tensor in single]
+        of_species = (species if call.groups.n_species > 1 else None,)
         messages, features = inputs.messages or none, _by_irrep(call, inputs.features)
-        for group in (messages, features, *of_weights, *others):
-            pointers += [0 if tensor is None else tensor.data_ptr() for tensor in group]
-        array = (ctypes.c_void_p * len(pointers))(*pointers)
+        pointers = Pointers(of_species, single, messages, features, *of_weights, *others)
         numbers = _numbers(call.shape, call.groups.n_species)
         atoms, threads = species.shape[0], torch.get_num_threads()
-        if self._functions[name](array, numbers, call.scale, atoms, threads):
+        if self._functions[name](pointers.address, numbers, call.scale, atoms, threads):
             raise MemoryError("the node update could not allocate its buffers.")
 
 

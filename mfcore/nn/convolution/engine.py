@@ -31,7 +31,12 @@ def wanted(ctx: Any, position: int, tensor_position: int) -> bool:
 def all_wanted(ctx: Any, position: int) -> list[bool]:
     """As :func:`wanted` for all inputs from `position` on, where these are all of its tensors."""
     nodes = ctx.next_functions  # made anew at each access
-    return [bool(n) and _will_run(node) for n, (node, _) in zip(ctx.needs_input_grad[position:], nodes, strict=True)]
+    needed = ctx.needs_input_grad[position:]
+    try:
+        will_run = torch._C._will_engine_execute_node
+        return [n and node is not None and will_run(node) for n, (node, _) in zip(needed, nodes, strict=True)]
+    except (AttributeError, RuntimeError):  # see _will_run
+        return [n and _will_run(node) for n, (node, _) in zip(needed, nodes, strict=True)]
 
 
 def _will_run(node: Any) -> bool:

@@ -278,6 +278,50 @@ class EdgeKernels(Protocol):
         """Of g (E, 3): write Σ g of the edges into each atom less Σ g of those that leave it, (N, 3), to `out`."""
 
 
+class ReadoutKernels(Protocol):
+    """The readout of :mod:`mfcore.nn.readout`, in one dtype; shapes as of :func:`~mfcore.nn.readout.readout`.
+
+    Tensors may have gaps; results are new ones, and should repeat bit for bit for the same inputs. With cotangents g of
+    y and e of z, t = e + g γ o silu'(z) is the gradient of what enters the activation.
+    """
+
+    def forward(self, scalars: Tensor, hidden: Tensor, out: Tensor, added: Tensor | None, /) -> tuple[Tensor, Tensor]:
+        """Compute y, (A,), and z, (A, K)."""
+
+    def backward(
+        self,
+        scalars: Tensor | None,
+        hidden: Tensor,
+        out: Tensor,
+        z: Tensor,
+        cotangent: Tensor | None,
+        for_z: Tensor | None,
+        flags: Sequence[bool],
+        /,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor]:
+        """Compute gradients of scalars, H and o, those that the flags ask for, and t, (A, K).
+
+        `cotangent` is g (A,), `for_z` is e (A, K), one of which may be None for zero. The scalars are read for the
+        gradient of H only.
+        """
+
+    def double_backward(
+        self,
+        hidden: Tensor,
+        out: Tensor,
+        z: Tensor,
+        cotangent: Tensor,
+        turned: Tensor,
+        direction: Tensor,
+        flags: Sequence[bool],
+        /,
+    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
+        """Compute gradients of D = Σ direction · (t Hᵀ) for e = 0 with respect to g, z, H and o.
+
+        `turned` is t, (A, K), `direction` is (A, C). Flags for each of the four; that of z is not looked at.
+        """
+
+
 class Provider(Protocol):
     """A source of kernels. One object per process; it keeps the kernels that it has made.
 
@@ -309,3 +353,6 @@ class Provider(Protocol):
 
     def edges(self, dtype: torch.dtype) -> EdgeKernels | None:
         """Kernels of sums over edges, or None if it has none. Raises KernelsUnavailable."""
+
+    def readout(self, dtype: torch.dtype) -> ReadoutKernels | None:
+        """Kernels of readouts, or None if it has none. Raises KernelsUnavailable."""

@@ -298,3 +298,6 @@ class NumbaProvider:
 
     def edges(self, dtype: torch.dtype) -> None:
         """See :meth:`Provider.edges`: it has none."""
+
+    def readout(self, dtype: torch.dtype) -> None:
+        """See :meth:`Provider.readout`: it has none."""

@@ -230,6 +230,11 @@ class RadialNetwork(nn.Module):
         return basis
 
 
+def entries(parameters: nn.ParameterList) -> list[nn.Parameter]:
+    """Of a list, without what its own iterator does for each entry in every training step."""
+    return [value for value in parameters._parameters.values() if value is not None]
+
+
 def radial_tables(networks: Sequence[RadialNetwork]) -> list[RadialTable]:
     """Tables of networks that share settings and hidden widths.
 
@@ -253,7 +258,7 @@ def radial_tables(networks: Sequence[RadialNetwork]) -> list[RadialTable]:
 def _tables(networks: Sequence[RadialNetwork]) -> list[RadialTable]:
     last, settings = networks[0].weights[-1], networks[0].settings
     basis, matrix = _table_constants(settings.n_knots, settings.n_bessel, last.dtype, last.device)
-    weights = [weight for network in networks for weight in network.weights]
+    weights = [weight for network in networks for weight in entries(network.weights)]
     made = _Tables.apply(basis, matrix, len(networks), *weights)  # type: ignore[no-untyped-call]
     return [RadialTable(table) for table in made]
 

@@ -64,3 +64,6 @@ class TritonProvider:
 
     def edges(self, dtype: torch.dtype) -> None:
         """See :meth:`Provider.edges`: it has none."""
+
+    def readout(self, dtype: torch.dtype) -> None:
+        """See :meth:`Provider.readout`: it has none."""

@@ -66,7 +66,8 @@ def force_training_step(
 def assert_equal(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
     for a, b in zip(found, expected, strict=True):
         size = float(b.detach().abs().max()) if b.numel() else 0.0
-        torch.testing.assert_close(a.cpu(), b.cpu(), rtol=0, atol=tolerance * size)
+        # just inside the cutoff the envelope is a small difference of numbers of order one, and so are all results
+        torch.testing.assert_close(a.cpu(), b.cpu(), rtol=0, atol=tolerance * size + 1e-13)
 
 
 @pytest.mark.parametrize("backend", KERNELS)
