@@ -7,7 +7,7 @@ training step on both (Adam), graphs made beforehand. CPU time counts at one thr
 Example:
 
 \b
-    python -m tox run -e peers --notest                       # makes the peers' environment
+    python -m tox run -e peers -- benchmarks.performance.speed --table-only    # makes the peers' environment
     python -m benchmarks.performance.speed --python .tox/peers/bin/python
     python -m benchmarks.performance.speed --table-only
 

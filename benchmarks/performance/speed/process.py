@@ -38,7 +38,9 @@ def environment(threads: int) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",  # a spinning team would take the other contender's time
+        "OMP_WAIT_POLICY": "PASSIVE",  # a team that spins for ever would take the other contender's time
+        # but one that sleeps at once is slower than one thread; see "More threads than one" in the README
+        **({"GOMP_SPINCOUNT": "10000"} if threads > 1 else {}),
         # a compiled network is kept, and runs with the threads of the moment
         "TORCHINDUCTOR_CACHE_DIR": str(user_cache_path("mfbench") / "inductor"),
         "TORCHINDUCTOR_CPP_DYNAMIC_THREADS": "1" if threads > 1 else "0",
