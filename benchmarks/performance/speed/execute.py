@@ -73,7 +73,7 @@ def workers_of(
             return
         workers[name] = worker
         try:
-            warm[name] = worker.ask(what="warm")["warm_s"]
+            warm[name] = worker.ask(what="warm", threads=list(session.threads))["warm_s"]
         except WorkerFailed as error:
             failed[name] = str(error)
 

@@ -12,6 +12,7 @@ from benchmarks.reports.figures.points import (
     draw_means,
     log_interval,
     of_size,
+    places_of,
     positive_runs,
     sizes_of,
     splits_of,
@@ -39,9 +40,9 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw the curves of each regime and metric, a panel for each test split.
 
     Markers are means over runs, bars their 95 % intervals over draws (on the logarithmic scale), small dots the
-    single draws, and lines the fitted power laws.
+    single draws, and lines the power laws fitted to the sizes that are numbers.
     """
-    drawable = [(regime, part) for regime, part in source.regimes() if len(sizes_of(part)) > 1]
+    drawable = [(regime, part) for regime, part in source.regimes() if len(places_of(part)) > 1]
     if not drawable:
         raise NothingToDraw(
             "no regime in these runs has two sizes of the HF set; `mfbench run standard` makes such runs."
@@ -90,24 +91,24 @@ def learning_curve_figure(rows: DataFrame, metric: str, style: Style = PAPER) ->
 
 def _panel(axes: Axes, rows: DataFrame, split: str, metric: str, style: Style) -> tuple[dict[str, Any], list[float]]:
     """Draw a split; returns the legend's handles by arm, and the means that must be in view."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
-    sizes = sizes_of(rows)
+    places, sizes = places_of(rows), [str(n) for n in sizes_of(rows)]
     curved = [arm for arm in arms_of(rows) if arm != CEILING]
     look_of = looks(arms_of(rows))
     handles: dict[str, Any] = {}
     estimates: list[float] = []
     # Arms stand side by side, so that bars can be told from one another, over a third of the way between sizes.
-    gap = 0.35 * math.log(min(b / a for a, b in pairwise(sizes))) / max(len(curved), 1)
+    gap = 0.35 * math.log(min(b / a for a, b in pairwise(places.values()))) / max(len(curved), 1)
     for index, arm in enumerate(curved):
         colour, marker, line = look_of[arm]
-        curve = {n: runs for n in sizes if (runs := positive_runs(of_size(rows, n), arm, split, metric))}
+        curve = {n: runs for n in places if (runs := positive_runs(of_size(rows, n), arm, split, metric))}
         if not curve:
             continue
         shift = math.exp(gap * (index - (len(curved) - 1) / 2))
         means = {n: log_interval(runs) for n, runs in curve.items()}
         estimates += [interval.estimate for interval in means.values()]
-        x = [n * shift for n in means]
+        x = [places[n] * shift for n in means]
         y = [interval.estimate for interval in means.values()]
         marks: dict[str, Any] = {"markersize": size_of(marker, 4.5 * style.scale), "markeredgewidth": style.thin(0.8)}
         axes.plot(x, y, marker, color=colour, zorder=3, **marks)
@@ -115,13 +116,14 @@ def _panel(axes: Axes, rows: DataFrame, split: str, metric: str, style: Style) -
         for n, interval in means.items():
             if math.isfinite(interval.low):
                 bar = [interval.low, interval.high]
-                axes.plot([n * shift] * 2, bar, color=colour, linewidth=style.thin(), zorder=2)
+                axes.plot([places[n] * shift] * 2, bar, color=colour, linewidth=style.thin(), zorder=2)
                 single = draw_means(curve[n])
                 dots: dict[str, Any] = {"color": colour, "markersize": 1.8 * style.scale, "alpha": 0.6, "zorder": 2}
-                axes.plot([n * shift] * len(single), single, ".", **dots)
-        law = _law(curve) if len(curve) > 1 else None
+                axes.plot([places[n] * shift] * len(single), single, ".", **dots)
+        fitted = {int(n): curve[n] for n in sizes if n in curve}
+        law = _law(fitted) if len(fitted) > 1 else None
         if law is not None:
-            ends = [min(curve), max(curve)]
+            ends = [min(fitted), max(fitted)]
             look: dict[str, Any] = {"linestyle": line, "color": colour, "linewidth": style.thin(0.9), "alpha": 0.8}
             axes.plot([n * shift for n in ends], [law(n) for n in ends], zorder=1, **look)
     if ceiling := positive_runs(rows, CEILING, split, metric):
@@ -132,8 +134,8 @@ def _panel(axes: Axes, rows: DataFrame, split: str, metric: str, style: Style) -
         handles[f"{CEILING}\n(every HF label)"] = drawn
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(sizes))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_locator(FixedLocator(list(places.values())))
+    axes.xaxis.set_major_formatter(FixedFormatter(list(places)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_minor_locator(FixedLocator([]))
     axes.grid(True)

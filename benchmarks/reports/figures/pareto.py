@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import log_interval, of_size, positive_runs, sizes_of
+from benchmarks.reports.figures.points import log_interval, of_size, places_of, positive_runs
 from benchmarks.reports.figures.style import Look, Style, handle, log_axis, looks, size_of
 from benchmarks.reports.front import on_front, probability_on_front
 from benchmarks.reports.metrics import metric_of
 from benchmarks.reports.recommend import default_metric, default_split
-from benchmarks.reports.rows import CEILING, arms_of, cost_runs
+from benchmarks.reports.rows import CEILING, arms_of, cost_runs, size_key
 from mfcore.metrics.intervals import Runs
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ COSTS = {
 }
 """Costs that may be an axis."""
 
-Point = tuple[str, int]
+Point = tuple[str, str]
 """Arm and HF set size."""
 
 
@@ -53,7 +53,7 @@ def _points(rows: DataFrame, metric: str, split: str) -> dict[Point, Runs]:
         (arm, n): runs
         for arm in arms_of(rows)
         if arm != CEILING
-        for n in sizes_of(rows)
+        for n in places_of(rows)
         if (runs := positive_runs(of_size(rows, n), arm, split, metric))
     }
 
@@ -75,7 +75,7 @@ def _figure(
 ) -> Figure:
     from matplotlib.lines import Line2D
 
-    sizes = sorted({n for _, n in points})
+    sizes = list(dict.fromkeys(sorted((n for _, n in points), key=size_key)))
     look_of = looks(dict.fromkeys(arm for arm, _ in points))
     figure = style.figure("double", 82.0)
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
@@ -120,7 +120,7 @@ def _panel(
     points: dict[Point, Runs],
     costs: dict[Point, float],
     look_of: dict[str, Look],
-    sizes: list[int],
+    sizes: list[str],
     style: Style,
 ) -> bool:
     """Draw the error against one cost; returns whether the runs tell how sure the front is."""
@@ -162,7 +162,7 @@ def _panel(
     return any(math.isfinite(chance) for chance in chances.values())
 
 
-def _marker_size(n: int, sizes: list[int], style: Style) -> float:
+def _marker_size(n: str, sizes: list[str], style: Style) -> float:
     """Larger for more HF labels."""
     rank = sizes.index(n) / max(len(sizes) - 1, 1)
     return (3.0 + 3.5 * rank) * style.scale
