@@ -10,7 +10,19 @@ from matplotlib import rc_context
 from benchmarks.harness.details import RUN_COLUMNS
 from benchmarks.reports.blocks import Blocks
 from benchmarks.reports.details import Details
-from benchmarks.reports.figures import PAPER, TALK, arrhenius, forest, heat_map, mixing, msd, pareto, parity, survival
+from benchmarks.reports.figures import (
+    PAPER,
+    TALK,
+    arrhenius,
+    forest,
+    heat_map,
+    learning_curves,
+    mixing,
+    msd,
+    pareto,
+    parity,
+    survival,
+)
 from benchmarks.reports.figures.base import NothingToDraw, Source
 from benchmarks.reports.figures.style import STYLES, log_axis, looks, plain
 from benchmarks.reports.front import on_front, probability_on_front
@@ -70,6 +82,34 @@ def test_pareto_draws_a_panel_for_each_cost_that_is_known():
     nothing = dict.fromkeys(("label_cost_cpu_s", "train_cpu_s", "inference_us_per_atom"), math.nan)
     with pytest.raises(NothingToDraw, match="known cost"):
         one(pareto, rows.assign(**nothing))
+
+
+def with_all(rows, most):
+    """The rows, with the largest HF set called "all"."""
+    return rows.assign(n_high=rows["n_high"].replace(str(most), "all"))
+
+
+def test_all_frames_stand_beyond_the_sizes_that_are_numbers():
+    rows = make_rows(ARMS | {"single_fidelity_all": 4.0}, draws=3, n_high=(10, 30, 90), spread=jitter)
+    source = Source(with_all(rows, 90), Details(tables={}))
+    drawings = list(learning_curves.draw(source, PAPER))
+    for axes in drawings[0].figure.axes:
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "30", "all"]
+        assert axes.get_xticks()[2] == pytest.approx(30.0 * math.sqrt(3.0))
+        markers = [line for line in axes.lines if line.get_marker() not in ("None", ".", "")]
+        assert [len(line.get_xdata()) for line in markers] == [3] * len(ARMS)
+        fits = [line for line in axes.lines if line.get_marker() == "None" and len(set(line.get_xdata())) == 2]
+        ends = [max(line.get_xdata()) for line in fits if min(line.get_xdata()) < 15]
+        assert ends
+        assert max(ends) < 40  # no fit goes on to a size that is not known
+
+
+def test_the_front_has_points_for_all_frames():
+    rows = make_rows(ARMS, draws=3, n_high=(10, 30, 90), spread=jitter)
+    legend = one(pareto, with_all(rows, 90)).figure.legends[0]
+    assert [t.get_text() for t in legend.get_texts() if "high" in t.get_text()] == [
+        f"$n_\\mathrm{{high}}$ = {n}" for n in ("10", "30", "all")
+    ]
 
 
 def test_the_heat_map_has_ratios_to_single_fidelity_and_marks_the_best():
