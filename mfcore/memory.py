@@ -12,6 +12,7 @@ _OFF = ("0", "false", "no", "off", "n")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _SHARE = 4  # of the machine's memory: one part in so many
 _MOST = 2**31 - 1  # mallopt takes an int
+_NEVER = -1  # of trimming, says mallopt(3)
 
 
 def keep_freed_memory() -> bool:
@@ -19,9 +20,9 @@ def keep_freed_memory() -> bool:
 
     By default glibc maps every array of more than 32 MB on its own and gives it back when it is freed; the system then
     clears its pages again at the next call, which takes as long as the arithmetic. Now arrays up to a quarter of the
-    machine's memory (at most 2 GiB) come from the heap, and what is free at the heap's end is given back when it is
-    more than that. Other C libraries are left as they are, and so is glibc if the environment variable
-    MFBENCH_KEEP_MEMORY is 0.
+    machine's memory (at most 2 GiB) come from the heap, and the heap keeps its size until the process ends: large
+    batches of a kind follow one another, and need it again. Other C libraries are left as they are, and so is glibc if
+    the environment variable MFBENCH_KEEP_MEMORY is 0.
 
     Returns
     -------
@@ -43,7 +44,7 @@ def _asked() -> bool:
     except (AttributeError, OSError, TypeError, ValueError):  # the latter two on Windows and for unknown names
         return False
     most = min(memory // _SHARE, _MOST)
-    return bool(set_option(_M_MMAP_THRESHOLD, most)) and bool(set_option(_M_TRIM_THRESHOLD, most))
+    return bool(set_option(_M_MMAP_THRESHOLD, most)) and bool(set_option(_M_TRIM_THRESHOLD, _NEVER))
 
 
 def memory_report() -> str:

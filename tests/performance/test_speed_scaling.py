@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ase import Atoms
 
 from benchmarks.performance.scaling.report import exponents, memory_table, roofline_table, sizes, table_of, verdict
 from benchmarks.performance.scaling.roofline import bound_s, copy, gemm
 from benchmarks.performance.scaling.settings import ATOMS, BASE, Point, points
-from benchmarks.performance.scaling.timing import order, time_once
+from benchmarks.performance.scaling.timing import one_round, order, time_once
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +83,25 @@ def test_one_size() -> None:
     assert found["n_edges"] == pytest.approx(27.7 * 104, rel=0.02)
     assert found["graph_cpu_s"] > 0
     assert found["energy_forces_cpu_s"] > 0
+
+
+def test_every_measurement_finds_its_neighbours_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process keeps the neighbour lists of frames that it has seen; a graph from there would cost nothing."""
+    from mfcore.data import graphs
+
+    made: list[int] = []
+    plain = graphs.neighbour_list
+
+    def counting(atoms: Atoms, cutoff: float) -> Any:
+        made.append(len(atoms))
+        return plain(atoms, cutoff)
+
+    monkeypatch.setattr(graphs, "neighbour_list", counting)
+    network = replace(BASE, lmax=1, channels=8, n_layers=1, radial_hidden=(8,))
+    same = [Point("channels", 936, network), Point("lmax", 936, network)]
+    for number in (0, 1):
+        one_round(same, number, 0.01, lambda point: None)
+    assert made.count(936) == 4
 
 
 def test_the_roofline_bounds_by_what_takes_longer() -> None:

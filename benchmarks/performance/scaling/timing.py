@@ -15,12 +15,22 @@ from benchmarks.performance.workloads import crystal_of
 
 
 class Sized:
-    """The frozen core at one size: its graph, and the timed calls."""
+    """The frozen core at one size: its graph, and the timed calls.
 
-    def __init__(self, point: Point) -> None:
+    Parameters
+    ----------
+    point
+        The size.
+    number
+        Of the measurement: in each the atoms lie elsewhere in their cell, since a process keeps the neighbour lists of
+        frames that it has seen.
+    """
+
+    def __init__(self, point: Point, number: int = 0) -> None:
         from benchmarks.performance.speed.contenders import SpeedCore
 
         frame = crystal_of(point.n_atoms)
+        frame.positions += 0.01 * number
         self.frames = [frame]
         n_normalising = 416  # of a smaller cell of the same density: it decides no time
         # of another seed: the neighbour list of the timed frame must not have been found and kept before
@@ -45,9 +55,9 @@ class Sized:
         return int(self._batch.sender.shape[0])
 
 
-def time_once(point: Point, seconds: float) -> dict[str, float]:
+def time_once(point: Point, seconds: float, number: int = 0) -> dict[str, float]:
     """CPU seconds of the graph and of energies with forces; the network and its kernels are made before."""
-    sized = Sized(point)
+    sized = Sized(point, number)
     graph = spent(sized.graph)
     sized.energy_forces()  # the first call makes room
     network, calls = mean_spent(sized.energy_forces, seconds)
@@ -71,7 +81,7 @@ def one_round(
 ) -> list[dict[str, Any]]:
     """Time every point once, in the given order of points."""
     found = {}
-    for point in order(points, number):
-        found[point] = {**point.as_dict(), **time_once(point, seconds)}
+    for count, point in enumerate(order(points, number), number * len(points)):
+        found[point] = {**point.as_dict(), **time_once(point, seconds, count)}
         told(point)
     return [found[point] for point in points]
