@@ -23,6 +23,9 @@ CEILING = "single_fidelity_all"
 FLOOR = "low_fidelity"
 """The arm that learns from no HF label but the reference energies."""
 
+ALL = "all"
+"""HF set size of a run that takes every frame that its coverage allows."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -76,6 +79,25 @@ def size_key(n: str) -> float:
         return float(n)
     except ValueError:
         return math.inf
+
+
+def sizes_of(rows: DataFrame) -> list[int]:
+    """HF set sizes of the arms that have a curve, ascending; without "all", whose number rows do not have."""
+    found = {str(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"]}
+    return sorted(int(n) for n in found if math.isfinite(size_key(n)))
+
+
+def places_of(rows: DataFrame) -> dict[str, float]:
+    """Where each HF set size of the arms that have a curve stands on a logarithmic axis, ascending.
+
+    Rows do not say how many "all" are: it stands beyond the others, at half of the last distance.
+    """
+    numbers = sizes_of(rows)
+    places = {str(n): float(n) for n in numbers}
+    if ALL in {str(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"]}:
+        first, last = ([1, 4] if len(numbers) < 2 else numbers)[-2:]
+        places[ALL] = (numbers[-1] if numbers else 1) * math.sqrt(last / first)
+    return places
 
 
 def arms_of(rows: DataFrame) -> list[str]:

@@ -26,6 +26,7 @@ from benchmarks.reports.figures import (
 from benchmarks.reports.figures.base import NothingToDraw, Source
 from benchmarks.reports.figures.style import STYLES, log_axis, looks, plain
 from benchmarks.reports.front import on_front, probability_on_front
+from benchmarks.reports.rows import places_of
 from benchmarks.reports.summary import HF_REFERENCE
 from mfcore.metrics.comparison import compare_arms
 from tests.reports.synthetic import make_rows, with_metric
@@ -102,6 +103,22 @@ def test_all_frames_stand_beyond_the_sizes_that_are_numbers():
         ends = [max(line.get_xdata()) for line in fits if min(line.get_xdata()) < 15]
         assert ends
         assert max(ends) < 40  # no fit goes on to a size that is not known
+
+
+@pytest.mark.parametrize(
+    ("sizes", "places"),
+    [
+        (["all"], {"all": 2.0}),
+        (["50", "all"], {"50": 50.0, "all": 100.0}),
+        (["all", "1000000", "40", "10"], {"10": 10.0, "40": 40.0, "1000000": 1e6, "all": 1e6 * math.sqrt(25000)}),
+    ],
+)
+def test_places_of_set_sizes(sizes, places):
+    rows = pd.DataFrame({"arm": ["transfer"] * len(sizes) + ["single_fidelity_all"], "n_high": [*sizes, "all"]})
+    found = places_of(rows)
+    assert list(found) == list(places)
+    assert found == pytest.approx(places)
+    assert "all" not in places_of(rows[rows["n_high"] != "all"])
 
 
 def test_the_front_has_points_for_all_frames():

@@ -12,14 +12,12 @@ from benchmarks.reports.figures.points import (
     draw_means,
     log_interval,
     of_size,
-    places_of,
     positive_runs,
-    sizes_of,
     splits_of,
 )
 from benchmarks.reports.figures.style import PANELS, PAPER, Style, handle, log_axis, looks, size_of
 from benchmarks.reports.metrics import metric_of
-from benchmarks.reports.rows import CEILING, arms_of
+from benchmarks.reports.rows import CEILING, arms_of, places_of, sizes_of
 from mfcore.metrics.intervals import Runs
 from mfcore.metrics.learning_curve import fit_power_law
 

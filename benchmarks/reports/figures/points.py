@@ -5,35 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.rows import CEILING, runs_of, size_key
+from benchmarks.reports.rows import runs_of
 from benchmarks.reports.summary import SPLITS
 from mfcore.metrics.intervals import Interval, Runs, mean_interval, unit_means
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-
-ALL = "all"
-"""HF set size of a run that takes every frame that its coverage allows."""
-
-
-def sizes_of(rows: DataFrame) -> list[int]:
-    """HF set sizes of the arms that have a curve, ascending; without "all", whose number rows do not have."""
-    found = {str(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"]}
-    return sorted(int(n) for n in found if math.isfinite(size_key(n)))
-
-
-def places_of(rows: DataFrame) -> dict[str, float]:
-    """Where each HF set size of the arms that have a curve stands on a logarithmic axis, ascending.
-
-    Rows do not say how many "all" are: it stands beyond the others, at half of the last distance.
-    """
-    numbers = [float(n) for n in sizes_of(rows)]
-    places = {f"{n:g}": n for n in numbers}
-    if ALL in {str(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"]}:
-        last = [2.0, *numbers][-2:]
-        places[ALL] = last[1] * math.sqrt(last[1] / last[0]) if len(numbers) > 1 else 2.0 * last[1]
-    return places
 
 
 def of_size(rows: DataFrame, n: int | str) -> DataFrame:

@@ -15,7 +15,17 @@ from benchmarks.reports.html.budget import POINTS, REACH, ArmCurve
 from benchmarks.reports.html.origin import Origin
 from benchmarks.reports.metrics import of_family
 from benchmarks.reports.recommend import default_metric, default_split
-from benchmarks.reports.rows import CEILING, REGIME, arms_of, counts_of, regimes, runs_of, size_key
+from benchmarks.reports.rows import (
+    CEILING,
+    REGIME,
+    arms_of,
+    counts_of,
+    places_of,
+    regimes,
+    runs_of,
+    size_key,
+    sizes_of,
+)
 from benchmarks.reports.summary import COSTS
 from mfcore.metrics.comparison import PRIOR_UNITS, compare_arms
 from mfcore.metrics.intervals import Runs, mean_interval
@@ -143,7 +153,7 @@ def _regime(
     origin: Origin,
     cost: CostSummary | None,
 ) -> dict[str, Any]:
-    sizes = sorted({int(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"] if math.isfinite(size_key(n))})
+    sizes = sizes_of(rows)
     runs = rows.drop_duplicates("run_key").sort_values(["arm", "n_high", "draw", "seed", "run_key"], kind="stable")
     keys = [str(key) for key in runs["run_key"]]
     measured = set(zip(rows["metric"], rows["split"], strict=True))
@@ -156,6 +166,7 @@ def _regime(
         "metric": default_metric(rows),
         "split": default_split(rows),
         "sizes": sizes,
+        "places": places_of(rows),
         "sliderSizes": slider_sizes(sizes),
         "labelPrices": _label_prices(cost),
         "runs": [

@@ -82,22 +82,29 @@ function marker(arm, extra = {}) {
   return { symbol: armOf[arm].marker, color: colourOf(arm), size: 9, line: { width: 1.2, color: colourOf(arm) }, ...extra };
 }
 
+// HF set sizes in their order, "all" last.
+function labelsOf(regime) {
+  return Object.keys(regime.places).sort((a, b) => regime.places[a] - regime.places[b]);
+}
+
 function curveChart(regime, series, arms) {
   const { means, laws } = regime.series[series];
   const curved = arms.filter((arm) => arm !== data.ceiling && means[arm]);
-  const sizes = regime.sizes;
-  if (!sizes.length) return null;
-  const steps = sizes.slice(1).map((size, index) => Math.log(size / sizes[index]));
+  const labels = labelsOf(regime);
+  const places = labels.map((label) => regime.places[label]);
+  if (!labels.length) return null;
+  const steps = places.slice(1).map((place, index) => Math.log(place / places[index]));
   const gap = (0.35 * (steps.length ? Math.min(...steps) : 1)) / Math.max(curved.length, 1);
   const traces = [];
   const seen = [];
   curved.forEach((arm, index) => {
     const shift = Math.exp(gap * (index - (curved.length - 1) / 2));
-    const here = sizes.filter((size) => means[arm][size]);
-    const points = here.map((size) => means[arm][size]);
+    const here = labels.filter((label) => means[arm][label]);
+    const points = here.map((label) => means[arm][label]);
+    const numbers = here.map(Number).filter(Number.isFinite);
     seen.push(...points.map(([estimate]) => estimate));
-    if (laws[arm]) {
-      const ends = [here[0], here[here.length - 1]];
+    if (laws[arm] && numbers.length) {
+      const ends = [numbers[0], numbers[numbers.length - 1]];
       const [amplitude, exponent] = laws[arm];
       traces.push({
         x: ends.map((n) => n * shift),
@@ -108,7 +115,7 @@ function curveChart(regime, series, arms) {
       });
     }
     traces.push({
-      x: here.map((size) => size * shift),
+      x: here.map((label) => regime.places[label] * shift),
       y: points.map(([estimate]) => estimate),
       error_y: { ...bars(points), color: `${colourOf(arm)}99` },
       mode: 'markers',
@@ -117,7 +124,8 @@ function curveChart(regime, series, arms) {
       hovertemplate: points.map((point, i) => `${meanText(regime, arm, here[i], series, point)}<extra></extra>`),
     });
   });
-  const ends = [sizes[0] / Math.exp(gap * curved.length + 0.08), sizes[sizes.length - 1] * Math.exp(gap * curved.length + 0.08)];
+  const room = Math.exp(gap * curved.length + 0.08);
+  const ends = [places[0] / room, places[places.length - 1] * room];
   const ceiling = arms.includes(data.ceiling) && means[data.ceiling] && means[data.ceiling].all;
   if (ceiling) {
     seen.push(ceiling[0]);
@@ -132,7 +140,7 @@ function curveChart(regime, series, arms) {
     });
   }
   if (!seen.length) return null;
-  const ticks = { tickmode: 'array', tickvals: sizes, ticktext: sizes.map(String) };
+  const ticks = { tickmode: 'array', tickvals: places, ticktext: labels };
   const layout = frame(400, {
     xaxis: axis('HF labels n<sub>high</sub>', { type: 'log', range: ends.map(Math.log10), ...ticks }),
     yaxis: logAxis(axisTitle(series), seen),
@@ -189,7 +197,8 @@ function costChart(regime, series, arms) {
 }
 
 function forestChart(regime, series, arms) {
-  const size = regime.sizes.includes(Number(chosen.size)) ? chosen.size : String(regime.sizes[regime.sizes.length - 1]);
+  const labels = labelsOf(regime);
+  const size = labels.includes(chosen.size) ? chosen.size : labels[labels.length - 1];
   const lines = ((regime.series[series].ratios[size] || {})[chosen.reference]) || {};
   const shown = arms.filter((arm) => lines[arm]).reverse();
   if (!shown.length) return null;

@@ -11,9 +11,10 @@ function fillChoices() {
   }
   cost.append(element('option', "label cost at the panel's prices", { value: PANEL_COST }));
   chosen.cost = cost.value = known('label_cost_cpu_s') ? 'label_cost_cpu_s' : PANEL_COST;
-  const sizes = [...new Set(data.regimes.flatMap((regime) => regime.sizes))].sort((a, b) => a - b);
+  const labels = [...new Set(data.regimes.flatMap(labelsOf))];
+  const sizes = [...labels.filter((label) => label !== 'all').sort((a, b) => a - b), ...labels.filter((label) => label === 'all')];
   for (const size of sizes) byId('size').append(element('option', size, { value: size }));
-  chosen.size = byId('size').value = sizes.length ? String(sizes[Math.floor((sizes.length - 1) / 2)]) : '';
+  chosen.size = byId('size').value = sizes.length ? sizes[Math.floor((sizes.length - 1) / 2)] : '';
   const reference = byId('reference');
   const names = [...reference.options].map((option) => option.value);
   chosen.reference = reference.value = names.includes('single_fidelity') ? 'single_fidelity' : names[0];
