@@ -87,8 +87,8 @@ def compare(
 def advice(rows: DataFrame) -> str:
     """Name the arm to use, or say why none can be named."""
     from benchmarks.reports import recommendation
-    from benchmarks.reports.recommend import default_metric
+    from benchmarks.reports.recommend import default_metric, reasons
 
-    (found,) = recommendation(rows).values()
+    (found,), (why,) = recommendation(rows).values(), reasons(rows).values()
     verdict = f"Use {found.arm}" if found.arm else "No arm can be named"
-    return f"{verdict} (by {default_metric(rows)} of held-out HF frames): {found.reason}"
+    return f"{verdict} (by {default_metric(rows)} of held-out HF frames): {why}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.rows import CEILING, arms_of, cells, counts_of, runs_of
+from benchmarks.reports.rows import CEILING, NEEDS_LF, arms_of, cells, counts_of, runs_of
 from mfcore.metrics.recommendation import THRESHOLD, Recommendation, recommend
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ SPLITS = ("in_coverage", "out_of_coverage")
 
 
 def recommendation(
-    rows: DataFrame, metric: str | None = None, split: str | None = None, threshold: float = THRESHOLD
+    rows: DataFrame,
+    metric: str | None = None,
+    split: str | None = None,
+    threshold: float = THRESHOLD,
+    self_contained: bool = False,
 ) -> dict[str, Recommendation]:
     """Name the arm to use in each regime and HF set size, or say why none can be named.
 
@@ -33,6 +37,8 @@ def recommendation(
         Test split; default: out of coverage where there is one, which is the harder half.
     threshold
         Probability of being best below which no arm is named.
+    self_contained
+        Leave out the arm that needs LF calculations to predict, which dynamics can seldom afford.
 
     Returns
     -------
@@ -43,7 +49,8 @@ def recommendation(
     for cell in cells(rows):
         chosen = metric or default_metric(cell.rows)
         where = split or default_split(cell.rows)
-        arms = [arm for arm in arms_of(cell.rows) if arm != CEILING]
+        left_out = (CEILING, NEEDS_LF) if self_contained else (CEILING,)
+        arms = [arm for arm in arms_of(cell.rows) if arm not in left_out]
         found[cell.title] = recommend(
             {arm: runs_of(cell.rows, arm, where, chosen) for arm in arms},
             n_failed={arm: counts_of(cell.rows, arm)[1] for arm in arms},
@@ -53,9 +60,21 @@ def recommendation(
 
 
 def advice(rows: DataFrame) -> dict[str, str]:
-    """Say in a sentence what `recommendation` found, and by which metric, for each table's title."""
+    """Say in words what `recommendation` found, and by which metric, for each table's title."""
     by = {cell.title: f"{default_metric(cell.rows)}, {default_split(cell.rows)}" for cell in cells(rows)}
-    return {title: f"By {by[title]}: {found.reason}" for title, found in recommendation(rows).items()}
+    return {title: f"By {by[title]}: {reason}" for title, reason in reasons(rows).items()}
+
+
+def reasons(rows: DataFrame) -> dict[str, str]:
+    """Give the reason of each recommendation, and that of the one among self-contained arms if it is another."""
+    found, alone = recommendation(rows), recommendation(rows, self_contained=True)
+    made = {}
+    for cell in cells(rows):
+        first, second = found[cell.title], alone[cell.title]
+        made[cell.title] = first.reason
+        if NEEDS_LF in first.probabilities and len(second.probabilities) > 1:
+            made[cell.title] += f" Of the arms that need no LF calculation to predict, {second.reason}"
+    return made
 
 
 def default_metric(rows: DataFrame) -> str:

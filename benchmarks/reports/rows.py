@@ -23,6 +23,9 @@ CEILING = "single_fidelity_all"
 FLOOR = "low_fidelity"
 """The arm that learns from no HF label but the reference energies."""
 
+NEEDS_LF = "delta_labels"
+"""The arm that needs an LF calculation of every structure that it predicts."""
+
 ALL = "all"
 """HF set size of a run that takes every frame that its coverage allows."""
 

@@ -13,7 +13,18 @@ from benchmarks.reports.dynamics import failures, over_starts, survivors
 from benchmarks.reports.equations_of_state import moduli
 from benchmarks.reports.metrics import Better, Family, metric_of, of_family
 from benchmarks.reports.numbers import number
-from benchmarks.reports.rows import CEILING, FLOOR, REGIME, Cell, arms_of, cells, cost_runs, counts_of, runs_of
+from benchmarks.reports.rows import (
+    CEILING,
+    FLOOR,
+    NEEDS_LF,
+    REGIME,
+    Cell,
+    arms_of,
+    cells,
+    cost_runs,
+    counts_of,
+    runs_of,
+)
 from mfcore.metrics.comparison import best_arms, compare_arms
 from mfcore.metrics.intervals import Interval, Runs, mean_interval
 
@@ -41,7 +52,7 @@ COSTS = {
 ARM_NOTES = {
     CEILING: "the ceiling: it is given every HF label, and is not ranked",
     FLOOR: "the floor: HF labels only set its reference energies",
-    "delta_labels": "needs the LF labels of every structure that it predicts; their cost is not in 'infer'",
+    NEEDS_LF: "needs the LF labels of every structure that it predicts; their cost is not in 'infer'",
 }
 
 SECTION_NOTES: dict[Family, str] = {

@@ -47,3 +47,19 @@ def test_an_arm_with_failed_runs_is_not_named():
     ).values()
     assert found.arm is None
     assert found.n_failed == {"a": 1}
+
+
+def test_the_best_self_contained_arm_is_named_beside_one_that_needs_calculations():
+    rows = make_rows({"delta_labels": 5.0, "transfer": 10.0, "multi_head": 20.0}, draws=3, spread=jitter)
+    (text,) = advice(rows).values()
+    assert "delta_labels is best" in text
+    assert "Of the arms that need no LF calculation to predict, transfer is best" in text
+    (alone,) = recommendation(rows, self_contained=True).values()
+    assert alone.arm == "transfer"
+    assert "delta_labels" not in alone.probabilities
+
+
+def test_without_an_arm_that_needs_calculations_one_sentence_is_enough():
+    for arms in ({"a": 10.0, "b": 20.0}, {"delta_labels": 5.0, "a": 10.0}):
+        (text,) = advice(make_rows(arms, draws=3, spread=jitter)).values()
+        assert "LF calculation" not in text

@@ -12,7 +12,7 @@ from benchmarks.reports.figures.style import PANELS
 from benchmarks.reports.html.origin import Origin
 from benchmarks.reports.metrics import metric_of
 from benchmarks.reports.numbers import MISSING, number, with_error
-from benchmarks.reports.recommend import default_metric, default_split, recommendation
+from benchmarks.reports.recommend import default_metric, default_split, reasons, recommendation
 from benchmarks.reports.rows import REGIME, regimes
 from benchmarks.reports.summary import ARM_NOTES, HF_REFERENCE, PARTIAL, SECTIONS, Entry, Quantity, Summary
 from mfcore.metrics.learning_curve import DataEfficiency
@@ -113,7 +113,7 @@ def sections(rows: DataFrame, tables: Sequence[Summary], costs: Sequence[CostSum
     costs
         What an error costs, from `benchmarks.reports.costs.cost_summaries`.
     """
-    found = recommendation(rows)
+    found, why = recommendation(rows), reasons(rows)
     parts = list(regimes(rows))
     varying = [key for key in REGIME if len({regime[key] for regime, _ in parts}) > 1]
     made = []
@@ -130,7 +130,9 @@ def sections(rows: DataFrame, tables: Sequence[Summary], costs: Sequence[CostSum
                 task=regime["task"],
                 criterion=f"{label}, {PANELS.get(split, split)}",
                 sizes=tuple(table.cell.n_high for table in own),
-                advice=tuple(_advice(table.cell.n_high, found[table.cell.title]) for table in own),
+                advice=tuple(
+                    _advice(table.cell.n_high, found[table.cell.title], why[table.cell.title]) for table in own
+                ),
                 tables=(*_tables(own), *(_efficiency(cost) for cost in costs if cost.regime == regime)),
                 notes=tuple(_notes(own)),
             )
@@ -175,9 +177,9 @@ def _named(key: str, value: str) -> str:
     return {"n_low": f"{value} LF frames", "coverage": f"coverage {value}", "e0": f"E0 {value}"}.get(key, value)
 
 
-def _advice(n_high: str, found: Recommendation) -> Advice:
+def _advice(n_high: str, found: Recommendation, why: str) -> Advice:
     shown = [(arm, f"{p:.2f}") for arm, p in found.probabilities.items() if p >= LEAST_SHOWN]
-    reason = found.reason[0].upper() + found.reason[1:] if found.arm is None else found.reason
+    reason = why[0].upper() + why[1:] if found.arm is None else why
     return Advice(n_high, found.arm, found.probability, reason, tuple(shown), found.ties)
 
 
