@@ -126,11 +126,21 @@ def test_failed_trainings_are_kept_and_retried_only_when_asked(fake: Fake, compa
     assert [r["status"] for r in compare("mace", retry_failed=True)] == ["ok"] * 3
 
 
-def test_nothing_is_trained_for_the_table_alone(fake: Fake, compare: Callable[..., Any]) -> None:
-    assert compare("mace", train=False) == []
-    kept = compare("nequip")
-    assert compare("mace", "nequip", train=False) == kept
-    assert {j.contender for j in fake.jobs} == {"nequip"}
+def test_the_table_alone_needs_neither_data_nor_trainings(
+    fake: Fake, compare: Callable[..., Any], tmp_path: Path
+) -> None:
+    def stored(*contenders: str, epochs: int = 5, core: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        out = tmp_path / "parity.json"
+        return execute.stored(contenders, Network(), Training(epochs=epochs), [0.01, 0.005], [0, 1], out, core)
+
+    with pytest.raises(DataError, match="nothing has been trained"):
+        stored("mace")
+    runs = compare("mace", "mfcore")
+    count = len(fake.jobs)
+    assert stored("mace", "mfcore") == runs
+    assert stored("mace", epochs=6) == []
+    assert stored("mfcore", core={"readout_scale": 0.1}) == []
+    assert len(fake.jobs) == count
 
 
 def test_a_results_file_that_is_none_is_refused(tmp_path: Path) -> None:

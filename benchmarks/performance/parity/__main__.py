@@ -106,7 +106,7 @@ def main(
     from rich.console import Console
 
     from benchmarks.performance.parity.data import h2co_frames
-    from benchmarks.performance.parity.execute import compare
+    from benchmarks.performance.parity.execute import compare, stored
     from benchmarks.performance.parity.report import rows_of, table_of, verdict, versions_of
     from mfcore.errors import MfbenchError
 
@@ -118,27 +118,22 @@ def main(
     if not console.is_terminal:
         console = Console(width=_WIDTH)  # a file has no width; a table must not be cut for it
     try:
-        data = h2co_frames(frames, draw)
-        training = Training(epochs=epochs, batch_frames=batch)
-        runs = compare(
-            chosen,
-            data,
-            Network(cutoff=cutoff, lmax=lmax),
-            training,
-            learning_rate or [0.01, 0.005],
-            seed or [0, 1, 2],
-            out,
-            interpreters_of(python or []),
-            threads,
-            retry_failed,
-            train=not table_only,
-            core=core_settings_of(core or []),
-        )
+        network, training = Network(cutoff=cutoff, lmax=lmax), Training(epochs=epochs, batch_frames=batch)
+        rates, seeds, settings = learning_rate or [0.01, 0.005], seed or [0, 1, 2], core_settings_of(core or [])
+        if table_only:
+            runs = stored(chosen, network, training, rates, seeds, out, settings)
+        else:
+            data = h2co_frames(frames, draw)
+            pythons = interpreters_of(python or [])
+            runs = compare(chosen, data, network, training, rates, seeds, out, pythons, threads, retry_failed, settings)
     except MfbenchError as error:
         console.print(f"[red]error:[/red] {error}")
         raise typer.Exit(2) from None
     rows = rows_of(runs)
-    console.print(table_of(rows, epochs, {"training": len(data.training), "test": len(data.test)}))
+    if not runs:
+        console.print("No stored training is of the present code and these options.")
+        return
+    console.print(table_of(rows, epochs, runs[-1]["n_frames"]))
     for run in runs:
         if run["status"] != "ok":
             job = run["job"]

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from benchmarks.performance.contenders.base import Network
 from benchmarks.performance.parity.data import ParityData
 from benchmarks.performance.parity.settings import Job, Training
 from benchmarks.performance.parity.store import add_run, read_runs, run_key
-from mfcore.errors import TrainingError
+from mfcore.errors import DataError, TrainingError
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -76,7 +76,6 @@ def compare(
     interpreters: Mapping[str, str],
     threads: int,
     retry_failed: bool,
-    train: bool = True,
     core: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Train what the results file lacks, and return the runs of this comparison.
@@ -100,8 +99,6 @@ def compare(
         Of each training process.
     retry_failed
         Whether a run that failed is tried again.
-    train
-        False returns what the results file has, and trains nothing.
     core
         Settings of the core that are not its defaults.
     """
@@ -115,8 +112,6 @@ def compare(
             stored = read_runs(out).get(key)
             if stored is not None and (stored["status"] == "ok" or not retry_failed):
                 return [stored]
-            if not train:
-                return []
             result = _train(job, data_file, interpreters.get(job.contender, sys.executable), threads)
             made = {
                 "key": key,
@@ -133,12 +128,53 @@ def compare(
             add_run(out, made)
             return [made]
 
-        runs = []
-        for name in contenders:
-            own = dict(core or {}) if name == CORE else {}
-            tried = [r for rate in rates for r in run(Job(name, rate, seeds[0], network, training, own))]
-            chosen = best_rate(tried)
-            if chosen is not None:
-                tried += [r for seed in seeds[1:] for r in run(Job(name, chosen, seed, network, training, own))]
-            runs += tried
+        return _all_runs(contenders, network, training, rates, seeds, core, run)
+
+
+def stored(
+    contenders: Sequence[str],
+    network: Network,
+    training: Training,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    out: Path,
+    core: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """As :func:`compare`, of what the results file has of the present code; neither data nor packages are needed.
+
+    Raises
+    ------
+    DataError
+        If the results file is missing or has no runs.
+    """
+    kept = read_runs(out)
+    if not kept:
+        raise DataError("nothing has been trained.", file=out, hint="Run the comparison without --table-only.")
+    data_sha256 = list(kept.values())[-1]["data_sha256"]
+
+    def run(job: Job) -> list[dict[str, Any]]:
+        key = run_key(job, data_sha256)
+        return [kept[key]] if key in kept else []
+
+    return _all_runs(contenders, network, training, rates, seeds, core, run)
+
+
+def _all_runs(
+    contenders: Sequence[str],
+    network: Network,
+    training: Training,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    core: Mapping[str, Any] | None,
+    run: Callable[[Job], list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """Runs of each contender: all learning rates with the first seed, the best one with the others."""
+    runs = []
+    for name in contenders:
+        own = dict(core or {}) if name == CORE else {}
+        tried = [r for rate in rates for r in run(Job(name, rate, seeds[0], network, training, own))]
+        chosen = best_rate(tried)
+        if chosen is not None:
+            tried += [r for seed in seeds[1:] for r in run(Job(name, chosen, seed, network, training, own))]
+        runs += tried
     return runs
