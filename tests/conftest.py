@@ -85,7 +85,7 @@ def training_set(frames: list[Atoms]) -> TrainingSet:
 
 
 @pytest.fixture(scope="session")
-def test_frames(frames: list[Atoms]) -> list[Atoms]:
+def held_out_frames(frames: list[Atoms]) -> list[Atoms]:
     return frames[66:]
 
 

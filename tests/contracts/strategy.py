@@ -43,11 +43,11 @@ class StrategyContract:
         assert potential.arm == self.arm
         assert potential.fidelities[-1] == HIGH
 
-    def test_energies_are_total_energies_in_ev(self, potential: Potential, test_frames: list[Atoms]) -> None:
+    def test_energies_are_total_energies_in_ev(self, potential: Potential, held_out_frames: list[Atoms]) -> None:
         """Reference energies of −2,040 eV are in; what is left is smaller than composition alone leaves."""
-        reference = np.array([energy_of(a, HIGH) for a in test_frames])
-        error = potential.predict(test_frames).energies - reference
-        spread = np.concatenate([reference[k] - reference[k].mean() for k in self.compositions(test_frames)]).std()
+        reference = np.array([energy_of(a, HIGH) for a in held_out_frames])
+        error = potential.predict(held_out_frames).energies - reference
+        spread = np.concatenate([reference[k] - reference[k].mean() for k in self.compositions(held_out_frames)]).std()
         assert np.abs(error).max() < 5.0
         if self.beats_composition:
             assert error.std() < 0.6 * spread
@@ -57,9 +57,9 @@ class StrategyContract:
         sizes = np.array([len(a) for a in frames])
         return [np.flatnonzero(sizes == n) for n in np.unique(sizes)]
 
-    def test_forces_are_minus_the_gradient(self, potential: Potential, test_frames: list[Atoms]) -> None:
+    def test_forces_are_minus_the_gradient(self, potential: Potential, held_out_frames: list[Atoms]) -> None:
         base = PairCalculator(LOW) if potential.requires_low_labels else None
-        atoms, step = test_frames[0], 1e-4
+        atoms, step = held_out_frames[0], 1e-4
         forces = potential.predict([atoms], base=base).forces[0]
         for atom in range(len(atoms)):
             for axis in range(3):
@@ -71,25 +71,25 @@ class StrategyContract:
                 slope = (energies[0] - energies[1]) / (2 * step)
                 assert forces[atom, axis] == pytest.approx(-slope, abs=1e-6)
 
-    def test_calculator_gives_what_predict_gives(self, potential: Potential, test_frames: list[Atoms]) -> None:
+    def test_calculator_gives_what_predict_gives(self, potential: Potential, held_out_frames: list[Atoms]) -> None:
         base = PairCalculator(LOW) if potential.requires_low_labels else None
-        atoms = Atoms(test_frames[0].numbers, positions=test_frames[0].positions)
+        atoms = Atoms(held_out_frames[0].numbers, positions=held_out_frames[0].positions)
         atoms.calc = potential.calculator("high", base=base)
-        out = potential.predict(test_frames[:1])
+        out = potential.predict(held_out_frames[:1])
         assert atoms.get_potential_energy() == pytest.approx(float(out.energies[0]), abs=1e-8)
         np.testing.assert_allclose(atoms.get_forces(), out.forces[0], atol=1e-8)
 
-    def test_learned_more_than_the_mean_force(self, potential: Potential, test_frames: list[Atoms]) -> None:
-        predicted = np.concatenate(potential.predict(test_frames).forces)
-        reference = np.concatenate([forces_of(a, HIGH) for a in test_frames])
+    def test_learned_more_than_the_mean_force(self, potential: Potential, held_out_frames: list[Atoms]) -> None:
+        predicted = np.concatenate(potential.predict(held_out_frames).forces)
+        reference = np.concatenate([forces_of(a, HIGH) for a in held_out_frames])
         assert np.abs(predicted - reference).mean() < 0.6 * np.abs(reference).mean()
 
     def test_saves_and_loads_to_the_same_predictions(
-        self, potential: Potential, test_frames: list[Atoms], tmp_path: Path
+        self, potential: Potential, held_out_frames: list[Atoms], tmp_path: Path
     ) -> None:
         potential.save(tmp_path / "model")
         again = mfcore.load(tmp_path / "model")
-        before, after = potential.predict(test_frames), again.predict(test_frames)
+        before, after = potential.predict(held_out_frames), again.predict(held_out_frames)
         np.testing.assert_array_equal(before.energies, after.energies)
         np.testing.assert_array_equal(np.concatenate(before.forces), np.concatenate(after.forces))
         assert again.fidelities == potential.fidelities
@@ -109,16 +109,16 @@ class StrategyContract:
             assert all(np.isfinite(entry["values"]))
 
     def test_same_seed_same_potential_other_seed_another(
-        self, training_set: TrainingSet, test_frames: list[Atoms]
+        self, training_set: TrainingSet, held_out_frames: list[Atoms]
     ) -> None:
         small = Budget(400)
         one, same, other = (self.fit(training_set, small, seed) for seed in (3, 3, 4))
-        energies = [p.predict(test_frames, forces=False).energies for p in (one, same, other)]
+        energies = [p.predict(held_out_frames, forces=False).energies for p in (one, same, other)]
         np.testing.assert_array_equal(energies[0], energies[1])
         assert np.abs(energies[0] - energies[2]).max() > 1e-6
 
     def test_resumed_equals_uninterrupted(
-        self, training_set: TrainingSet, test_frames: list[Atoms], tmp_path: Path
+        self, training_set: TrainingSet, held_out_frames: list[Atoms], tmp_path: Path
     ) -> None:
         """Cut at every check; each further call goes on, and the last one ends with the same bits."""
         small, settings = Budget(800), tiny_settings(precision="float64", checkpoint_s=0.0)
@@ -142,12 +142,12 @@ class StrategyContract:
             except Cut:
                 cuts += 1
         assert cuts == 2
-        first, second = whole.predict(test_frames), resumed.predict(test_frames)
+        first, second = whole.predict(held_out_frames), resumed.predict(held_out_frames)
         np.testing.assert_array_equal(first.energies, second.energies)
         np.testing.assert_array_equal(np.concatenate(first.forces), np.concatenate(second.forces))
         assert resumed.ledger.atom_gradients == whole.ledger.atom_gradients
 
-    def test_learns_from_energies_alone(self, training_set: TrainingSet, test_frames: list[Atoms]) -> None:
+    def test_learns_from_energies_alone(self, training_set: TrainingSet, held_out_frames: list[Atoms]) -> None:
         """HF forces that the regime hides must not change anything."""
         labels = {LOW: LabelSet.parse("EF"), HIGH: LabelSet.parse("E")}
         shown = TrainingSet(training_set.fidelities, training_set.train, labels, training_set.validation)
@@ -161,7 +161,7 @@ class StrategyContract:
             labels,
             stripped_validation,
         )
-        one, two = (self.fit(data, Budget(400)).predict(test_frames) for data in (shown, hidden))
+        one, two = (self.fit(data, Budget(400)).predict(held_out_frames) for data in (shown, hidden))
         np.testing.assert_array_equal(one.energies, two.energies)
 
     @staticmethod

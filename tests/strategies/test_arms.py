@@ -95,18 +95,20 @@ def test_a_shared_stage_costs_as_much_as_one_trained_here(training_set: Training
     assert sharing.ledger.atom_gradients == alone.ledger.atom_gradients
 
 
-def test_joint_arms_see_the_difference_between_fidelities(training_set: TrainingSet, test_frames: list[Atoms]) -> None:
+def test_joint_arms_see_the_difference_between_fidelities(
+    training_set: TrainingSet, held_out_frames: list[Atoms]
+) -> None:
     for arm in ("multi_fidelity", "multi_head", "transfer_replay", "delta_model"):
         potential = make_arm(arm, tiny_settings()).fit(training_set, Budget(2000), 1)
-        low, high = (np.concatenate(potential.predict(test_frames, f).forces) for f in (LOW, HIGH))
+        low, high = (np.concatenate(potential.predict(held_out_frames, f).forces) for f in (LOW, HIGH))
         assert np.abs(low - high).mean() > 0.01, arm
 
 
-def test_delta_on_labels_asks_for_what_it_needs(training_set: TrainingSet, test_frames: list[Atoms]) -> None:
+def test_delta_on_labels_asks_for_what_it_needs(training_set: TrainingSet, held_out_frames: list[Atoms]) -> None:
     factory = arm_factory("delta_labels")
     assert factory.needs_paired
     potential = make_arm("delta_labels", tiny_settings()).fit(training_set, Budget(500), 1)
     assert potential.requires_low_labels == (LOW,)
-    bare = Atoms(test_frames[0].numbers, positions=test_frames[0].positions)
+    bare = Atoms(held_out_frames[0].numbers, positions=held_out_frames[0].positions)
     with pytest.raises(Exception, match=f"frame 0, key '{LOW}_energy'"):
         potential.predict([bare])

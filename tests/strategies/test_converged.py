@@ -56,7 +56,7 @@ def test_equal_compute_spends_everything_on_a_plateau(training_set: TrainingSet)
     assert CAP - BATCH_ATOMS < ledger.atom_gradients <= CAP
 
 
-def test_resumed_equals_uninterrupted(training_set: TrainingSet, test_frames: list[Atoms], tmp_path: Path) -> None:
+def test_resumed_equals_uninterrupted(training_set: TrainingSet, held_out_frames: list[Atoms], tmp_path: Path) -> None:
     """Cut at checks with part of the patience used up: the rest of it, not all of it, is left afterwards."""
     settings, budget = tiny_settings(**{**STILL["training"], "checkpoint_s": 0.0}), Budget(CAP, 4)  # type: ignore[dict-item]
     whole = make_arm("transfer", settings).fit(training_set, budget, 5)
@@ -82,7 +82,7 @@ def test_resumed_equals_uninterrupted(training_set: TrainingSet, test_frames: li
     assert cuts == 2
     spent = [[(s.atom_gradients, s.steps, s.stopped) for s in p.ledger.stages] for p in (whole, resumed)]
     assert spent[0] == spent[1]
-    first, second = whole.predict(test_frames), resumed.predict(test_frames)
+    first, second = whole.predict(held_out_frames), resumed.predict(held_out_frames)
     np.testing.assert_array_equal(first.energies, second.energies)
 
 
