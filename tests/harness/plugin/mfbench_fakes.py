@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmarks.tasks.base import Evaluation, Pools, Regime, Task
 from mfcore.data.frames import energy_of, set_labels
+from mfcore.files import write_text
 from mfcore.training.budget import Ledger, Stage
 
 SPECIES = (1, 2)
@@ -145,7 +146,7 @@ class FakeMean:
             time.sleep(self.settings.pause_s)
             with open(os.environ["MFBENCH_FAKE_LOG"], "a") as log:
                 log.write(f"{step}\n")
-            counter.write_text(str(step + 1))
+            write_text(counter, str(step + 1))  # a kill may come at any time
             progress("fit", budget.atom_gradients * (step + 1) / self.settings.steps, budget.atom_gradients)
         alive.release()
         stage.atom_gradients = budget.atom_gradients
