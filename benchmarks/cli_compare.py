@@ -89,6 +89,7 @@ def advice(rows: DataFrame) -> str:
     from benchmarks.reports import recommendation
     from benchmarks.reports.recommend import default_metric, reasons
 
-    (found,), (why,) = recommendation(rows).values(), reasons(rows).values()
+    all_found = recommendation(rows)
+    (found,), (why,) = all_found.values(), reasons(rows, all_found).values()
     verdict = f"Use {found.arm}" if found.arm else "No arm can be named"
     return f"{verdict} (by {default_metric(rows)} of held-out HF frames): {why}"

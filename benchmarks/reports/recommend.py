@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from benchmarks.reports.rows import CEILING, NEEDS_LF, arms_of, cells, counts_of, runs_of
@@ -62,18 +63,26 @@ def recommendation(
 def advice(rows: DataFrame) -> dict[str, str]:
     """Say in words what `recommendation` found, and by which metric, for each table's title."""
     by = {cell.title: f"{default_metric(cell.rows)}, {default_split(cell.rows)}" for cell in cells(rows)}
-    return {title: f"By {by[title]}: {reason}" for title, reason in reasons(rows).items()}
+    return {title: f"By {by[title]}: {reason}" for title, reason in reasons(rows, recommendation(rows)).items()}
 
 
-def reasons(rows: DataFrame) -> dict[str, str]:
-    """Give the reason of each recommendation, and that of the one among self-contained arms if it is another."""
-    found, alone = recommendation(rows), recommendation(rows, self_contained=True)
+def reasons(rows: DataFrame, found: Mapping[str, Recommendation]) -> dict[str, str]:
+    """Give the reason of each recommendation, and that of the one among self-contained arms if it is another.
+
+    Parameters
+    ----------
+    rows
+        Long rows.
+    found
+        What :func:`recommendation` says of them.
+    """
+    alone = recommendation(rows, self_contained=True)
     made = {}
-    for cell in cells(rows):
-        first, second = found[cell.title], alone[cell.title]
-        made[cell.title] = first.reason
+    for title, first in found.items():
+        second = alone[title]
+        made[title] = first.reason
         if NEEDS_LF in first.probabilities and len(second.probabilities) > 1:
-            made[cell.title] += f" Of the arms that need no LF calculation to predict, {second.reason}"
+            made[title] += f" Of the arms that need no LF calculation to predict, {second.reason}"
     return made
 
 

@@ -85,7 +85,7 @@ class PlainReadout:
             rows = cotangent[:, None] * GATE_SCALE
             made = torch.ops.aten.silu_backward(rows * out, z)
             turned = made if turned is None else turned + made
-            for_out = _like(out, rows * torch.nn.functional.silu(z)) if flags[2] else None
+            for_out = rows * torch.nn.functional.silu(z) if flags[2] else None
         assert turned is not None
         for_scalars = turned @ hidden.T if flags[0] else None
         for_hidden = scalars.T @ turned if flags[1] and scalars is not None else None
@@ -111,13 +111,13 @@ class PlainReadout:
             (moved * out).sum(1) * GATE_SCALE if flags[0] else None,
             rows * out * curve * along,
             direction.T @ turned if flags[2] else None,
-            _like(out, rows * moved) if flags[3] else None,
+            rows * moved if flags[3] else None,
         )
 
 
-def _like(out: Tensor, per_atom: Tensor) -> Tensor:
+def _like(out: Tensor, per_atom: Tensor | None) -> Tensor | None:
     """A gradient for each atom in the shape of `out`, which may be one row of all atoms."""
-    return per_atom.sum(0, keepdim=True) if out.shape[0] == 1 else per_atom
+    return per_atom.sum(0, keepdim=True) if per_atom is not None and out.shape[0] == 1 else per_atom
 
 
 class _Readout(torch.autograd.Function):
@@ -144,8 +144,9 @@ class _Readout(torch.autograd.Function):
                 made = _Gradient.apply(ctx.kernels, cotangent, z, hidden, out)  # type: ignore[no-untyped-call]
                 return (None, made, *(None,) * (len(tensors) - 1))
             return None, *differentiable_gradients(readout_reference, tensors, flags, (cotangent, for_z))
-        *grads, turned = ctx.kernels.backward(scalars, hidden, out, z, cotangent, for_z, flags)
-        return None, *grads, *([turned] if added else [])
+        made = ctx.kernels.backward(scalars, hidden, out, z, cotangent, for_z, flags)
+        for_scalars, for_hidden, for_out, turned = made
+        return None, for_scalars, for_hidden, _like(out, for_out), *([turned] if added else [])
 
 
 class _Gradient(torch.autograd.Function):
@@ -169,7 +170,7 @@ class _Gradient(torch.autograd.Function):
         wanted = (flags[0], True, flags[2], flags[3])
         made = ctx.kernels.double_backward(hidden, out, z, cotangent, turned, direction, wanted)
         for_cotangent, for_z, for_hidden, for_out = made
-        return None, for_cotangent, for_z, for_hidden, for_out
+        return None, for_cotangent, for_z, for_hidden, _like(out, for_out)
 
 
 def _gradient_reference(cotangent: Tensor, z: Tensor, hidden: Tensor, out: Tensor) -> list[Tensor]:

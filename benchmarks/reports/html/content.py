@@ -113,7 +113,8 @@ def sections(rows: DataFrame, tables: Sequence[Summary], costs: Sequence[CostSum
     costs
         What an error costs, from `benchmarks.reports.costs.cost_summaries`.
     """
-    found, why = recommendation(rows), reasons(rows)
+    found = recommendation(rows)
+    why = reasons(rows, found)
     parts = list(regimes(rows))
     varying = [key for key in REGIME if len({regime[key] for regime, _ in parts}) > 1]
     made = []

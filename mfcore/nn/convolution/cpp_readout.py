@@ -181,7 +181,7 @@ class CppReadout:
         made = cotangent, for_z, turned, for_scalars, for_out
         self._run("backward", hidden, out, z.shape[0], z, hidden, out, *made)
         for_hidden = self._summed(scalars.contiguous(), turned) if flags[1] and scalars is not None else None
-        return for_scalars, for_hidden, _of(out, for_out), turned
+        return for_scalars, for_hidden, for_out, turned
 
     def double_backward(
         self,
@@ -201,12 +201,7 @@ class CppReadout:
         made = for_cotangent, for_z, for_out
         self._run("double", hidden, out, z.shape[0], z, hidden, out, cotangent, direction, *made)
         for_hidden = self._summed(direction, turned) if flags[2] else None
-        return for_cotangent, for_z, for_hidden, _of(out, for_out)
-
-
-def _of(out: Tensor, per_atom: Tensor | None) -> Tensor | None:
-    """A gradient for each atom as one of the shape of `out`, which may be one row of all atoms."""
-    return per_atom.sum(0, keepdim=True) if per_atom is not None and out.shape[0] == 1 else per_atom
+        return for_cotangent, for_z, for_hidden, for_out
 
 
 def readout_source(scalar: str) -> str:

@@ -301,8 +301,8 @@ class ReadoutKernels(Protocol):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor]:
         """Compute gradients of scalars, H and o, those that the flags ask for, and t, (A, K).
 
-        `cotangent` is g (A,), `for_z` is e (A, K), one of which may be None for zero. The scalars are read for the
-        gradient of H only.
+        That of o is for each atom, (A, K), also if all atoms share o. `cotangent` is g (A,), `for_z` is e (A, K), one
+        of which may be None for zero. The scalars are read for the gradient of H only.
         """
 
     def double_backward(
@@ -316,7 +316,7 @@ class ReadoutKernels(Protocol):
         flags: Sequence[bool],
         /,
     ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
-        """Compute gradients of D = Σ direction · (t Hᵀ) for e = 0 with respect to g, z, H and o.
+        """Compute gradients of D = Σ direction · (t Hᵀ) for e = 0 with respect to g, z, H and o (of each atom).
 
         `turned` is t, (A, K), `direction` is (A, C). Flags for each of the four; that of z is not looked at.
         """
