@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError
 
 
 class Label(StrEnum):

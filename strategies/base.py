@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mfcore.data.reference_energies import ReferencePolicy
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import ConfigError
-from mfcore.nn.config import CoreConfig
-from mfcore.potential import Potential
-from mfcore.training.budget import Budget
-from mfcore.training.config import TrainingConfig
-from mfcore.training.progress import Progress
-from strategies.checks import check_potential
-from strategies.fitting import Fitting
+from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.data.reference_energies import ReferencePolicy
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.potentials.potential import Potential
+from mfbench.mfcore.training.budget import Budget
+from mfbench.mfcore.training.config import TrainingConfig
+from mfbench.mfcore.training.progress import Progress
+from mfbench.strategies.checks import check_potential
+from mfbench.strategies.fitting import Fitting
 
 
 class StrategySettings(BaseModel):
@@ -94,7 +94,7 @@ class Strategy(ABC):
         Raises
         ------
         SelfCheckError
-            If the potential does not answer as what it was trained to be (see :mod:`strategies.checks`).
+            If the potential does not answer as what it was trained to be (see :mod:`mfbench.strategies.checks`).
         """
         fitting = Fitting(self.settings, self.default_e0, train, budget, seed, progress, workdir, shared)
         potential = self._fit(fitting)

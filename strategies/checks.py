@@ -8,12 +8,12 @@ from itertools import combinations
 import numpy as np
 from ase import Atoms
 
-from mfcore.data.frames import energy_of
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import SelfCheckError
-from mfcore.potential import Potential
-from mfcore.training.budget import Stage
-from strategies.fitting import DELTA
+from mfbench.mfcore.data.frames import energy_of
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import SelfCheckError
+from mfbench.mfcore.potentials.potential import Potential
+from mfbench.mfcore.training.budget import Stage
+from mfbench.strategies.fitting import DELTA
 
 _FRAMES = 8
 _RELATIVE_DIFFERENCE = 1e-5

@@ -9,15 +9,15 @@ import numpy as np
 from ase import Atoms
 from pydantic import Field
 
-from mfcore.data.frames import energy_of, forces_of, set_labels, stress_of
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import DataError
-from mfcore.fidelity import Label
-from mfcore.nn.core import EquivariantCore
-from mfcore.potential import Potential, Predictions, Term
-from mfcore.training.budget import Stage
-from strategies.base import Strategy, StrategySettings
-from strategies.fitting import DELTA, Fitting
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data.frames import energy_of, forces_of, set_labels, stress_of
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.fidelity import Label
+from mfbench.mfcore.potentials.potential import Potential, Predictions, Term
+from mfbench.mfcore.training.budget import Stage
+from mfbench.strategies.base import Strategy, StrategySettings
+from mfbench.strategies.fitting import DELTA, Fitting
 
 
 class DeltaLabels(Strategy):

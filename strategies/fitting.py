@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from ase import Atoms
 
-import mfcore
-from mfcore.data.frames import energy_of
-from mfcore.data.graphs import GraphStore
-from mfcore.data.reference_energies import (
+from mfbench import mfcore
+from mfbench.mfcore.cores.equivariant.model import Conditioning, EquivariantCore
+from mfbench.mfcore.data.frames import energy_of
+from mfbench.mfcore.data.graphs import GraphStore
+from mfbench.mfcore.data.reference_energies import (
     ReferenceEnergies,
     ReferencePolicy,
     energy_scale,
@@ -23,20 +24,19 @@ from mfcore.data.reference_energies import (
     label_scale,
     least_squares_energies,
 )
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import ConfigError
-from mfcore.fidelity import LabelSet
-from mfcore.nn.core import Conditioning, EquivariantCore
-from mfcore.potential import Potential, Term
-from mfcore.provenance import digest, frames_hash, source_hash, tensors_hash
-from mfcore.training.budget import Budget, Ledger, Stage
-from mfcore.training.checkpoint import load_tensors, save_tensors
-from mfcore.training.config import TrainingConfig
-from mfcore.training.progress import Progress
-from mfcore.training.trainer import StageTask, StageTrainer
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.fidelity import LabelSet
+from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.provenance import digest, frames_hash, source_hash, tensors_hash
+from mfbench.mfcore.training.budget import Budget, Ledger, Stage
+from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
+from mfbench.mfcore.training.config import TrainingConfig
+from mfbench.mfcore.training.progress import Progress
+from mfbench.mfcore.training.trainer import StageTask, StageTrainer
 
 if TYPE_CHECKING:
-    from strategies.base import StrategySettings
+    from mfbench.strategies.base import StrategySettings
 
 DELTA = "delta"
 """Name of the fidelity HF - LF that Δ-learning trains on."""
@@ -58,7 +58,7 @@ class Fitting:
     settings, default_e0
         Of the strategy.
     training_set, budget, seed, progress, workdir, shared
-        As given to :meth:`strategies.base.Strategy.fit`.
+        As given to :meth:`mfbench.strategies.base.Strategy.fit`.
     """
 
     def __init__(

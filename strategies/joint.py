@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mfcore.nn.core import Conditioning
-from mfcore.potential import Potential, Term
-from strategies.base import Strategy
-from strategies.fitting import Fitting
+from mfbench.mfcore.cores.equivariant.model import Conditioning
+from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.strategies.base import Strategy
+from mfbench.strategies.fitting import Fitting
 
 
 class JointStrategy(Strategy):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from mfcore.nn.core import Conditioning
-from strategies.base import Strategy
-from strategies.joint import JointStrategy
+from mfbench.mfcore.cores.equivariant.model import Conditioning
+from mfbench.strategies.base import Strategy
+from mfbench.strategies.joint import JointStrategy
 
 
 class MultiFidelity(JointStrategy):

@@ -7,10 +7,10 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from strategies.base import Strategy
+    from mfbench.strategies.base import Strategy
 
 GROUP = "mfbench.strategies"
 _ORDER = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from mfcore.potential import Potential, Term
-from strategies.base import Strategy
-from strategies.fitting import Fitting
+from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.strategies.base import Strategy
+from mfbench.strategies.fitting import Fitting
 
 
 class SingleFidelity(Strategy):

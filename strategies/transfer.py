@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from mfcore.data.reference_energies import ReferencePolicy
-from mfcore.nn.core import EquivariantCore
-from mfcore.potential import Potential, Term
-from strategies.base import Strategy, StrategySettings
-from strategies.checks import check_replayed
-from strategies.fitting import Fitting
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data.reference_energies import ReferencePolicy
+from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.strategies.base import Strategy, StrategySettings
+from mfbench.strategies.checks import check_replayed
+from mfbench.strategies.fitting import Fitting
 
 
 class TransferSettings(StrategySettings):

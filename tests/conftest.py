@@ -10,9 +10,9 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from mfcore.data.frames import set_labels
-from mfcore.data.training_set import TrainingSet
-from mfcore.fidelity import LabelSet
+from mfbench.mfcore.data.frames import set_labels
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.fidelity import LabelSet
 
 torch.set_num_threads(1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mfcore.files import replacing, write_text
+from mfbench.mfcore.files import replacing, write_text
 
 
 def test_a_fault_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

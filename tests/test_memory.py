@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from mfcore.memory import VARIABLE, keep_freed_memory, memory_report
+from mfbench.mfcore.memory import VARIABLE, keep_freed_memory, memory_report
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 
@@ -40,7 +40,7 @@ def faults(setup: str, **environment: str) -> int:
     return int(done.stdout)
 
 
-KEEP = "from mfcore.memory import keep_freed_memory; keep_freed_memory(); keep_freed_memory()"
+KEEP = "from mfbench.mfcore.memory import keep_freed_memory; keep_freed_memory(); keep_freed_memory()"
 
 
 @glibc
@@ -49,7 +49,7 @@ def test_a_second_call_finds_its_memory_in_place() -> None:
     # at least 46 for each call, where pages are of 2 MB
     assert faults("") > 500
     assert faults(KEEP, **{VARIABLE: "0"}) > 500
-    assert faults("import mfcore, mfcore.memory, mfcore.calculator") > 500  # nothing at import
+    assert faults("import mfbench.mfcore.memory, mfbench.mfcore.potentials.calculator") > 500  # nothing at import
 
 
 @glibc

@@ -9,18 +9,18 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.prepare import PlannedRun, split_of, task_of
-from mfcore.data.splits import id_of
-from mfcore.fidelity import Label, LabelSet
-from strategies.registry import arm_factory
+from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
+from mfbench.mfcore.data.splits import id_of
+from mfbench.mfcore.fidelity import Label, LabelSet
+from mfbench.strategies.registry import arm_factory
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from benchmarks.harness.plan import RunSpec
-    from benchmarks.harness.store import RunStore
-    from benchmarks.tasks.base import Task
-    from mfcore.data.training_set import TrainingSet
+    from mfbench.benchmarks.harness.plan import RunSpec
+    from mfbench.benchmarks.harness.store import RunStore
+    from mfbench.benchmarks.tasks.base import Task
+    from mfbench.mfcore.data.training_set import TrainingSet
 
 
 @dataclass(frozen=True)

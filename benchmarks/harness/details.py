@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -128,7 +128,7 @@ def read_detail(source: Path, name: str) -> DataFrame:
     """
     import pandas as pd
 
-    from benchmarks.harness.store import RunStore
+    from mfbench.benchmarks.harness.store import RunStore
 
     types = _types(name)
     if source.is_dir():

@@ -13,20 +13,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness.cost import label_cost, labels_of
-from benchmarks.harness.keys import digest
-from benchmarks.harness.prepare import PlannedRun, split_of, task_of
-from benchmarks.harness.store import RunStore
-from benchmarks.tasks.mixing import mixing
-from benchmarks.tasks.stability import stability
-from benchmarks.tasks.transport import transport
-from mfcore.errors import LeakageError, MfbenchError
-from mfcore.training.budget import Budget
-from strategies.registry import arm_factory
+from mfbench.benchmarks.harness.cost import label_cost, labels_of
+from mfbench.benchmarks.harness.keys import digest
+from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
+from mfbench.benchmarks.harness.store import RunStore
+from mfbench.benchmarks.observables.mixing import mixing
+from mfbench.benchmarks.observables.stability import stability
+from mfbench.benchmarks.observables.transport import transport
+from mfbench.mfcore.errors import LeakageError, MfbenchError
+from mfbench.mfcore.training.budget import Budget
+from mfbench.strategies.registry import arm_factory
 
 if TYPE_CHECKING:
-    from benchmarks.tasks.base import Evaluation, Split
-    from mfcore.potential import Potential
+    from mfbench.benchmarks.tasks.base import Evaluation, Split
+    from mfbench.mfcore.potentials.potential import Potential
 
 log = logging.getLogger("mfbench")
 

@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mfcore.provenance import canonical_json, digest, source_hash
+from mfbench.mfcore.provenance import canonical_json, digest, source_hash
 
 __all__ = ["canonical_json", "code_hash", "digest", "observable_hash", "source_hash"]
 
 OBSERVABLES = ("transport", "mixing")
-"""Modules of `benchmarks.tasks` that make numbers of runs that ask for them: they are in the keys of these alone."""
+"""Observables that are in the keys of those runs alone that ask for them."""
 
 
 def _package_folder(package: str) -> Path:
@@ -31,12 +31,14 @@ def code_hash(task_class: type, arm: Callable[..., Any]) -> str:
     The harness and the reports are left out: they move numbers, they do not make them. So are observables, see
     :func:`observable_hash`.
     """
-    mfcore, strategies = _package_folder("mfcore"), _package_folder("strategies")
+    mfcore, strategies = _package_folder("mfbench.mfcore"), _package_folder("mfbench.strategies")
     task_file = Path(inspect.getfile(task_class))
     paths = {mfcore, strategies, task_file}
-    tasks = _package_folder("benchmarks.tasks")
+    tasks = _package_folder("mfbench.benchmarks.tasks")
     if tasks in task_file.parents:
-        paths.update(path for path in tasks.glob("*.py") if path.stem not in OBSERVABLES)
+        observables = _package_folder("mfbench.benchmarks.observables")
+        paths.update(tasks.glob("*.py"))
+        paths.update(path for path in observables.glob("*.py") if path.stem not in OBSERVABLES)
         paths.update(task_file.parent.glob("*.py"))
     arm_file = Path(inspect.getfile(inspect.unwrap(arm)))
     if strategies not in arm_file.parents:
@@ -47,4 +49,4 @@ def code_hash(task_class: type, arm: Callable[..., Any]) -> str:
 @cache
 def observable_hash(name: str) -> str:
     """Hash of the module of an observable, one of `OBSERVABLES`."""
-    return source_hash([_package_folder("benchmarks.tasks") / f"{name}.py"])
+    return source_hash([_package_folder("mfbench.benchmarks.observables") / f"{name}.py"])

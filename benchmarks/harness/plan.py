@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.mixing import MixingPlan
-from benchmarks.tasks.stability import StabilityPlan
-from benchmarks.tasks.transport import TransportPlan
-from benchmarks.tuning.settings_file import TunedSettings, load_tuned
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names
+from mfbench.benchmarks.observables.mixing import MixingPlan
+from mfbench.benchmarks.observables.stability import StabilityPlan
+from mfbench.benchmarks.observables.transport import TransportPlan
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tuning.settings_file import TunedSettings, load_tuned
+from mfbench.mfcore.errors import ConfigError
 
 __all__ = ["RunSpec", "Selection", "Tuning", "expand", "leaves", "load_preset", "merge", "parse_preset", "preset_names"]
 

@@ -10,17 +10,17 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from benchmarks.harness.keys import canonical_json, code_hash, digest, observable_hash
-from benchmarks.harness.plan import RunSpec, merge
-from benchmarks.tasks.base import Regime, Split, Task
-from benchmarks.tasks.mixing import alloy_of
-from benchmarks.tasks.registry import make_task
-from benchmarks.tasks.transport import transport_cells
-from mfcore.data.splits import id_of
-from mfcore.errors import ConfigError, DataError
-from mfcore.provenance import frames_hash
-from mfcore.training.budget import Budget
-from strategies.registry import arm_factory
+from mfbench.benchmarks.harness.keys import canonical_json, code_hash, digest, observable_hash
+from mfbench.benchmarks.harness.plan import RunSpec, merge
+from mfbench.benchmarks.observables.mixing import alloy_of
+from mfbench.benchmarks.observables.transport import transport_cells
+from mfbench.benchmarks.tasks.base import Regime, Split, Task
+from mfbench.benchmarks.tasks.registry import make_task
+from mfbench.mfcore.data.splits import id_of
+from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.provenance import frames_hash
+from mfbench.mfcore.training.budget import Budget
+from mfbench.strategies.registry import arm_factory
 
 #: Name of the task that is made of a user's own files; its options say which.
 USER_TASK = "user"
@@ -135,7 +135,7 @@ def split_of(spec: RunSpec) -> Split:
 @lru_cache(maxsize=8)
 def _task(name: str, options: str) -> Task:
     if name == USER_TASK:
-        from benchmarks.tasks.user import UserTask
+        from mfbench.benchmarks.tasks.user import UserTask
 
         return UserTask(**json.loads(options))
     return make_task(name)

@@ -24,13 +24,13 @@ from pydantic import (
     model_validator,
 )
 
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.mixing import MixingPlan
-from benchmarks.tasks.stability import StabilityPlan
-from benchmarks.tasks.transport import TransportPlan
-from mfcore.data.reference_energies import ReferencePolicy
-from mfcore.errors import ConfigError
-from mfcore.training.budget import Rule
+from mfbench.benchmarks.observables.mixing import MixingPlan
+from mfbench.benchmarks.observables.stability import StabilityPlan
+from mfbench.benchmarks.observables.transport import TransportPlan
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.mfcore.data.reference_energies import ReferencePolicy
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.training.budget import Rule
 
 Count = PositiveInt | Literal["all"]
 
@@ -40,7 +40,7 @@ class _Model(BaseModel):
 
 
 class Axes(_Model):
-    """The regimes of a task: every combination of these lists (see :class:`benchmarks.tasks.base.Regime`)."""
+    """The regimes of a task: every combination of these lists (see :class:`mfbench.benchmarks.tasks.base.Regime`)."""
 
     n_low: list[Count] = Field(default=["all"], min_length=1)
     n_high: list[Count] = Field(default=["all"], min_length=1)
@@ -79,9 +79,9 @@ class BudgetPlan(_Model):
     """Training compute of a run, in atom-gradient evaluations; `n_high` overrides it for some sizes.
 
     Rule "equal-compute" spends it all. Rule "converged" takes it as a cap and ends a stage after `patience`
-    checks on HF validation without a better one, the same for every arm (:class:`mfcore.training.budget.Budget`).
-    A learning rate that decays over the cap improves the model to the end; with `training: {decay: constant}`
-    a run stops where the model does.
+    checks on HF validation without a better one, the same for every arm
+    (:class:`mfbench.mfcore.training.budget.Budget`). A learning rate that decays over the cap improves the model to the
+    end; with `training: {decay: constant}` a run stops where the model does.
     """
 
     rule: Rule = "equal-compute"
@@ -109,10 +109,11 @@ class TaskPlan(_Model):
     `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
     defaults. `tuned` names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its
     task; its settings go between the two, and its trials are booked in the rows. `md` puts every potential through
-    dynamics (:class:`benchmarks.tasks.stability.StabilityPlan`). Tasks with the data for it can have `transport`, the
-    diffusion of an ion (:class:`benchmarks.tasks.transport.TransportPlan`), and `mixing`, mixing energies, hull and
-    bulk moduli of an alloy (:class:`benchmarks.tasks.mixing.MixingPlan`). `expected_us_per_atom_gradient` is for the
-    time estimate only, until runs of the arm are stored.
+    dynamics (:class:`mfbench.benchmarks.observables.stability.StabilityPlan`). Tasks with the data for it can have
+    `transport`, the diffusion of an ion (:class:`mfbench.benchmarks.observables.transport.TransportPlan`), and
+    `mixing`, mixing energies, hull and bulk moduli of an alloy
+    (:class:`mfbench.benchmarks.observables.mixing.MixingPlan`). `expected_us_per_atom_gradient` is for the time
+    estimate only, until runs of the arm are stored.
     """
 
     task: str
@@ -165,7 +166,7 @@ class Preset(_Model):
 
 def preset_names() -> list[str]:
     """Names of the presets that come with mfbench."""
-    folder = resources.files("benchmarks") / "presets"
+    folder = resources.files("mfbench.benchmarks") / "presets"
     return sorted(entry.name.removesuffix(".yml") for entry in folder.iterdir() if entry.name.endswith(".yml"))
 
 
@@ -180,7 +181,7 @@ def load_preset(name_or_path: str) -> Preset:
     folder: Path | None = None
     if name_or_path in preset_names():
         source = f"preset {name_or_path}"
-        text = (resources.files("benchmarks") / "presets" / f"{name_or_path}.yml").read_text(encoding="utf-8")
+        text = (resources.files("mfbench.benchmarks") / "presets" / f"{name_or_path}.yml").read_text(encoding="utf-8")
     elif Path(name_or_path).is_file():
         source, folder = name_or_path, Path(name_or_path).parent
         text = Path(name_or_path).read_text(encoding="utf-8")

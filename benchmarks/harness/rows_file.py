@@ -7,16 +7,16 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.details import LISTS, detail_path
-from mfcore.errors import DataError
-from mfcore.files import write_bytes
+from mfbench.benchmarks.harness.details import LISTS, detail_path
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
-    from benchmarks.harness.store import RunStore
+    from mfbench.benchmarks.harness.store import RunStore
 
 SUFFIX = ".csv.gz"
 
@@ -89,7 +89,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     DataError
         If there are none, or they cannot be read.
     """
-    from benchmarks.harness.store import COLUMNS, RunStore, with_trials
+    from mfbench.benchmarks.harness.store import COLUMNS, RunStore, with_trials
 
     if path.is_dir():
         return RunStore(path).rows()

@@ -11,13 +11,13 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from benchmarks.harness.execute import Job, execute, store_failure
-from benchmarks.harness.keys import digest
-from benchmarks.harness.pool import run_jobs
-from benchmarks.harness.prepare import PlannedRun
-from benchmarks.harness.store import RunStore
-from mfcore.errors import ConfigError
-from strategies.registry import arm_factory
+from mfbench.benchmarks.harness.execute import Job, execute, store_failure
+from mfbench.benchmarks.harness.executors.local import run_jobs
+from mfbench.benchmarks.harness.keys import digest
+from mfbench.benchmarks.harness.prepare import PlannedRun
+from mfbench.benchmarks.harness.store import RunStore
+from mfbench.mfcore.errors import ConfigError
+from mfbench.strategies.registry import arm_factory
 
 
 class Monitor(Protocol):

@@ -3,7 +3,7 @@
 DIR/plan.json                  which run stands for which cell of the grid (the last planned one)
 DIR/runs/<key>/record.json     identity, status, costs, versions
 DIR/runs/<key>/rows.parquet    one line per metric
-DIR/runs/<key>/NAME.parquet    a detail, see benchmarks.harness.details
+DIR/runs/<key>/NAME.parquet    a detail, see mfbench.benchmarks.harness.details
 DIR/work/<key>/                checkpoints of a run that has not ended
 """
 
@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from benchmarks.harness.details import DETAILS, RUN_COLUMNS, detail_frame, empty_detail
-from benchmarks.harness.keys import digest
-from mfcore.errors import DataError
-from mfcore.files import write_text
+from mfbench.benchmarks.harness.details import DETAILS, RUN_COLUMNS, detail_frame, empty_detail
+from mfbench.benchmarks.harness.keys import digest
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.files import write_text
 
 SCHEMA = 1
 COLUMNS = (
@@ -230,7 +230,7 @@ class RunStore:
         return with_trials(pd.concat([self.load(key).rows for key in keys], ignore_index=True))
 
     def detail(self, name: str) -> pd.DataFrame:
-        """A detail of all current runs that have it, see :func:`benchmarks.harness.details.read_detail`."""
+        """A detail of all current runs that have it, see :func:`mfbench.benchmarks.harness.details.read_detail`."""
         parts = []
         for key in self.current_keys():
             stored = self.load(key)

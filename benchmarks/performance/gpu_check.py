@@ -1,7 +1,7 @@
 """The core's kernels on a GPU: whether they are right and repeat, and their speed beside plain torch's.
 
-``python -m benchmarks.performance.gpu_check`` prints two tables; ``--out FILE`` keeps them as JSON. It ends with 0 if
-all checks hold, 1 if one does not, and 3 on a machine without a GPU that the kernels are for.
+``python -m mfbench.benchmarks.performance.gpu_check`` prints two tables; ``--out FILE`` keeps them as JSON. It ends
+with 0 if all checks hold, 1 if one does not, and 3 on a machine without a GPU that the kernels are for.
 
 Checks compare a whole training step (energies, forces, stress, and the parameter gradients of a loss on them) with
 plain torch in float64 on the same device. In float32 the error may be as large as a few times that of plain torch in
@@ -20,15 +20,15 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.performance.measure import machine, spent, versions
-from benchmarks.performance.workloads import argyrodite, ethanols, workload
+from mfbench.benchmarks.performance.measure import machine, spent, versions
+from mfbench.benchmarks.performance.workloads import argyrodite, ethanols, workload
 
 if TYPE_CHECKING:
     import torch
     from ase import Atoms
 
-    from mfcore.data.graphs import Batch
-    from mfcore.nn.core import EquivariantCore
+    from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+    from mfbench.mfcore.data.graphs import Batch
 
 NO_DEVICE = 3  # exit code
 SPECIES = (1, 3, 6, 8, 15, 16, 17)
@@ -64,8 +64,8 @@ def core(size: Size, backend: str, device: str, dtype: torch.dtype) -> Equivaria
     """Return an untrained network, the same for all backends, devices and dtypes."""
     import torch
 
-    from mfcore.nn.config import CoreConfig
-    from mfcore.nn.core import EquivariantCore
+    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 
     torch.manual_seed(0)
     config = CoreConfig(**size._asdict(), backend=backend)
@@ -77,8 +77,8 @@ def batch_of(frames: Sequence[Atoms], device: str, dtype: torch.dtype) -> Batch:
     """Return frames as one graph."""
     import numpy as np
 
-    from mfcore.data.graphs import GraphStore
-    from mfcore.nn.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.data.graphs import GraphStore
 
     store = GraphStore(frames, ["high"] * len(frames), ("low", "high"), None, SPECIES, CoreConfig().cutoff)
     return store.batch(np.arange(len(frames))).to(device, dtype)
@@ -139,9 +139,9 @@ def repetition(size: Size, backend: str, device: str) -> float:
     """Return by how much a convolution and its first and second derivatives differ in a second evaluation."""
     import torch
 
-    from mfcore.nn.convolution.convolve import convolve
-    from mfcore.nn.convolution.geometry import edge_geometry
-    from mfcore.nn.layers import Interaction
+    from mfbench.mfcore.cores.equivariant.layers import Interaction
+    from mfbench.mfcore.ops.convolution.op import convolve
+    from mfbench.mfcore.ops.geometry.op import edge_geometry
 
     network = core(size, backend, device, torch.float32)
     layer = network.layers[1]
@@ -172,7 +172,7 @@ def neighbours(frames: Sequence[Atoms], device: str) -> float:
     """Return how many edges of lists made on the device are not those of the CPU's lists; shifts may be rounded."""
     import torch
 
-    from mfcore.data.device_neighbours import neighbour_lists_of
+    from mfbench.mfcore.data.device_neighbours import neighbour_lists_of
 
     expected = batch_of(frames, "cpu", torch.float64)
     found = neighbour_lists_of(frames, 5.0, device)
@@ -251,7 +251,7 @@ def tables(found: Sequence[Check], times: Sequence[dict[str, Any]], title: str) 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.performance.gpu_check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mfbench.benchmarks.performance.gpu_check", description=__doc__)
     parser.add_argument("--workload", default="crystal:416", help="what to time (default crystal:416)")
     parser.add_argument("--channels", type=int, default=32, help="channels of the timed network (default 32)")
     parser.add_argument("--layers", type=int, default=3, help="layers of the timed network (default 3)")
@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import torch
 
-    from mfcore.nn.convolution.backends import provider
+    from mfbench.mfcore.backends.select import provider
 
     kernels = provider("triton")
     obstacle = kernels.obstacle()
@@ -281,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def write(path: Path, found: Sequence[Check], times: Sequence[dict[str, Any]], about: dict[str, Any]) -> None:
     """Keep the results as JSON."""
-    from mfcore.files import write_text
+    from mfbench.mfcore.files import write_text
 
     content = {
         "machine": machine(),

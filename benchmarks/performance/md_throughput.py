@@ -1,7 +1,7 @@
 """Molecular dynamics: many replicas in one batch beside ASE with one at a time, on the same core in the same process.
 
-``python -m benchmarks.performance.md_throughput`` prints a table; ``--out FILE`` keeps it as JSON. The network is
-untrained and its landscape flat: it costs what a trained one costs, and nothing falls apart. ASE uses the calculator
+``python -m mfbench.benchmarks.performance.md_throughput`` prints a table; ``--out FILE`` keeps it as JSON. The network
+is untrained and its landscape flat: it costs what a trained one costs, and nothing falls apart. ASE uses the calculator
 that users get, which computes the stress of a cell beside its forces.
 """
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.performance.measure import machine, spent, versions
-from benchmarks.performance.workloads import argyrodite
+from mfbench.benchmarks.performance.measure import machine, spent, versions
+from mfbench.benchmarks.performance.workloads import argyrodite
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from mfcore.potential import Potential
+    from mfbench.mfcore.potentials.potential import Potential
 
 REPLICAS = (1, 8, 64)
 TEMPERATURE_K = 300.0
@@ -31,10 +31,10 @@ def potential(channels: int = 32, n_layers: int = 2, lmax: int = 2, precision: s
     """Return an untrained network for Li6PS5Cl, cutoff 5 Å."""
     import torch
 
-    from mfcore.nn.config import CoreConfig
-    from mfcore.nn.core import EquivariantCore
-    from mfcore.potential import Potential, Term
-    from mfcore.training.devices import DTYPES
+    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+    from mfbench.mfcore.potentials.potential import Potential, Term
+    from mfbench.mfcore.training.devices import DTYPES
 
     torch.manual_seed(0)
     config = CoreConfig(cutoff=5.0, n_layers=n_layers, lmax=lmax, channels=channels, radial_hidden=(32,))
@@ -45,9 +45,9 @@ def potential(channels: int = 32, n_layers: int = 2, lmax: int = 2, precision: s
 
 def batched(model: Potential, frames: Sequence[Atoms], steps: int) -> Any:
     """Run all frames in one batch; return the results."""
-    from mfcore.dynamics.engine import simulate
-    from mfcore.dynamics.models import PotentialForces
-    from mfcore.dynamics.settings import DynamicsSettings, starts
+    from mfbench.mfcore.dynamics.engine import simulate
+    from mfbench.mfcore.dynamics.models import PotentialForces
+    from mfbench.mfcore.dynamics.settings import DynamicsSettings, starts
 
     settings = DynamicsSettings(duration_ps=steps / 1000, friction_per_ps=FRICTION_PER_PS)
     return simulate(PotentialForces(model), starts(frames, [TEMPERATURE_K]), settings)
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     import torch
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.performance.md_throughput", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mfbench.benchmarks.performance.md_throughput", description=__doc__)
     parser.add_argument("--replicas", type=int, nargs="+", default=list(REPLICAS), metavar="N", help="in a batch")
     parser.add_argument("--steps", type=int, default=100, help="steps of each replica (default 100)")
     parser.add_argument("--rounds", type=int, default=3, help="both ways by turns, medians are given (default 3)")
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = [compare(model, n, options.steps, options.rounds) for n in options.replicas]
     print(table(lines))
     if options.out is not None:
-        from mfcore.files import write_text
+        from mfbench.mfcore.files import write_text
 
         content = {
             "machine": machine(),

@@ -7,7 +7,7 @@ of the seeds.
 Example:
 
 \b
-    python -m benchmarks.performance.table_training
+    python -m mfbench.benchmarks.performance.table_training
 
 A training that is in the results file is not run again; --table-only prints the table of what is there.
 """
@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from benchmarks.performance.parity.settings import Training
+from mfbench.benchmarks.performance.parity.settings import Training
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from benchmarks.performance.parity.data import ParityData
+    from mfbench.benchmarks.performance.parity.data import ParityData
 
 Mode = Literal["table", "exact"]
 MODES: tuple[Mode, ...] = ("table", "exact")
@@ -59,10 +59,10 @@ def train_one(data: ParityData, mode: Mode, training: Training, learning_rate: f
     """Train the core of the accuracy comparison in one mode, and test it."""
     import torch
 
-    from benchmarks.performance.contenders.base import Network
-    from benchmarks.performance.contenders.mfcore import MfCore
-    from benchmarks.performance.parity.training import train
-    from mfcore.nn.convolution.radial import RadialNetwork
+    from mfbench.benchmarks.performance.contenders.base import Network
+    from mfbench.benchmarks.performance.contenders.mfcore import MfCore
+    from mfbench.benchmarks.performance.parity.training import train
+    from mfbench.mfcore.ops.radial.op import RadialNetwork
 
     torch.manual_seed(seed)
     contender = MfCore(Network(), data.training)
@@ -138,7 +138,7 @@ def read_runs(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     DataError
         If the file is not such a file.
     """
-    from mfcore.errors import DataError
+    from mfbench.mfcore.errors import DataError
 
     if not path.exists():
         return []
@@ -155,7 +155,7 @@ def compare(
     data: ParityData, training: Training, learning_rate: float, seeds: Sequence[int], out: Path, train: bool = True
 ) -> list[dict[str, Any]]:
     """Train what the results file lacks; each run is stored as soon as it is done."""
-    from mfcore.files import write_text
+    from mfbench.mfcore.files import write_text
 
     settings = {"training": asdict(training), "learning_rate": learning_rate, "data_sha256": data.sha256()}
     runs = read_runs(out, settings)
@@ -178,8 +178,8 @@ def main(
     """Train, print the table and the verdict; exit code 1 if the table does not stand."""
     from rich.console import Console
 
-    from benchmarks.performance.parity.data import h2co_frames
-    from mfcore.errors import MfbenchError
+    from mfbench.benchmarks.performance.parity.data import h2co_frames
+    from mfbench.mfcore.errors import MfbenchError
 
     console = Console()
     if not console.is_terminal:

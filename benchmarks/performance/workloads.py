@@ -111,7 +111,7 @@ def workload(name: str) -> list[Atoms]:
         return [crystal_of(n_atoms, seed) for seed in seeds]
     if kind == "molecules" and digits and not count:
         return ethanols(int(atoms))
-    from mfcore.errors import ConfigError
+    from mfbench.mfcore.errors import ConfigError
 
     raise ConfigError(
         f"workload '{name}': expected crystal:ATOMS, crystal:FRAMESxATOMS or molecules:FRAMES, "

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmarks.regression.measure import Cell
-from benchmarks.regression.statistics import FEWEST
-from mfcore.errors import ConfigError, DataError
-from mfcore.files import write_text
+from mfbench.benchmarks.regression.measure import Cell
+from mfbench.benchmarks.regression.statistics import FEWEST
+from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.files import write_text
 
 if TYPE_CHECKING:
-    from benchmarks.regression.measure import Measured
-    from benchmarks.regression.speed import Speed
+    from mfbench.benchmarks.regression.measure import Measured
+    from mfbench.benchmarks.regression.speed import Speed
 
 SCHEMA = 1
 REMEDY = "`mfbench regress DIR --baseline FILE --update` writes one."
@@ -102,7 +102,7 @@ def make_baseline(measured: Measured | None, speed: Sequence[Speed], previous: B
     ConfigError
         If a run has failed, or there are too few seeds for a spread.
     """
-    from benchmarks.harness.execute import versions
+    from mfbench.benchmarks.harness.execute import versions
 
     if measured is not None:
         _check(measured)

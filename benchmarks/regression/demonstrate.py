@@ -1,7 +1,7 @@
 """The check put to the test: what is planted must be found, and unchanged code must pass.
 
-    python -m benchmarks.regression.demonstrate                    real runs, about 25 CPU-minutes
-    python -m benchmarks.regression.demonstrate --simulate-only    from the seeds of the tracked baseline
+    python -m mfbench.benchmarks.regression.demonstrate                    real runs, about 25 CPU-minutes
+    python -m mfbench.benchmarks.regression.demonstrate --simulate-only    from the seeds of the tracked baseline
 
 It computes a baseline of the preset `regress`, re-runs of unchanged code with new seeds, and runs of code that was made
 worse on purpose (fewer steps, a lower learning rate), and gives each its verdict; 10 % of force error are planted into
@@ -23,15 +23,15 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.regression.baseline import Baseline, commit, make_baseline, read_baseline
-from benchmarks.regression.judge import ALL_ARMS, Finding, Verdict, compare
-from benchmarks.regression.measure import Measured, measure
-from benchmarks.regression.report import headline
-from benchmarks.regression.simulate import Kind, population, rates
+from mfbench.benchmarks.regression.baseline import Baseline, commit, make_baseline, read_baseline
+from mfbench.benchmarks.regression.judge import ALL_ARMS, Finding, Verdict, compare
+from mfbench.benchmarks.regression.measure import Measured, measure
+from mfbench.benchmarks.regression.report import headline
+from mfbench.benchmarks.regression.simulate import Kind, population, rates
 
 if TYPE_CHECKING:
-    from benchmarks.harness.prepare import PlannedRun
-    from mfcore.training.budget import Budget
+    from mfbench.benchmarks.harness.prepare import PlannedRun
+    from mfbench.mfcore.training.budget import Budget
 
 PRESET = "regress"
 FIRST_NEW_SEED = 1000
@@ -58,8 +58,8 @@ class _Otherwise:
 @contextmanager
 def degraded(change: Mapping[str, Any]) -> Iterator[None]:
     """Let the harness train otherwise than it says, as faulty code would; only for runs in this process."""
-    from benchmarks.harness.plan import merge
-    from strategies.registry import arm_factory
+    from mfbench.benchmarks.harness.plan import merge
+    from mfbench.strategies.registry import arm_factory
 
     settings = {name: value for name, value in change.items() if name != "budget"}
 
@@ -72,7 +72,7 @@ def degraded(change: Mapping[str, Any]) -> Iterator[None]:
         make.__dict__.update(vars(factory))
         return make
 
-    with mock.patch("benchmarks.harness.execute.arm_factory", faulty):
+    with mock.patch("mfbench.benchmarks.harness.execute.arm_factory", faulty):
         yield
 
 
@@ -92,13 +92,13 @@ class _Silent:
 
 def run(folder: Path, title: str, seeds: Sequence[int] | None = None) -> None:
     """Compute what a folder lacks of the preset with some seeds (default: the preset's own)."""
-    from benchmarks.harness.plan import expand
-    from benchmarks.harness.prepare import prepare
-    from benchmarks.harness.presets import load_preset
-    from benchmarks.harness.runner import agenda, run_all
-    from benchmarks.harness.store import RunStore
-    from benchmarks.tasks.registry import task_names
-    from strategies.registry import arm_names
+    from mfbench.benchmarks.harness.plan import expand
+    from mfbench.benchmarks.harness.prepare import prepare
+    from mfbench.benchmarks.harness.presets import load_preset
+    from mfbench.benchmarks.harness.runner import agenda, run_all
+    from mfbench.benchmarks.harness.store import RunStore
+    from mfbench.benchmarks.tasks.registry import task_names
+    from mfbench.strategies.registry import arm_names
 
     store = RunStore(folder)
     specs = expand(load_preset(PRESET), tasks=task_names(), arms=arm_names(), needs_all_high=lambda name: False)
@@ -215,10 +215,10 @@ def simulated(values: Mapping[Any, Any], n_baseline: int, sizes: Sequence[int], 
 def slowed(repeats: Sequence[Path], slow: Sequence[Path]) -> dict[str, Any]:
     """Judge each repeat of a speed suite against the others, as it is and with its times doubled; and a slow suite.
 
-    The slow one is timed with `pytest -p benchmarks.regression.twice`.
+    The slow one is timed with `pytest -p mfbench.benchmarks.regression.twice`.
     """
-    from benchmarks.regression.baseline import BaselineSpeed
-    from benchmarks.regression.speed import Speed, compare_speed, read_speed
+    from mfbench.benchmarks.regression.baseline import BaselineSpeed
+    from mfbench.benchmarks.regression.speed import Speed, compare_speed, read_speed
 
     def recorded(paths: Sequence[Path]) -> list[BaselineSpeed]:
         return [BaselineSpeed(name=s.name, source=s.source, ratios=list(s.ratios)) for s in read_speed(paths)]
@@ -238,7 +238,7 @@ def slowed(repeats: Sequence[Path], slow: Sequence[Path]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.regression.demonstrate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mfbench.benchmarks.regression.demonstrate", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--out", type=Path, default=Path("results/runs/regress-demonstration"), help="folder of the runs"
@@ -260,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         n = len(tracked.cells[0].values)
         simulated(values, n, given.seeds_each, given.trials)
         return
-    from mfcore.files import write_text
+    from mfbench.mfcore.files import write_text
 
     started = time.process_time()
     baseline, record, everything = real(given.out, given.reruns, given.seeds_each)
@@ -269,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         record["speed"] = slowed(given.speed, given.slow)
     record["simulated"] = simulated(everything.values, n, given.seeds_each, given.trials)
     head = {
-        "made_by": "python -m benchmarks.regression.demonstrate",
+        "made_by": "python -m mfbench.benchmarks.regression.demonstrate",
         "commit": commit(),
         "preset": PRESET,
         "n_baseline_seeds": n,

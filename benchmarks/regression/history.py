@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfcore.errors import ConfigError, DataError
-from mfcore.files import replacing, write_text
+from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.files import replacing, write_text
 
 if TYPE_CHECKING:
-    from benchmarks.regression.baseline import Baseline
+    from mfbench.benchmarks.regression.baseline import Baseline
 
 SCHEMA = 1
 

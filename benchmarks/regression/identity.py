@@ -14,24 +14,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.keys import digest, source_hash
+from mfbench.benchmarks.harness.keys import digest, source_hash
 
 if TYPE_CHECKING:
-    from benchmarks.harness.prepare import PlannedRun
+    from mfbench.benchmarks.harness.prepare import PlannedRun
 
 TRACKED_PARTS = ("code", "settings", "seed", "trials")
 """Parts of a run's identity that are not part of the benchmark: the code, its resolved settings, and the repetition."""
 
-SCORING = ("benchmarks.tasks.evaluate", "mfcore.metrics.errors")
+SCORING = ("mfbench.benchmarks.observables.errors", "mfbench.mfcore.metrics.errors")
 """Modules that turn predictions into metrics."""
 
-DYNAMICS = ("benchmarks.tasks.stability", "mfcore.dynamics", "mfcore.metrics.survival", "mfcore.metrics.drift")
+DYNAMICS = (
+    "mfbench.benchmarks.observables.stability",
+    "mfbench.mfcore.dynamics",
+    "mfbench.mfcore.metrics.survival",
+    "mfbench.mfcore.metrics.drift",
+)
 """Modules that the stability metrics come from, beside."""
 
 
 def benchmark_hash(run: PlannedRun, *, dynamics: bool = False) -> str:
     """Hash of what a run's metrics are measured with; equal for runs that differ in seed or in the tracked code."""
-    from benchmarks.harness.prepare import task_of
+    from mfbench.benchmarks.harness.prepare import task_of
 
     parts = {name: value for name, value in run.identity.items() if name not in TRACKED_PARTS and value is not None}
     given = run.spec.settings  # as the preset has them: the defaults beneath are tracked

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.regression.statistics import LEVEL, POWER, Shift, pooled, shift, spread
-from benchmarks.regression.tracked import Tracked, tracked
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.regression.statistics import LEVEL, POWER, Shift, pooled, shift, spread
+from mfbench.benchmarks.regression.tracked import Tracked, tracked
+from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from benchmarks.regression.baseline import Baseline, BaselineCell
-    from benchmarks.regression.measure import Cell, Measured, Repetition
+    from mfbench.benchmarks.regression.baseline import Baseline, BaselineCell
+    from mfbench.benchmarks.regression.measure import Cell, Measured, Repetition
 
     Pair = tuple[BaselineCell, Mapping[Repetition, float]]
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.harness.keys import digest
-from benchmarks.regression.tracked import COST_COLUMNS, tracked
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.harness.keys import digest
+from mfbench.benchmarks.regression.tracked import COST_COLUMNS, tracked
+from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.harness.plan import RunSpec
-    from benchmarks.harness.prepare import PlannedRun
-    from benchmarks.harness.presets import Preset
+    from mfbench.benchmarks.harness.plan import RunSpec
+    from mfbench.benchmarks.harness.prepare import PlannedRun
+    from mfbench.benchmarks.harness.presets import Preset
 
 Repetition = tuple[int, int]
 """(draw, seed)."""
@@ -79,8 +79,8 @@ def measure(root: Path, preset: Preset | None = None) -> Measured:
     DataError
         If the folder has no run, or one cannot be read.
     """
-    from benchmarks.harness.presets import load_preset
-    from benchmarks.harness.store import RunStore
+    from mfbench.benchmarks.harness.presets import load_preset
+    from mfbench.benchmarks.harness.store import RunStore
 
     store = RunStore(root)
     rows = store.rows()  # complains where there is none
@@ -109,9 +109,9 @@ def measure(root: Path, preset: Preset | None = None) -> Measured:
 
 
 def _specs(preset: Preset) -> list[RunSpec]:
-    from benchmarks.harness.plan import expand
-    from benchmarks.tasks.registry import task_names
-    from strategies.registry import arm_factory, arm_names
+    from mfbench.benchmarks.harness.plan import expand
+    from mfbench.benchmarks.tasks.registry import task_names
+    from mfbench.strategies.registry import arm_factory, arm_names
 
     return expand(
         preset,
@@ -123,7 +123,7 @@ def _specs(preset: Preset) -> list[RunSpec]:
 
 def _planned(specs: Sequence[RunSpec], records: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, PlannedRun]]:
     """Runs of the preset, whatever their seed, whose key is what the present code would give them."""
-    from benchmarks.harness.prepare import prepare_one
+    from mfbench.benchmarks.harness.prepare import prepare_one
 
     known = {digest(_without_seed(spec.cell())): spec for spec in specs}
     for key, record in records.items():
@@ -157,8 +157,8 @@ def _take(
     rows: pd.DataFrame,
 ) -> None:
     """Add the numbers of one run."""
-    from benchmarks.regression.identity import benchmark_hash
-    from benchmarks.tasks.stability import MD
+    from mfbench.benchmarks.observables.stability import MD
+    from mfbench.benchmarks.regression.identity import benchmark_hash
 
     spec = run.spec
     place = _place(spec)

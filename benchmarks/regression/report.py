@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from benchmarks.regression.judge import ALL_ARMS, FAILING, Finding, Verdict, failed
-from benchmarks.regression.statistics import LEVEL, POWER
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.regression.judge import ALL_ARMS, FAILING, Finding, Verdict, failed
+from mfbench.benchmarks.regression.statistics import LEVEL, POWER
+from mfbench.mfcore.errors import ConfigError
 
 STYLES = {
     Verdict.better: "green",

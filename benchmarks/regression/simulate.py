@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.regression.baseline import Baseline, BaselineCell
-from benchmarks.regression.judge import ALL_ARMS, Verdict, compare
-from benchmarks.regression.measure import Cell, Measured
-from benchmarks.regression.tracked import tracked
+from mfbench.benchmarks.regression.baseline import Baseline, BaselineCell
+from mfbench.benchmarks.regression.judge import ALL_ARMS, Verdict, compare
+from mfbench.benchmarks.regression.measure import Cell, Measured
+from mfbench.benchmarks.regression.tracked import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from benchmarks.regression.judge import Finding, Verdict
-from benchmarks.regression.statistics import LEVEL, POWER, Error
-from mfcore.errors import DataError
+from mfbench.benchmarks.regression.judge import Finding, Verdict
+from mfbench.benchmarks.regression.statistics import LEVEL, POWER, Error
+from mfbench.mfcore.errors import DataError
 
 if TYPE_CHECKING:
-    from benchmarks.regression.baseline import BaselineSpeed
+    from mfbench.benchmarks.regression.baseline import BaselineSpeed
 
 REFERENCE = "test_reference_gemm"
 """Name of the reference kernel's benchmark."""

@@ -40,7 +40,7 @@ TRACKED = (
     Tracked("label_cost_cpu_s", "cost"),
 )
 """Wall and CPU times of runs are left out: on another or a busy machine they say nothing. The time per atom is tracked
-by `benchmarks.regression.speed`, as a ratio to a reference kernel timed beside it."""
+by `mfbench.benchmarks.regression.speed`, as a ratio to a reference kernel timed beside it."""
 
 COST_COLUMNS = tuple(entry.metric for entry in TRACKED if entry.group == "cost")
 

@@ -1,6 +1,6 @@
-"""A planted slowdown: `pytest -p benchmarks.regression.twice` does everything twice that pytest-benchmark times.
+"""A planted slowdown: everything that pytest-benchmark times is done twice.
 
-All but the reference kernel, as a change of the code would.
+`pytest -p mfbench.benchmarks.regression.twice` does so for all but the reference kernel, as a change of the code would.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.regression.speed import REFERENCE
+from mfbench.benchmarks.regression.speed import REFERENCE
 
 
 @pytest.hookimpl(wrapper=True)

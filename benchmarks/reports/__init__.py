@@ -1,6 +1,6 @@
 """Tables, recommendations and figures, all computed from stored rows."""
 
-from benchmarks.reports.recommend import recommendation
-from benchmarks.reports.tables import report
+from mfbench.benchmarks.reports.recommend import recommendation
+from mfbench.benchmarks.reports.tables import report
 
 __all__ = ["recommendation", "report"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mfcore.metrics.bootstrap import hierarchical_interval, hierarchical_ratio_interval
-from mfcore.metrics.intervals import Array, Interval, Runs, mean_interval
+from mfbench.mfcore.metrics.bootstrap import hierarchical_interval, hierarchical_ratio_interval
+from mfbench.mfcore.metrics.intervals import Array, Interval, Runs, mean_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.reports.blocks import LEVEL
-from benchmarks.reports.details import Details
-from benchmarks.reports.recommend import default_metric, default_split
-from benchmarks.reports.rows import CEILING, FLOOR, REGIME, arms_of, cost_runs, regimes, runs_of, size_key
-from mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
-from mfcore.metrics.intervals import Runs
-from mfcore.metrics.learning_curve import DataEfficiency, data_efficiency
+from mfbench.benchmarks.reports.blocks import LEVEL
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.recommend import default_metric, default_split
+from mfbench.benchmarks.reports.rows import CEILING, FLOOR, REGIME, arms_of, cost_runs, regimes, runs_of, size_key
+from mfbench.mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
+from mfbench.mfcore.metrics.intervals import Runs
+from mfbench.mfcore.metrics.learning_curve import DataEfficiency, data_efficiency
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -128,7 +128,7 @@ def cost_summaries(rows: DataFrame, details: Details | None = None) -> list[Cost
 
 
 def tidy_costs(tables: list[CostSummary]) -> list[dict[str, Any]]:
-    """Write cost tables as records with the keys of `benchmarks.reports.summary.tidy`.
+    """Write cost tables as records with the keys of `mfbench.benchmarks.reports.summary.tidy`.
 
     Quantities are `data_efficiency_METRIC`, for each arm and n, and `n_high_needed_METRIC`. Where the error is not
     reached the estimate is infinite and `low` the largest factor or number that was tried.

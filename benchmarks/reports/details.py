@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.details import empty_detail, read_detail
+from mfbench.benchmarks.harness.details import empty_detail, read_detail
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
 class Details:
-    """The named tables that runs store beside their rows (see :mod:`benchmarks.harness.details`).
+    """The named tables that runs store beside their rows (see :mod:`mfbench.benchmarks.harness.details`).
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Details:
         Parameters
         ----------
         name
-            One of `benchmarks.harness.details.DETAILS`.
+            One of `mfbench.benchmarks.harness.details.DETAILS`.
         rows
             If given, only the lines of the runs in these rows.
         """
@@ -47,7 +47,7 @@ class Details:
         """Give the sha256 of the data files that the runs of these rows read, by file; empty if it is not known."""
         if self._source is None or not self._source.is_dir():
             return {}
-        from benchmarks.harness.store import RunStore
+        from mfbench.benchmarks.harness.store import RunStore
 
         store = RunStore(self._source)
         hashes: dict[str, str] = {}

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, cast
 
-from benchmarks.reports.blocks import LEVEL
-from mfcore.metrics.intervals import Interval
-from mfcore.metrics.survival import Ending, Lifetime, Survival, survival
+from mfbench.benchmarks.reports.blocks import LEVEL
+from mfbench.mfcore.metrics.intervals import Interval
+from mfbench.mfcore.metrics.survival import Ending, Lifetime, Survival, survival
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -16,7 +16,7 @@ def moduli(table: DataFrame) -> dict[str, float]:
     table
         The detail `eos`; every run has the same reference energies.
     """
-    from mfcore.metrics.mixing import equations_of_state
+    from mfbench.mfcore.metrics.mixing import equations_of_state
 
     columns = ["member", "volume_a3_per_atom", "energy_ref_ev_per_atom"]
     distinct = table[columns].drop_duplicates()

@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mfcore.metrics.comparison import compare_arms
-from mfcore.metrics.intervals import Array, Runs
+from mfbench.mfcore.metrics.comparison import compare_arms
+from mfbench.mfcore.metrics.intervals import Array, Runs
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -42,8 +42,8 @@ def probability_on_front(
 ) -> dict[Key, float]:
     """Give each point's probability of being on the front, from the spread of its errors over draws.
 
-    The mean log errors are sampled from their joint t distribution (`mfcore.metrics.comparison.compare_arms`): two
-    or three draws are too few to be resampled. What is common to all points, such as an easy draw, cancels. Costs
+    The mean log errors are sampled from their joint t distribution (`mfbench.mfcore.metrics.comparison.compare_arms`):
+    two or three draws are too few to be resampled. What is common to all points, such as an easy draw, cancels. Costs
     are taken as known.
 
     Parameters

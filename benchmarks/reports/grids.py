@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.costs import NEEDS_LOW_LABELS, REFERENCE, CostSummary, Need, cost_summaries
-from benchmarks.reports.details import Details
-from benchmarks.reports.metrics import metric_of
-from benchmarks.reports.numbers import MISSING, number, with_error
-from benchmarks.reports.rows import regime_title
-from benchmarks.reports.summary import HF_REFERENCE, SPLITS, Entry, Quantity, Summary, summaries
-from mfcore.metrics.economics import Range
-from mfcore.metrics.learning_curve import DataEfficiency
+from mfbench.benchmarks.reports.costs import NEEDS_LOW_LABELS, REFERENCE, CostSummary, Need, cost_summaries
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
+from mfbench.benchmarks.reports.rows import regime_title
+from mfbench.benchmarks.reports.summary import HF_REFERENCE, SPLITS, Entry, Quantity, Summary, summaries
+from mfbench.mfcore.metrics.economics import Range
+from mfbench.mfcore.metrics.learning_curve import DataEfficiency
 
 if TYPE_CHECKING:
     from pandas import DataFrame

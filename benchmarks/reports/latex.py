@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from benchmarks.reports.grids import Field, Grid, Page, grid
-from benchmarks.reports.numbers import MISSING
+from mfbench.benchmarks.reports.grids import Field, Grid, Page, grid
+from mfbench.benchmarks.reports.numbers import MISSING
 
 PREAMBLE = (
     r"% \usepackage{booktabs,siunitx}",
@@ -45,7 +45,7 @@ def latex(made: Sequence[Page], advised: Callable[[Page], list[str]]) -> str:
     Parameters
     ----------
     made
-        From `benchmarks.reports.grids.pages`.
+        From `mfbench.benchmarks.reports.grids.pages`.
     advised
         Gives the sentences of advice under a page.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.rows import CEILING, NEEDS_LF, arms_of, cells, counts_of, runs_of
-from mfcore.metrics.recommendation import THRESHOLD, Recommendation, recommend
+from mfbench.benchmarks.reports.rows import CEILING, NEEDS_LF, arms_of, cells, counts_of, runs_of
+from mfbench.mfcore.metrics.recommendation import THRESHOLD, Recommendation, recommend
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from pandas import DataFrame

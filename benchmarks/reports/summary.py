@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports.blocks import LEVEL, Blocks
-from benchmarks.reports.details import Details
-from benchmarks.reports.dynamics import failures, over_starts, survivors
-from benchmarks.reports.equations_of_state import moduli
-from benchmarks.reports.metrics import Better, Family, metric_of, of_family
-from benchmarks.reports.numbers import number
-from benchmarks.reports.rows import (
+from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.dynamics import failures, over_starts, survivors
+from mfbench.benchmarks.reports.equations_of_state import moduli
+from mfbench.benchmarks.reports.metrics import Better, Family, metric_of, of_family
+from mfbench.benchmarks.reports.numbers import number
+from mfbench.benchmarks.reports.rows import (
     CEILING,
     FLOOR,
     NEEDS_LF,
@@ -25,8 +25,8 @@ from benchmarks.reports.rows import (
     counts_of,
     runs_of,
 )
-from mfcore.metrics.comparison import best_arms, compare_arms
-from mfcore.metrics.intervals import Interval, Runs, mean_interval
+from mfbench.mfcore.metrics.comparison import best_arms, compare_arms
+from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame

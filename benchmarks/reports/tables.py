@@ -8,14 +8,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.costs import cost_summaries, tidy_costs
-from benchmarks.reports.details import Details
-from benchmarks.reports.grids import Field, Grid, Page, grid, pages
-from benchmarks.reports.latex import latex
-from benchmarks.reports.numbers import MISSING, number, with_error
-from benchmarks.reports.recommend import advice
-from benchmarks.reports.summary import HF_REFERENCE, Quantity, Summary, summaries, tidy
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.reports.costs import cost_summaries, tidy_costs
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.grids import Field, Grid, Page, grid, pages
+from mfbench.benchmarks.reports.latex import latex
+from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
+from mfbench.benchmarks.reports.recommend import advice
+from mfbench.benchmarks.reports.summary import HF_REFERENCE, Quantity, Summary, summaries, tidy
+from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,7 +41,7 @@ def report(rows: DataFrame, format: str = "text", *, styled: bool = False, detai
     styled
         Text only: bold as terminal codes. Without it the best arm and its ties are marked by an asterisk.
     details
-        What the runs store beside rows; see `benchmarks.reports.summary.summaries`.
+        What the runs store beside rows; see `mfbench.benchmarks.reports.summary.summaries`.
 
     Raises
     ------

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from mfcore.data.frames import has_label
-from mfcore.data.leakage import DUPLICATE_TOLERANCE, check_leakage
-from mfcore.data.splits import elements_first, groups_of, id_of, ids_hash, low_order, nested_order
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import ConfigError
-from mfcore.fidelity import Label, LabelSet, format_label_regime, parse_label_regime
+from mfbench.mfcore.data.frames import has_label
+from mfbench.mfcore.data.leakage import DUPLICATE_TOLERANCE, check_leakage
+from mfbench.mfcore.data.splits import elements_first, groups_of, id_of, ids_hash, low_order, nested_order
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.fidelity import Label, LabelSet, format_label_regime, parse_label_regime
 
 if TYPE_CHECKING:
-    from mfcore.dynamics.criteria import Unit
+    from mfbench.mfcore.dynamics.criteria import Unit
 
 #: Seed of every split; what varies from one repetition to another is the draw.
 SPLIT_SEED = 20261121
@@ -153,7 +153,7 @@ class Evaluation:
     rows
         One metric each: split, metric (unit in its name), unit, value, and n, the number it is over.
     details
-        Named tables beside the rows, see :mod:`benchmarks.harness.details`.
+        Named tables beside the rows, see :mod:`mfbench.benchmarks.harness.details`.
     """
 
     rows: list[dict[str, Any]]
@@ -232,7 +232,7 @@ class Task(ABC):
 
     def evaluate(self, potential: Any, split: Split) -> Evaluation:
         """Score a potential on the test frames. Nothing is trained."""
-        from benchmarks.tasks.evaluate import evaluate
+        from mfbench.benchmarks.observables.errors import evaluate
 
         return evaluate(potential, split.tests, self.fidelities)
 

@@ -8,11 +8,11 @@ from functools import cached_property
 
 from ase import Atoms
 
-from benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools
-from benchmarks.tasks.embedded import EmbeddedTask
-from mfcore.data.frames import has_label
-from mfcore.data.splits import group_of, groups_of, id_of, in_groups, nested_order
-from mfcore.fidelity import Label, LabelSet
+from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools
+from mfbench.benchmarks.tasks.embedded import EmbeddedTask
+from mfbench.mfcore.data.frames import has_label
+from mfbench.mfcore.data.splits import group_of, groups_of, id_of, in_groups, nested_order
+from mfbench.mfcore.fidelity import Label, LabelSet
 
 LOW, HIGH = "pbe", "r2scan"
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import yaml
 from ase import Atoms
 
-from benchmarks.tasks.base import Task
-from benchmarks.tasks.fetch import sha256_of
-from mfcore.data.frames import read_frames
-from mfcore.errors import DataError
+from mfbench.benchmarks.tasks.base import Task
+from mfbench.benchmarks.tasks.fetch import sha256_of
+from mfbench.mfcore.data.frames import read_frames
+from mfbench.mfcore.errors import DataError
 
 
 class EmbeddedTask(Task):

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfcore.errors import DataError
+from mfbench.mfcore.errors import DataError
 
 #: Environment variable naming a folder that is looked in before anything is downloaded.
 DATA_VARIABLE = "MFBENCH_DATA"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-from benchmarks.tasks.base import Task
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.tasks.base import Task
+from mfbench.mfcore.errors import ConfigError
 
 GROUP = "mfbench.tasks"
 

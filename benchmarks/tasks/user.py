@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from benchmarks.tasks.base import IN_COVERAGE, SPLIT_SEED, Pools, Regime, Task
-from benchmarks.tasks.fetch import sha256_of
-from mfcore.data.frames import (
+from mfbench.benchmarks.tasks.base import IN_COVERAGE, SPLIT_SEED, Pools, Regime, Task
+from mfbench.benchmarks.tasks.fetch import sha256_of
+from mfbench.mfcore.data.frames import (
     UNNAMED_FIDELITY,
     drop_labels,
     energy_of,
@@ -23,10 +23,10 @@ from mfcore.data.frames import (
     set_labels,
     stress_of,
 )
-from mfcore.data.leakage import SAME_GEOMETRY, near_duplicates, sampling_tolerance
-from mfcore.data.splits import groups_of, id_of, nested_order, split_groups, unite_groups
-from mfcore.errors import ConfigError, DataError
-from mfcore.fidelity import Label, LabelSet
+from mfbench.mfcore.data.leakage import SAME_GEOMETRY, near_duplicates, sampling_tolerance
+from mfbench.mfcore.data.splits import groups_of, id_of, nested_order, split_groups, unite_groups
+from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.fidelity import Label, LabelSet
 
 TEST_FRACTION = 0.2
 VALIDATION_FRACTION = 0.15

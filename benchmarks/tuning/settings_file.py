@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from mfcore.errors import ConfigError
-from mfcore.files import write_text
-from mfcore.training.budget import Rule
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.files import write_text
+from mfbench.mfcore.training.budget import Rule
 
 HEADER = "# Written by mfbench tune; a preset uses it by `tuned:` in its task plan.\n"
 
@@ -114,7 +114,7 @@ class TunedSettings(_Model):
 
 def tuned_names() -> list[str]:
     """Tasks whose tuned settings come along."""
-    folder = resources.files("benchmarks.tuning") / "settings"
+    folder = resources.files("mfbench.benchmarks.tuning") / "settings"
     if not folder.is_dir():
         return []
     return sorted(entry.name.removesuffix(".yml") for entry in folder.iterdir() if entry.name.endswith(".yml"))
@@ -132,7 +132,9 @@ def load_tuned(name_or_path: str, task: str) -> TunedSettings:
         source, text = name_or_path, Path(name_or_path).read_text(encoding="utf-8")
     elif name_or_path in tuned_names():
         source = f"tuned settings of {name_or_path}"
-        text = (resources.files("benchmarks.tuning") / "settings" / f"{name_or_path}.yml").read_text(encoding="utf-8")
+        text = (resources.files("mfbench.benchmarks.tuning") / "settings" / f"{name_or_path}.yml").read_text(
+            encoding="utf-8"
+        )
     else:
         known = ", ".join(tuned_names()) or "none come along"
         raise ConfigError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     import optuna
@@ -114,7 +114,7 @@ def load_space(path: Path | None, arms: Sequence[str]) -> Space:
     """
     if path is None:
         source = "search space default"
-        text = (resources.files("benchmarks.tuning") / "spaces" / "default.yml").read_text(encoding="utf-8")
+        text = (resources.files("mfbench.benchmarks.tuning") / "spaces" / "default.yml").read_text(encoding="utf-8")
     else:
         source = str(path)
         try:

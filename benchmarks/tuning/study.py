@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.plan import RunSpec, merge
-from benchmarks.harness.prepare import prepare_one, task_of
-from benchmarks.tuning.settings_file import TunedArm
-from benchmarks.tuning.space import Parameter, Space, check, nested, present
-from benchmarks.tuning.trial import TrialStore, run_trial
-from mfcore.errors import ConfigError, TrainingError
-from mfcore.training.config import LossConfig
-from strategies.registry import arm_factory
+from mfbench.benchmarks.harness.plan import RunSpec, merge
+from mfbench.benchmarks.harness.prepare import prepare_one, task_of
+from mfbench.benchmarks.tuning.settings_file import TunedArm
+from mfbench.benchmarks.tuning.space import Parameter, Space, check, nested, present
+from mfbench.benchmarks.tuning.trial import TrialStore, run_trial
+from mfbench.mfcore.errors import ConfigError, TrainingError
+from mfbench.mfcore.training.config import LossConfig
+from mfbench.strategies.registry import arm_factory
 
 SAMPLER = "tpe"
 #: Trials that are drawn at random before the sampler learns from them. Fixed, so that more trials go on from fewer.
@@ -51,7 +51,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Searched:
-    """Trials of an arm in their order: records as of :func:`benchmarks.tuning.trial.run_trial`.
+    """Trials of an arm in their order: records as of :func:`mfbench.benchmarks.tuning.trial.run_trial`.
 
     `first_is_present` says whether the first one had the untuned settings. `fault` is set if the search broke off.
     """

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.harness.prepare import PlannedRun, split_of
-from mfcore.data.frames import energy_of, forces_of, stress_of
-from mfcore.errors import DataError, MfbenchError, TrainingError
-from mfcore.fidelity import Label, LabelSet
-from mfcore.files import write_text
-from mfcore.provenance import digest
-from mfcore.training.budget import Budget
-from mfcore.training.config import LossConfig, LossKind
-from strategies.registry import arm_factory
+from mfbench.benchmarks.harness.prepare import PlannedRun, split_of
+from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
+from mfbench.mfcore.errors import DataError, MfbenchError, TrainingError
+from mfbench.mfcore.fidelity import Label, LabelSet
+from mfbench.mfcore.files import write_text
+from mfbench.mfcore.provenance import digest
+from mfbench.mfcore.training.budget import Budget
+from mfbench.mfcore.training.config import LossConfig, LossKind
+from mfbench.strategies.registry import arm_factory
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
-from mfcore.data.frames import energy_of, forces_of, has_label, stress_of
-from mfcore.fidelity import Label
+from mfbench.mfcore.data.frames import energy_of, forces_of, has_label, stress_of
+from mfbench.mfcore.fidelity import Label
 
 #: Least r² and number of neighbouring pairs of frames for which the result is trusted.
 _LEAST_R2, _LEAST_PAIRS = 0.8, 10

@@ -15,7 +15,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from mfcore.errors import DataError
+from mfbench.mfcore.errors import DataError
 
 _ATOMS_AT_ONCE = 16384  # candidates are several times the pairs; this bounds the memory that they take
 
@@ -117,7 +117,7 @@ def neighbour_lists(
 
 
 def neighbour_lists_of(frames: Sequence[Atoms], cutoff: float, device: torch.device | str = "cpu") -> NeighbourLists:
-    """Neighbour lists of frames, made on a device; as :func:`~mfcore.data.graphs.neighbour_list` of each."""
+    """Neighbour lists of frames, made on a device; as :func:`~mfbench.mfcore.data.graphs.neighbour_list` of each."""
     cells = np.array([atoms.cell.array for atoms in frames]).reshape(-1, 3, 3)
     positions = np.concatenate([np.zeros((0, 3)), *[atoms.positions for atoms in frames]])
     return neighbour_lists(

@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import read
 
-from mfcore.errors import DataError
+from mfbench.mfcore.errors import DataError
 
 
 def frame_texts(path: Path) -> Iterator[str]:

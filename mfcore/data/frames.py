@@ -17,10 +17,10 @@ from ase import Atoms
 from ase.io import write
 from numpy.typing import NDArray
 
-from mfcore.data.extxyz import frame_texts, parse_frame
-from mfcore.errors import DataError
-from mfcore.fidelity import Label
-from mfcore.files import replacing
+from mfbench.mfcore.data.extxyz import frame_texts, parse_frame
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.fidelity import Label
+from mfbench.mfcore.files import replacing
 
 FloatArray = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from mfcore.data.frames import energy_of, forces_of, stress_of
-from mfcore.errors import DataError
-from mfcore.fidelity import Label, LabelSet
+from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.fidelity import Label, LabelSet
 
 _Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
 

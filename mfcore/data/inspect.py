@@ -13,12 +13,12 @@ from ase import Atoms, units
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from mfcore.data.agreement import work_agreement
-from mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, read_frames
-from mfcore.data.leakage import Duplicate, near_duplicates, sampling_tolerance
-from mfcore.data.reference_energies import composition
-from mfcore.data.splits import groups_of, id_of
-from mfcore.fidelity import Label
+from mfbench.mfcore.data.agreement import work_agreement
+from mfbench.mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, read_frames
+from mfbench.mfcore.data.leakage import Duplicate, near_duplicates, sampling_tolerance
+from mfbench.mfcore.data.reference_energies import composition
+from mfbench.mfcore.data.splits import groups_of, id_of
+from mfbench.mfcore.fidelity import Label
 
 FloatArray = NDArray[np.float64]
 
@@ -159,7 +159,7 @@ class InspectionReport:
 
 
 def inspect(path: str | Path, fidelity: str | None = None) -> InspectionReport:
-    """Read a file and report on it; see :func:`mfcore.data.frames.read_frames` for arguments and errors."""
+    """Read a file and report on it; see :func:`mfbench.mfcore.data.frames.read_frames` for arguments and errors."""
     return inspect_frames(read_frames(path, fidelity))
 
 

@@ -25,8 +25,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from mfcore.data.splits import group_of, id_of
-from mfcore.errors import LeakageError
+from mfbench.mfcore.data.splits import group_of, id_of
+from mfbench.mfcore.errors import LeakageError
 
 FloatArray = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from mfcore.data.frames import energy_of, forces_of
-from mfcore.errors import ConfigError, DataError
-from mfcore.fidelity import Label, LabelSet
+from mfbench.mfcore.data.frames import energy_of, forces_of
+from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.fidelity import Label, LabelSet
 
 ReferencePolicy = Literal["least_squares", "isolated", "residual", "trainable"]
 

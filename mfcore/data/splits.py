@@ -15,7 +15,7 @@ from ase import Atoms
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError
 
 _MOST_OVER = 1.5  # times the size asked for
 

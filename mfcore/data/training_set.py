@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ase import Atoms
 
-from mfcore.errors import DataError
-from mfcore.fidelity import LabelSet
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.fidelity import LabelSet
 
 
 @dataclass(frozen=True)

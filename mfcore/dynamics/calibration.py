@@ -12,15 +12,24 @@ import torch
 from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 
-from mfcore.dynamics.criteria import MODES, Bond, FailureCriteria, Mode, Unit, first_failure, molecule_key, pair_key
-from mfcore.dynamics.engine import simulate
-from mfcore.dynamics.models import ForceModel
-from mfcore.dynamics.monitor import GeometryMonitor
-from mfcore.dynamics.neighbours import SkinList
-from mfcore.dynamics.results import pass_rate
-from mfcore.dynamics.settings import DynamicsSettings, Start
-from mfcore.dynamics.trajectory import Trajectory, survivors
-from mfcore.errors import DataError
+from mfbench.mfcore.dynamics.criteria import (
+    MODES,
+    Bond,
+    FailureCriteria,
+    Mode,
+    Unit,
+    first_failure,
+    molecule_key,
+    pair_key,
+)
+from mfbench.mfcore.dynamics.engine import simulate
+from mfbench.mfcore.dynamics.models import ForceModel
+from mfbench.mfcore.dynamics.monitor import GeometryMonitor
+from mfbench.mfcore.dynamics.neighbours import SkinList
+from mfbench.mfcore.dynamics.results import pass_rate
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start
+from mfbench.mfcore.dynamics.trajectory import Trajectory, survivors
+from mfbench.mfcore.errors import DataError
 
 #: A bond is shorter than this times the sum of the covalent radii.
 BOND_FACTOR = 1.25
@@ -74,7 +83,7 @@ class Reference:
         return made
 
     def _see_pairs(self, atoms: Atoms) -> None:
-        from mfcore.data.graphs import neighbour_list
+        from mfbench.mfcore.data.graphs import neighbour_list
 
         sender, receiver, shift = neighbour_list(atoms, _REACH)
         distance = np.linalg.norm(atoms.positions[sender] - atoms.positions[receiver] + shift, axis=1)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcore.dynamics.criteria import FailureCriteria
-from mfcore.dynamics.models import ForceModel
-from mfcore.dynamics.results import ReplicaResult
-from mfcore.dynamics.settings import DynamicsSettings, Start
-from mfcore.errors import DataError
-from mfcore.provenance import digest, frames_hash
-from mfcore.training.checkpoint import load_tensors, save_tensors
+from mfbench.mfcore.dynamics.criteria import FailureCriteria
+from mfbench.mfcore.dynamics.models import ForceModel
+from mfbench.mfcore.dynamics.results import ReplicaResult
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.provenance import digest, frames_hash
+from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
 
 NAME = "dynamics.safetensors"
 _KIND = "dynamics"

@@ -57,7 +57,7 @@ class Bond(BaseModel):
 
 
 class FailureCriteria(BaseModel):
-    """Thresholds; `mfcore.dynamics.calibration` derives them from reference frames.
+    """Thresholds; `mfbench.mfcore.dynamics.calibration` derives them from reference frames.
 
     Non-finite energies and forces are a failure always.
     """

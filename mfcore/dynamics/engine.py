@@ -11,19 +11,19 @@ import torch
 from ase import units
 from torch import Tensor
 
-from mfcore.dynamics.checkpoint import Checkpoint, fingerprint
-from mfcore.dynamics.criteria import FailureCriteria, Mode, first_failure, non_finite, overheated
-from mfcore.dynamics.integrators import Langevin, kick, kinetic_energy, maxwell_boltzmann, without_momentum
-from mfcore.dynamics.models import ForceModel, species_index
-from mfcore.dynamics.monitor import GeometryMonitor
-from mfcore.dynamics.neighbours import SkinList
-from mfcore.dynamics.noise import VELOCITIES, ReplicaNoise, normals
-from mfcore.dynamics.results import DynamicsRun, ReplicaResult, Status
-from mfcore.dynamics.settings import DynamicsSettings, Start, check_starts
-from mfcore.dynamics.trajectory import TrajectoryWriter
-from mfcore.errors import ConfigError
-from mfcore.memory import keep_freed_memory
-from mfcore.training.progress import Progress, silent
+from mfbench.mfcore.dynamics.checkpoint import Checkpoint, fingerprint
+from mfbench.mfcore.dynamics.criteria import FailureCriteria, Mode, first_failure, non_finite, overheated
+from mfbench.mfcore.dynamics.integrators import Langevin, kick, kinetic_energy, maxwell_boltzmann, without_momentum
+from mfbench.mfcore.dynamics.models import ForceModel, species_index
+from mfbench.mfcore.dynamics.monitor import GeometryMonitor
+from mfbench.mfcore.dynamics.neighbours import SkinList
+from mfbench.mfcore.dynamics.noise import VELOCITIES, ReplicaNoise, normals
+from mfbench.mfcore.dynamics.results import DynamicsRun, ReplicaResult, Status
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start, check_starts
+from mfbench.mfcore.dynamics.trajectory import TrajectoryWriter
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.memory import keep_freed_memory
+from mfbench.mfcore.training.progress import Progress, silent
 
 
 def simulate(
@@ -47,9 +47,9 @@ def simulate(
     Parameters
     ----------
     model
-        Energies and forces; of a fitted potential, :class:`~mfcore.dynamics.models.PotentialForces`.
+        Energies and forces; of a fitted potential, :class:`~mfbench.mfcore.dynamics.models.PotentialForces`.
     replicas
-        Where they start, from :func:`~mfcore.dynamics.settings.starts`.
+        Where they start, from :func:`~mfbench.mfcore.dynamics.settings.starts`.
     settings
         How to integrate, and the physical-time limit.
     criteria

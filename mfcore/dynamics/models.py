@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcore.data.graphs import Batch
-from mfcore.errors import ConfigError
-from mfcore.provenance import digest, tensors_hash
+from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.provenance import digest, tensors_hash
 
 if TYPE_CHECKING:
-    from mfcore.potential import Potential
+    from mfbench.mfcore.potentials.potential import Potential
 
 
 class EnergyForces(Protocol):

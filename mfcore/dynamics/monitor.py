@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from torch import Tensor
 
-from mfcore.dynamics.criteria import (
+from mfbench.mfcore.dynamics.criteria import (
     WHOLE,
     FailureCriteria,
     Mode,
@@ -24,8 +24,8 @@ from mfcore.dynamics.criteria import (
     per_frame,
     stretched,
 )
-from mfcore.dynamics.neighbours import SkinList
-from mfcore.errors import ConfigError
+from mfbench.mfcore.dynamics.neighbours import SkinList
+from mfbench.mfcore.errors import ConfigError
 
 
 class GeometryMonitor:

@@ -10,9 +10,9 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from mfcore.data.device_neighbours import neighbour_lists
-from mfcore.data.graphs import Batch, neighbour_list
-from mfcore.errors import ConfigError
+from mfbench.mfcore.data.device_neighbours import neighbour_lists
+from mfbench.mfcore.data.graphs import Batch, neighbour_list
+from mfbench.mfcore.errors import ConfigError
 
 _List = tuple[Tensor, Tensor, Tensor]  # sender, receiver, shift of one replica, its atoms counted from 0
 

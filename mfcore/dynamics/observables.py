@@ -10,11 +10,11 @@ import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from mfcore.dynamics.results import DynamicsRun
-from mfcore.dynamics.trajectory import Trajectory, read_trajectory
-from mfcore.errors import ConfigError
-from mfcore.metrics.intervals import standard_error
-from mfcore.metrics.transport import Diffusion, diffusion, displacements_by_species
+from mfbench.mfcore.dynamics.results import DynamicsRun
+from mfbench.mfcore.dynamics.trajectory import Trajectory, read_trajectory
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.metrics.intervals import standard_error
+from mfbench.mfcore.metrics.transport import Diffusion, diffusion, displacements_by_species
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ def transport_at(run: DynamicsRun, temperature_K: float, symbol: str, **options:
     symbol
         Element.
     options
-        Of :func:`~mfcore.metrics.transport.diffusion`: blocks, lags, equilibration.
+        Of :func:`~mfbench.mfcore.metrics.transport.diffusion`: blocks, lags, equilibration.
 
     Raises
     ------
     ConfigError
         If the run wrote no trajectories.
     ValueError
-        If the trajectories are too short or lack the element, see :func:`~mfcore.metrics.transport.diffusion`.
+        If the trajectories are too short or lack the element, see :func:`~mfbench.mfcore.metrics.transport.diffusion`.
     """
     decided = [r for r in run.results if r.temperature_K == temperature_K and r.status != "error"]
     alive = {r.replica: _trajectory(run, r.replica) for r in decided if r.status == "survived"}

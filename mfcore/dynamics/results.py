@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mfcore.metrics.drift import EnergyDrift, energy_drift
-from mfcore.metrics.survival import Lifetime
+from mfbench.mfcore.metrics.drift import EnergyDrift, energy_drift
+from mfbench.mfcore.metrics.survival import Lifetime
 
 Status = Literal["failure", "survived", "error"]
 
@@ -90,7 +90,7 @@ class DynamicsRun:
         return pass_rate(self.results)
 
     def lifetimes(self, temperature_K: float | None = None) -> list[Lifetime]:
-        """What `mfcore.metrics.survival` wants, of all replicas or those at one temperature."""
+        """What `mfbench.mfcore.metrics.survival` wants, of all replicas or those at one temperature."""
         return [
             Lifetime(r.time_ps, r.status, r.group, r.mode)
             for r in self.results

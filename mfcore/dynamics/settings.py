@@ -9,7 +9,7 @@ from typing import Literal
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError
 
 
 class DynamicsSettings(BaseModel):

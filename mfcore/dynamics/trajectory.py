@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from mfcore.dynamics.results import DynamicsRun
-from mfcore.errors import DataError
+from mfbench.mfcore.dynamics.results import DynamicsRun
+from mfbench.mfcore.errors import DataError
 
 _MOST_PENDING = 256
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from mfcore.metrics.intervals import Array, Interval, standard_error, unit_means
+from mfbench.mfcore.metrics.intervals import Array, Interval, standard_error, unit_means
 
 FEWEST_BLOCKS = 5
 """Below this, resampled blocks are all alike too often; Student's t takes the bootstrap's place."""

@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from mfcore.metrics.intervals import Array, Interval, Runs, Unit, t_interval, t_quantile, unit_means
-from mfcore.metrics.significance import sign_flip_test, t_test, wilcoxon_test
+from mfbench.mfcore.metrics.intervals import Array, Interval, Runs, Unit, t_interval, t_quantile, unit_means
+from mfbench.mfcore.metrics.significance import sign_flip_test, t_test, wilcoxon_test
 
 PRIOR_UNITS = 4.0
 """Most degrees of freedom that the arms' common spread may add to a pair's own."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfcore.errors import DataError
+from mfbench.mfcore.errors import DataError
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ import numpy as np
 from ase import units
 from numpy.typing import ArrayLike, NDArray
 
-from mfcore.errors import DataError
+from mfbench.mfcore.errors import DataError
 
 Array = NDArray[np.float64]
 
@@ -62,8 +62,8 @@ def energy_detrended_mae_mev_per_atom(predicted: ArrayLike, reference: ArrayLike
     predicted, reference
         Total energies, shape (B,), eV.
     compositions
-        Element counts, shape (B, n_elements), as from `mfcore.data.reference_energies.composition`; rows sum to the
-        number of atoms.
+        Element counts, shape (B, n_elements), as from `mfbench.mfcore.data.reference_energies.composition`; rows sum to
+        the number of atoms.
 
     Returns
     -------

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from mfcore.metrics.intervals import Array, Interval, Runs, Unit, t_interval, t_quantile
+from mfbench.mfcore.metrics.intervals import Array, Interval, Runs, Unit, t_interval, t_quantile
 
 Curve = Mapping[int, Runs]
 """Error of each run by HF set size, then by (draw, seed)."""

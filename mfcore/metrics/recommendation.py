@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mfcore.metrics.comparison import best_arms, compare_arms, probability_best
-from mfcore.metrics.intervals import Runs
+from mfbench.mfcore.metrics.comparison import best_arms, compare_arms, probability_best
+from mfbench.mfcore.metrics.intervals import Runs
 
 THRESHOLD = 0.8
 """Probability of being best below which no arm is named."""

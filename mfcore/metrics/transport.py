@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfcore.metrics.intervals import standard_error, t_quantile
+from mfbench.mfcore.metrics.intervals import standard_error, t_quantile
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from mfcore.errors import BudgetError
+from mfbench.mfcore.errors import BudgetError
 
 Rule = Literal["equal-compute", "converged"]
 

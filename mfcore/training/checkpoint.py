@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mfcore.errors import DataError
-from mfcore.files import write_bytes
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.files import write_bytes
 
 FORMAT = 1
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfcore.errors import SelfCheckError
-from mfcore.training.config import LossConfig
+from mfbench.mfcore.errors import SelfCheckError
+from mfbench.mfcore.training.config import LossConfig
 
 if TYPE_CHECKING:
-    from mfcore.training.trainer import StageTrainer
+    from mfbench.mfcore.training.trainer import StageTrainer
 
 _FRAMES = 4
 _RELATIVE = 1e-7

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mfcore.data.graphs import Batch
-from mfcore.nn.core import CoreOutput
-from mfcore.training.config import LossConfig, LossKind
+from mfbench.mfcore.cores.equivariant.model import CoreOutput
+from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.training.config import LossConfig, LossKind
 
 
 def _elementwise(kind: LossKind, error: Tensor, delta: float) -> Tensor:

@@ -15,19 +15,19 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from mfcore.data.graphs import Batch, GraphStore
-from mfcore.errors import BudgetError, DataError, TrainingError
-from mfcore.fidelity import LabelSet
-from mfcore.memory import keep_freed_memory
-from mfcore.nn.core import EquivariantCore
-from mfcore.training.budget import Budget, Stage, Stopwatch
-from mfcore.training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
-from mfcore.training.checks import check_all_seen, check_high_counts, validation_energy_mae
-from mfcore.training.config import LossConfig, TrainingConfig
-from mfcore.training.devices import DTYPES, average_gradients, fabric
-from mfcore.training.loss import loss_of
-from mfcore.training.progress import Progress, silent
-from mfcore.training.sampler import batch_ends, epoch_order
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.errors import BudgetError, DataError, TrainingError
+from mfbench.mfcore.fidelity import LabelSet
+from mfbench.mfcore.memory import keep_freed_memory
+from mfbench.mfcore.training.budget import Budget, Stage, Stopwatch
+from mfbench.mfcore.training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
+from mfbench.mfcore.training.checks import check_all_seen, check_high_counts, validation_energy_mae
+from mfbench.mfcore.training.config import LossConfig, TrainingConfig
+from mfbench.mfcore.training.devices import DTYPES, average_gradients, fabric
+from mfbench.mfcore.training.loss import loss_of
+from mfbench.mfcore.training.progress import Progress, silent
+from mfbench.mfcore.training.sampler import batch_ends, epoch_order
 
 _VALIDATION_ATOMS = 2000
 

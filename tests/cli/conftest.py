@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.cli import app
+from mfbench.benchmarks.cli.main import app
 from tests.harness.conftest import fakes
 
 __all__ = ["fakes"]

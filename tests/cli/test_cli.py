@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import app
+from mfbench.benchmarks.cli.main import app
 
 COMMANDS = [
     ["list"],

@@ -11,7 +11,7 @@ import pytest
 from ase import Atoms
 from ase.io import read, write
 
-import mfcore
+import mfbench
 
 HIGH_E0, DEPTH = {1: -13.5, 8: -2040.0}, {"low": 1.0, "high": 1.2}
 
@@ -90,7 +90,7 @@ def test_fit_load_calculate_predict(call, files: Files, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert not list(tmp_path.glob("*.partial"))
     atoms = read(files.high, 0)
-    atoms.calc = mfcore.load(files.out).calculator(fidelity="high")
+    atoms.calc = mfbench.load(files.out).calculator(fidelity="high")
     energy, force = atoms.get_potential_energy(), atoms.get_forces()
 
     predicted = tmp_path / "predicted.xyz"

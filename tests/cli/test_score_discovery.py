@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import benchmarks.discovery
-from benchmarks.discovery import FORMATION, HULL, UNIQUE, published_functions, score_discovery
-from benchmarks.discovery_files import ID, read_predictions, read_summary
-from mfcore.errors import DataError
-from mfcore.metrics.discovery import stability_scores
+import mfbench.benchmarks.discovery.score
+from mfbench.benchmarks.discovery.files import ID, read_predictions, read_summary
+from mfbench.benchmarks.discovery.score import FORMATION, HULL, UNIQUE, published_functions, score_discovery
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.metrics.discovery import stability_scores
 
 MODEL = "e_form_per_atom_made"
 
@@ -100,7 +100,7 @@ def test_the_table_names_subsets_missing_ones_and_whose_functions(call, tmp_path
     assert full[:4] == ["full", "60", str(truth.n_stable), "7"]
     assert full[4:6] == [f"{truth.f1:.3f}", f"{truth.daf:.3f}"]
     assert f"Column {MODEL}. Stable: at most 0 eV/atom above the DFT hull. A missing prediction counts" in result.stdout
-    assert "Scored with mfcore.metrics.discovery (matbench_discovery is not installed)." in result.stdout
+    assert "Scored with mfbench.mfcore.metrics.discovery (matbench_discovery is not installed)." in result.stdout
     table = list(csv.DictReader(call("score-discovery", mine, "--wbm", summary, "--format", "csv").stdout.splitlines()))
     assert [row["subset"] for row in table] == ["full", "unique_prototypes", "most_stable_10k"]
     assert float(table[0]["f1"]) == pytest.approx(truth.f1)
@@ -111,7 +111,7 @@ def test_the_table_names_subsets_missing_ones_and_whose_functions(call, tmp_path
 def test_the_most_stable_are_unique_prototypes_with_their_prevalence(
     call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmarks.discovery, "N_MOST_STABLE", 8)
+    monkeypatch.setattr(mfbench.benchmarks.discovery.score, "N_MOST_STABLE", 8)
     reference, predictions = made()
     predictions.iloc[3:9] = np.nan
     found = scores_of(call, *files(tmp_path, reference, predictions))["most_stable_10k"]

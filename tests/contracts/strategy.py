@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-import mfcore
-from mfcore.data.frames import energy_of, forces_of
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import BudgetError
-from mfcore.fidelity import LabelSet
-from mfcore.potential import Potential
-from mfcore.training.budget import Budget
-from strategies.registry import make_arm
+import mfbench
+from mfbench.mfcore.data.frames import energy_of, forces_of
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import BudgetError
+from mfbench.mfcore.fidelity import LabelSet
+from mfbench.mfcore.potentials.potential import Potential
+from mfbench.mfcore.training.budget import Budget
+from mfbench.strategies.registry import make_arm
 from tests.conftest import HIGH, LOW, PairCalculator, tiny_settings
 
 BUDGET = Budget(4000)
@@ -88,7 +88,7 @@ class StrategyContract:
         self, potential: Potential, held_out_frames: list[Atoms], tmp_path: Path
     ) -> None:
         potential.save(tmp_path / "model")
-        again = mfcore.load(tmp_path / "model")
+        again = mfbench.load(tmp_path / "model")
         before, after = potential.predict(held_out_frames), again.predict(held_out_frames)
         np.testing.assert_array_equal(before.energies, after.energies)
         np.testing.assert_array_equal(np.concatenate(before.forces), np.concatenate(after.forces))

@@ -18,12 +18,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from benchmarks.tasks.base import Regime, Task
-from mfcore.data.frames import has_label, validate_frame
-from mfcore.data.leakage import near_duplicates
-from mfcore.data.splits import groups_of, id_of
-from mfcore.errors import ConfigError
-from mfcore.fidelity import Label
+from mfbench.benchmarks.tasks.base import Regime, Task
+from mfbench.mfcore.data.frames import has_label, validate_frame
+from mfbench.mfcore.data.leakage import near_duplicates
+from mfbench.mfcore.data.splits import groups_of, id_of
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.fidelity import Label
 from tests.tasks.toy import Oracle
 
 

@@ -6,9 +6,9 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mfcore.data.agreement import work_agreement
-from mfcore.data.frames import set_labels
-from mfcore.data.inspect import inspect_frames
+from mfbench.mfcore.data.agreement import work_agreement
+from mfbench.mfcore.data.frames import set_labels
+from mfbench.mfcore.data.inspect import inspect_frames
 
 
 def crystals(*, pressure_gpa: float = 0.0, stressed: bool = True) -> list[Atoms]:

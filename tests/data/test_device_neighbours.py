@@ -10,10 +10,10 @@ from ase.build import bulk, molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcore.data import device_neighbours
-from mfcore.data.device_neighbours import NeighbourLists, neighbour_lists, neighbour_lists_of
-from mfcore.data.graphs import neighbour_list
-from mfcore.errors import DataError
+from mfbench.mfcore.data import device_neighbours
+from mfbench.mfcore.data.device_neighbours import NeighbourLists, neighbour_lists, neighbour_lists_of
+from mfbench.mfcore.data.graphs import neighbour_list
+from mfbench.mfcore.errors import DataError
 
 
 def random_frame(rng: np.random.Generator, n_atoms: int, size: float, periodic: bool) -> Atoms:

@@ -11,7 +11,7 @@ from ase.io import write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfcore.data.frames import (
+from mfbench.mfcore.data.frames import (
     energy_of,
     fidelities_in,
     forces_of,
@@ -22,8 +22,8 @@ from mfcore.data.frames import (
     stress_of,
     write_frames,
 )
-from mfcore.errors import DataError
-from mfcore.fidelity import Label
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.fidelity import Label
 
 HEADER = 'Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5 pbc="F F F"'
 LINES = ["H 0 0 0 0.1 0 0", "H 0 0 0.75 -0.1 0 0"]
@@ -67,7 +67,7 @@ def test_write_leaves_nothing_behind_when_it_fails(tmp_path, monkeypatch):
         stream.write("3\n")
         raise OSError("disk full")
 
-    monkeypatch.setattr("mfcore.data.frames.write", fail)
+    monkeypatch.setattr("mfbench.mfcore.data.frames.write", fail)
     with pytest.raises(OSError, match="disk full"):
         write_frames(tmp_path / "a.xyz", [molecule("CH4")])
     assert (tmp_path / "a.xyz").read_text() == before

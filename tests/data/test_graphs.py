@@ -12,8 +12,8 @@ from ase.build import bulk, molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcore.data import graphs
-from mfcore.data.graphs import GraphStore, neighbour_list
+from mfbench.mfcore.data import graphs
+from mfbench.mfcore.data.graphs import GraphStore, neighbour_list
 
 Edge = tuple[int, int, int, int, int]
 

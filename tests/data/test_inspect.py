@@ -5,9 +5,9 @@ import pytest
 from ase import Atoms, units
 from ase.build import molecule
 
-from mfcore.data.agreement import energy_force_slope
-from mfcore.data.frames import energy_of, forces_of, set_labels
-from mfcore.data.inspect import composition_residual, inspect_frames
+from mfbench.mfcore.data.agreement import energy_force_slope
+from mfbench.mfcore.data.frames import energy_of, forces_of, set_labels
+from mfbench.mfcore.data.inspect import composition_residual, inspect_frames
 
 FORCE_CONSTANT = 20.0  # eV/Å²
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from benchmarks.tasks.molecular_cc.task import MolecularCC
-from mfcore.data.leakage import (
+from mfbench.benchmarks.tasks.molecular_cc.task import MolecularCC
+from mfbench.mfcore.data.leakage import (
     DUPLICATE_TOLERANCE,
     check_leakage,
     near_duplicates,
     sampling_tolerance,
 )
-from mfcore.errors import LeakageError
+from mfbench.mfcore.errors import LeakageError
 
 
 @pytest.fixture(scope="module")

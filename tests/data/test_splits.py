@@ -3,7 +3,7 @@
 import pytest
 from ase import Atoms
 
-from mfcore.data.splits import (
+from mfbench.mfcore.data.splits import (
     elements_first,
     group_of,
     groups_of,
@@ -14,7 +14,7 @@ from mfcore.data.splits import (
     split_groups,
     unite_groups,
 )
-from mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError
 
 
 def make(n_groups: int = 8, n_each: int = 5, symbol: str = "H") -> list[Atoms]:

@@ -9,12 +9,12 @@ import pytest
 from ase import Atoms
 from scipy import stats
 
-from mfcore.dynamics.calibration import Reference, calibrate, judge, temperature_factor
-from mfcore.dynamics.criteria import FailureCriteria, Unit
-from mfcore.dynamics.engine import simulate
-from mfcore.dynamics.settings import DynamicsSettings, starts
-from mfcore.dynamics.trajectory import Trajectory, survivors
-from mfcore.errors import DataError
+from mfbench.mfcore.dynamics.calibration import Reference, calibrate, judge, temperature_factor
+from mfbench.mfcore.dynamics.criteria import FailureCriteria, Unit
+from mfbench.mfcore.dynamics.engine import simulate
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, starts
+from mfbench.mfcore.dynamics.trajectory import Trajectory, survivors
+from mfbench.mfcore.errors import DataError
 from tests.dynamics.worlds import Wells, argyrodite, ethanol, grid
 
 

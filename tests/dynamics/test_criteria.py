@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from mfcore.dynamics.criteria import (
+from mfbench.mfcore.dynamics.criteria import (
     WHOLE,
     Bond,
     FailureCriteria,
@@ -23,9 +23,9 @@ from mfcore.dynamics.criteria import (
     pair_key,
     stretched,
 )
-from mfcore.dynamics.engine import simulate
-from mfcore.dynamics.settings import DynamicsSettings, Start
-from mfcore.errors import ConfigError
+from mfbench.mfcore.dynamics.engine import simulate
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start
+from mfbench.mfcore.errors import ConfigError
 from tests.dynamics.worlds import Analytic, argyrodite, ethanol, grid
 
 NAN, INF = float("nan"), float("inf")

@@ -9,14 +9,14 @@ import pytest
 import torch
 from ase.constraints import FixAtoms
 
-from mfcore.dynamics.criteria import FailureCriteria, Unit
-from mfcore.dynamics.engine import simulate
-from mfcore.dynamics.models import PotentialForces
-from mfcore.dynamics.results import DynamicsRun
-from mfcore.dynamics.settings import DynamicsSettings, Start, starts
-from mfcore.dynamics.trajectory import read_trajectory, survivors
-from mfcore.errors import ConfigError, DataError
-from mfcore.potential import Potential, Term
+from mfbench.mfcore.dynamics.criteria import FailureCriteria, Unit
+from mfbench.mfcore.dynamics.engine import simulate
+from mfbench.mfcore.dynamics.models import PotentialForces
+from mfbench.mfcore.dynamics.results import DynamicsRun
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start, starts
+from mfbench.mfcore.dynamics.trajectory import read_trajectory, survivors
+from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.potentials.potential import Potential, Term
 from tests.dynamics.worlds import Analytic, Faulty, Spy, Wells, argyrodite, ethanol, grid, small_core, small_potential
 
 TOLERANT = FailureCriteria(temperature_factor=100.0)

@@ -9,12 +9,12 @@ from ase import Atoms, units
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
-from mfcore.dynamics.criteria import FailureCriteria
-from mfcore.dynamics.engine import simulate
-from mfcore.dynamics.integrators import maxwell_boltzmann, without_momentum
-from mfcore.dynamics.models import PotentialForces
-from mfcore.dynamics.noise import BLOCK, ReplicaNoise, normals
-from mfcore.dynamics.settings import DynamicsSettings, Start
+from mfbench.mfcore.dynamics.criteria import FailureCriteria
+from mfbench.mfcore.dynamics.engine import simulate
+from mfbench.mfcore.dynamics.integrators import maxwell_boltzmann, without_momentum
+from mfbench.mfcore.dynamics.models import PotentialForces
+from mfbench.mfcore.dynamics.noise import BLOCK, ReplicaNoise, normals
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start
 from tests.dynamics.worlds import Spy, Wells, argyrodite, ethanol, grid, small_potential
 
 CPU = torch.device("cpu")

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from mfcore.data.graphs import neighbour_list
-from mfcore.dynamics import neighbours as neighbours_module
-from mfcore.dynamics.criteria import FailureCriteria
-from mfcore.dynamics.engine import simulate
-from mfcore.dynamics.models import PotentialForces
-from mfcore.dynamics.neighbours import SkinList
-from mfcore.dynamics.settings import DynamicsSettings, Start
-from mfcore.errors import ConfigError
-from mfcore.nn.core import EquivariantCore
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data.graphs import neighbour_list
+from mfbench.mfcore.dynamics import neighbours as neighbours_module
+from mfbench.mfcore.dynamics.criteria import FailureCriteria
+from mfbench.mfcore.dynamics.engine import simulate
+from mfbench.mfcore.dynamics.models import PotentialForces
+from mfbench.mfcore.dynamics.neighbours import SkinList
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start
+from mfbench.mfcore.errors import ConfigError
 from tests.dynamics.worlds import Springs, argyrodite, ethanol, small_core, small_potential
 
 CPU = torch.device("cpu")

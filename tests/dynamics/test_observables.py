@@ -9,11 +9,11 @@ import pytest
 import torch
 from ase import Atoms, units
 
-from mfcore.dynamics.criteria import FailureCriteria
-from mfcore.dynamics.engine import simulate
-from mfcore.dynamics.observables import Transport, transport_at, transport_records
-from mfcore.dynamics.settings import DynamicsSettings, Start, starts
-from mfcore.errors import ConfigError
+from mfbench.mfcore.dynamics.criteria import FailureCriteria
+from mfbench.mfcore.dynamics.engine import simulate
+from mfbench.mfcore.dynamics.observables import Transport, transport_at, transport_records
+from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start, starts
+from mfbench.mfcore.errors import ConfigError
 from tests.dynamics.worlds import Analytic, Faulty
 
 FREE = FailureCriteria(temperature_factor=100.0)

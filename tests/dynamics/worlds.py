@@ -12,11 +12,11 @@ from ase.build import molecule
 from ase.spacegroup import crystal
 from torch import Tensor
 
-from mfcore.data.graphs import Batch
-from mfcore.dynamics.models import ForceModel
-from mfcore.nn.config import CoreConfig
-from mfcore.nn.core import EquivariantCore
-from mfcore.potential import Potential, Term
+from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.dynamics.models import ForceModel
+from mfbench.mfcore.potentials.potential import Potential, Term
 
 SPECIES = (1, 3, 6, 8, 15, 16, 17)
 

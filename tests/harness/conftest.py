@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import strategies.registry
-from benchmarks.harness import prepare
-from benchmarks.harness.plan import RunSpec
-from benchmarks.tasks.base import Regime
+import mfbench.strategies.registry
+from mfbench.benchmarks.harness import prepare
+from mfbench.benchmarks.harness.plan import RunSpec
+from mfbench.benchmarks.tasks.base import Regime
 
 PLUGIN = Path(__file__).parent / "plugin"
 
@@ -16,7 +16,7 @@ PLUGIN = Path(__file__).parent / "plugin"
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Install the fake task and arms as another package would; yields the file in which arms note their steps."""
-    caches = (strategies.registry._points, prepare._task, prepare._split)
+    caches = (mfbench.strategies.registry._points, prepare._task, prepare._split)
     monkeypatch.syspath_prepend(PLUGIN)
     log = tmp_path / "steps.log"
     log.touch()

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.harness.details import DETAILS, RUN_COLUMNS, read_detail
-from benchmarks.harness.rows_file import write_details, write_rows
-from benchmarks.harness.store import RunStore
-from mfcore.errors import ConfigError, DataError
+from mfbench.benchmarks.harness.details import DETAILS, RUN_COLUMNS, read_detail
+from mfbench.benchmarks.harness.rows_file import write_details, write_rows
+from mfbench.benchmarks.harness.store import RunStore
+from mfbench.mfcore.errors import ConfigError, DataError
 from tests.harness.test_store import row
 
 BLOCKS = [

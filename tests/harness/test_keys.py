@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from benchmarks.harness import keys
-from benchmarks.harness.keys import canonical_json, digest, source_hash
-from benchmarks.harness.plan import RunSpec
-from benchmarks.harness.prepare import PlannedRun, prepare_one
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.mixing import MixingPlan
-from benchmarks.tasks.transport import TransportPlan
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.harness import keys
+from mfbench.benchmarks.harness.keys import canonical_json, digest, source_hash
+from mfbench.benchmarks.harness.plan import RunSpec
+from mfbench.benchmarks.harness.prepare import PlannedRun, prepare_one
+from mfbench.benchmarks.observables.mixing import MixingPlan
+from mfbench.benchmarks.observables.transport import TransportPlan
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.mfcore.errors import ConfigError
 from tests.harness.conftest import spec
 
 
@@ -112,12 +112,14 @@ def test_each_part_of_the_identity_is_in_the_key() -> None:
 def test_the_code_hash_follows_an_edit(edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mfbench_fakes
 
-    originals = {name: keys._package_folder(name) for name in ("mfcore", "strategies")}
-    for name, folder in originals.items():
-        shutil.copytree(folder, tmp_path / name)
+    originals = {name: keys._package_folder(name) for name in ("mfbench.mfcore", "mfbench.strategies")}
+    for folder in originals.values():
+        shutil.copytree(folder, tmp_path / folder.name)
     plugin = shutil.copy(mfbench_fakes.__file__, tmp_path / "mfbench_fakes.py")
     folder_of = keys._package_folder
-    monkeypatch.setattr(keys, "_package_folder", lambda name: tmp_path / name if name in originals else folder_of(name))
+    monkeypatch.setattr(
+        keys, "_package_folder", lambda name: tmp_path / folder_of(name).name if name in originals else folder_of(name)
+    )
     monkeypatch.setattr(keys.inspect, "getfile", lambda _: plugin)
 
     def now() -> str:
@@ -169,7 +171,7 @@ def test_an_observable_that_the_task_cannot_serve_is_refused() -> None:
 
 
 def test_the_key_changes_with_the_plan_of_mixing_energies(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
+    monkeypatch.setattr("mfbench.benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
     plans = (None, MixingPlan(), MixingPlan(max_steps=9))
     assert len({prepare_one(spec(mixing=plan)).key for plan in plans}) == 3
     identity = prepare_one(spec(mixing=plans[2])).identity
@@ -180,13 +182,17 @@ def test_the_key_changes_with_the_plan_of_mixing_energies(fakes: Path, monkeypat
 def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from strategies.registry import arm_factory
+    from mfbench.strategies.registry import arm_factory
 
-    tasks, arm = tmp_path / "tasks", arm_factory("transfer")
-    shutil.copytree(keys._package_folder("benchmarks.tasks"), tasks, ignore=shutil.ignore_patterns("data"))
+    observables, arm = tmp_path / "observables", arm_factory("transfer")
+    shutil.copytree(keys._package_folder("mfbench.benchmarks.observables"), observables)
     folder_of, file_of = keys._package_folder, keys.inspect.getfile
-    monkeypatch.setattr(keys, "_package_folder", lambda name: tasks if name == "benchmarks.tasks" else folder_of(name))
-    inside = tasks / "molecular_cc" / "task.py"
+    monkeypatch.setattr(
+        keys,
+        "_package_folder",
+        lambda name: observables if name == "mfbench.benchmarks.observables" else folder_of(name),
+    )
+    inside = folder_of("mfbench.benchmarks.tasks") / "molecular_cc" / "task.py"
     monkeypatch.setattr(keys.inspect, "getfile", lambda what: str(inside) if what is Regime else file_of(what))
 
     def now() -> tuple[str, ...]:
@@ -196,12 +202,12 @@ def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(
 
     seen = [now()]
     for name in ("transport", "mixing", "stability"):
-        with (tasks / f"{name}.py").open("a") as file:
+        with (observables / f"{name}.py").open("a") as file:
             file.write("# edited\n")
         seen.append(now())
     changed = [tuple(a != b for a, b in zip(old, new, strict=True)) for old, new in itertools.pairwise(seen)]
     assert changed == [(False, True, False), (False, False, True), (True, False, False)]
-    (tasks / "transport.py").unlink()
+    (observables / "transport.py").unlink()
     keys.code_hash.cache_clear()
     assert keys.code_hash(Regime, arm) == seen[-1][0]
     keys.code_hash.cache_clear()

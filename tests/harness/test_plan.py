@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness.plan import Selection, expand, load_preset, merge, parse_preset, preset_names
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.harness.plan import Selection, expand, load_preset, merge, parse_preset, preset_names
+from mfbench.mfcore.errors import ConfigError
 
 TASKS = ["water", "salt"]
 ARMS = ["plain", "joint", "ceiling"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.harness.rows_file import read_rows, write_rows
-from benchmarks.harness.store import COLUMNS, rows_frame
-from mfcore.errors import DataError
+from mfbench.benchmarks.harness.rows_file import read_rows, write_rows
+from mfbench.benchmarks.harness.store import COLUMNS, rows_frame
+from mfbench.mfcore.errors import DataError
 
 
 def some_rows() -> pd.DataFrame:

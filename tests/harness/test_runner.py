@@ -12,14 +12,14 @@ import pytest
 from ase import Atoms
 from filelock import FileLock
 
-from benchmarks.harness.plan import RunSpec
-from benchmarks.harness.prepare import PlannedRun, prepare
-from benchmarks.harness.runner import agenda, only_writer, run_all
-from benchmarks.harness.store import COLUMNS, RunStore
-from benchmarks.tasks.base import Evaluation
-from benchmarks.tasks.mixing import MixingPlan
-from benchmarks.tasks.transport import TransportPlan
-from mfcore.errors import ConfigError, DataError
+from mfbench.benchmarks.harness.plan import RunSpec
+from mfbench.benchmarks.harness.prepare import PlannedRun, prepare
+from mfbench.benchmarks.harness.runner import agenda, only_writer, run_all
+from mfbench.benchmarks.harness.store import COLUMNS, RunStore
+from mfbench.benchmarks.observables.mixing import MixingPlan
+from mfbench.benchmarks.observables.transport import TransportPlan
+from mfbench.benchmarks.tasks.base import Evaluation
+from mfbench.mfcore.errors import ConfigError, DataError
 from tests.harness.conftest import PLUGIN, spec
 
 ROOT = Path(__file__).parents[2]
@@ -82,9 +82,9 @@ def test_observables_are_scored_where_they_are_asked_for(
 
     cell = Atoms("Li", cell=[4, 4, 4], pbc=True)
     monkeypatch.setattr(mfbench_fakes.FakeTask, "transport_frames", lambda task: [cell], raising=False)
-    monkeypatch.setattr("benchmarks.harness.execute.transport", transport)
-    monkeypatch.setattr("benchmarks.harness.execute.mixing", mixing)
-    monkeypatch.setattr("benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
+    monkeypatch.setattr("mfbench.benchmarks.harness.execute.transport", transport)
+    monkeypatch.setattr("mfbench.benchmarks.harness.execute.mixing", mixing)
+    monkeypatch.setattr("mfbench.benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
     store, plans = RunStore(tmp_path / "out"), (TransportPlan(), MixingPlan())
     compute(store, [spec(seed=7), spec(seed=8, transport=plans[0]), spec(seed=9, mixing=plans[1])])
     rows = store.rows()
@@ -172,7 +172,17 @@ def test_a_killed_command_goes_on_where_it_was(fakes: Path, tmp_path: Path) -> N
     plan["regimes"] = {"n_low": [10], "n_high": [9], "coverage": ["full"]}
     preset.write_text(json.dumps({"name": "mine", "tasks": [plan]}))
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "benchmarks.cli", "run", str(preset), "--out", str(out), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mfbench.benchmarks.cli.main",
+        "run",
+        str(preset),
+        "--out",
+        str(out),
+        "--workers",
+        "1",
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PLUGIN), str(ROOT)]), "OMP_NUM_THREADS": "1"}
 
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -210,7 +220,7 @@ def test_a_damaged_record_is_refused_before_anything_runs(fakes: Path, tmp_path:
 
 
 def test_an_impossible_regime_is_refused_before_anything_is_written(fakes: Path, tmp_path: Path) -> None:
-    from benchmarks.tasks.base import Regime
+    from mfbench.benchmarks.tasks.base import Regime
 
     with pytest.raises(ConfigError, match="n_high"):
         compute(RunStore(tmp_path / "out"), [spec(), spec(regime=Regime(n_high=1000, coverage="full"))])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness.keys import digest
-from benchmarks.harness.store import COLUMNS, RunStore
-from mfcore.errors import DataError
+from mfbench.benchmarks.harness.keys import digest
+from mfbench.benchmarks.harness.store import COLUMNS, RunStore
+from mfbench.mfcore.errors import DataError
 
 KEY, OTHER = "a" * 64, "b" * 64
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfcore.metrics.bootstrap import hierarchical_interval, hierarchical_ratio_interval
-from mfcore.metrics.intervals import mean_interval
+from mfbench.mfcore.metrics.bootstrap import hierarchical_interval, hierarchical_ratio_interval
+from mfbench.mfcore.metrics.intervals import mean_interval
 
 
 def test_alike_blocks_leave_students_interval_over_draws():

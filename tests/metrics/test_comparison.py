@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfcore.metrics.comparison import best_arms, compare_arms, paired_difference, probability_best
-from mfcore.metrics.intervals import mean_interval, t_interval
-from mfcore.metrics.recommendation import recommend
+from mfbench.mfcore.metrics.comparison import best_arms, compare_arms, paired_difference, probability_best
+from mfbench.mfcore.metrics.intervals import mean_interval, t_interval
+from mfbench.mfcore.metrics.recommendation import recommend
 
 
 def runs(table):

@@ -10,11 +10,11 @@ import math
 import numpy as np
 import pytest
 
-from mfcore.metrics.bootstrap import hierarchical_interval
-from mfcore.metrics.comparison import best_arms, compare_arms, paired_difference, probability_best
-from mfcore.metrics.intervals import mean_interval
-from mfcore.metrics.learning_curve import data_efficiency, fit_power_law
-from mfcore.metrics.significance import holm, sign_flip_test, t_test, wilcoxon_test
+from mfbench.mfcore.metrics.bootstrap import hierarchical_interval
+from mfbench.mfcore.metrics.comparison import best_arms, compare_arms, paired_difference, probability_best
+from mfbench.mfcore.metrics.intervals import mean_interval
+from mfbench.mfcore.metrics.learning_curve import data_efficiency, fit_power_law
+from mfbench.mfcore.metrics.significance import holm, sign_flip_test, t_test, wilcoxon_test
 
 N = 2000
 SIZES = [(2, 3), (3, 2), (5, 1)]  # draws x seeds

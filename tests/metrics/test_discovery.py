@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from mfcore.errors import DataError
-from mfcore.metrics.discovery import stability_scores
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.metrics.discovery import stability_scores
 
 # by hand: 2 hits, 1 miss, 1 false alarm, 4 rightly unstable
 REFERENCE = [-0.10, 0.00, -0.02, 0.05, 0.10, 0.20, 0.30, 0.40]

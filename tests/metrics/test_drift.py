@@ -8,7 +8,7 @@ from ase import Atoms, units
 from ase.calculators.lj import LennardJones
 from ase.md.verlet import VelocityVerlet
 
-from mfcore.metrics.drift import energy_drift, ps_of_ase_time
+from mfbench.mfcore.metrics.drift import energy_drift, ps_of_ase_time
 
 
 def test_a_known_slope_comes_back_per_atom_and_ps() -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
+from mfbench.mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
 
 
 def test_total_adds_labels_training_and_predictions():

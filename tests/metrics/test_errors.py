@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ase import units
 
-from mfcore.errors import DataError
-from mfcore.metrics.errors import (
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.metrics.errors import (
     energy_detrended_mae_mev_per_atom,
     energy_mae_mev_per_atom,
     energy_rmse_mev_per_atom,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfcore.metrics.learning_curve import data_efficiency, fit_power_law
+from mfbench.mfcore.metrics.learning_curve import data_efficiency, fit_power_law
 
 SIZES = (25, 100, 400)
 

@@ -9,7 +9,7 @@ from ase.units import GPa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcore.metrics.mixing import (
+from mfbench.mfcore.metrics.mixing import (
     equation_of_state,
     equations_of_state,
     hull_energies_ev_per_atom,

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mfcore.metrics.significance import holm, sign_flip_test, t_test, wilcoxon_test
+from mfbench.mfcore.metrics.significance import holm, sign_flip_test, t_test, wilcoxon_test
 
 
 def by_enumeration(differences):

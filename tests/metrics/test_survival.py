@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("lifelines", reason="lifelines is not installed")
 
-from mfcore.metrics.survival import Lifetime, Survival, restricted_means, survival
+from mfbench.mfcore.metrics.survival import Lifetime, Survival, restricted_means, survival
 
 
 def failures(*times: float) -> list[Lifetime]:

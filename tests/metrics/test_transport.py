@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import units
 
-from mfcore.metrics.transport import (
+from mfbench.mfcore.metrics.transport import (
     CM2_PER_S,
     Diffusion,
     arrhenius,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from benchmarks.performance.contenders.base import Labelled
-from benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.contenders.base import Labelled
+from mfbench.benchmarks.performance.parity.data import ParityData
 
 DEPTH, STIFFNESS, BOND = 2.0, 1.5, 1.3  # eV, 1/Å, Å
 

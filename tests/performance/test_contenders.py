@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.performance.contenders.base import Network, contender_names, contender_type
-from benchmarks.performance.parity import execute, worker
-from benchmarks.performance.parity.data import ParityData
-from benchmarks.performance.parity.settings import Job, Training
-from benchmarks.performance.parity.training import Outcome
-from mfcore.errors import TrainingError
+from mfbench.benchmarks.performance.contenders.base import Network, contender_names, contender_type
+from mfbench.benchmarks.performance.parity import execute, worker
+from mfbench.benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.parity.settings import Job, Training
+from mfbench.benchmarks.performance.parity.training import Outcome
+from mfbench.mfcore.errors import TrainingError
 
 
 def test_data_survive_the_file(data: ParityData, tmp_path: Path) -> None:

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.performance import gpu_check
-from benchmarks.performance.gpu_check import Check, Size
-from benchmarks.performance.workloads import argyrodite
-from mfcore.nn.convolution import backends
-from tests.nn.convolution.examples import skip_without
+from mfbench.benchmarks.performance import gpu_check
+from mfbench.benchmarks.performance.gpu_check import Check, Size
+from mfbench.benchmarks.performance.workloads import argyrodite
+from mfbench.mfcore.backends import select as backends
+from tests.ops.examples import skip_without
 
 
 def test_without_a_gpu_it_says_so_and_ends_with_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr("mfcore.nn.convolution.triton_kernels.find_spec", lambda name: "found")
+    monkeypatch.setattr("mfbench.mfcore.backends.triton.provider.find_spec", lambda name: "found")
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     backends.forget()
     with pytest.raises(SystemExit) as ended:
@@ -62,7 +62,7 @@ def test_wrong_numbers_do_not_hold() -> None:
 
 
 def test_a_list_that_lacks_an_edge_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mfcore.data import device_neighbours
+    from mfbench.mfcore.data import device_neighbours
 
     frames = [argyrodite(primitive=True)]
     assert gpu_check.neighbours(frames, "cpu") == 0.0

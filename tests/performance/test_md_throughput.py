@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.performance import md_throughput
+from mfbench.benchmarks.performance import md_throughput
 
 
 def test_both_ways_run_and_the_file_has_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

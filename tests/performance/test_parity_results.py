@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.performance.contenders.base import Network
-from benchmarks.performance.parity import execute, store
-from benchmarks.performance.parity.__main__ import PEERS, core_settings_of, interpreters_of
-from benchmarks.performance.parity.data import ParityData
-from benchmarks.performance.parity.report import best_peer, rows_of, table_of, verdict, versions_of
-from benchmarks.performance.parity.settings import Job, Training
-from mfcore.errors import ConfigError, DataError
+from mfbench.benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.parity import execute, store
+from mfbench.benchmarks.performance.parity.__main__ import PEERS, core_settings_of, interpreters_of
+from mfbench.benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.parity.report import best_peer, rows_of, table_of, verdict, versions_of
+from mfbench.benchmarks.performance.parity.settings import Job, Training
+from mfbench.mfcore.errors import ConfigError, DataError
 
 
 def result(force_mae: float, validation: float | None = None) -> dict[str, Any]:

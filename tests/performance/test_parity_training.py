@@ -10,10 +10,10 @@ import pytest
 import torch
 from ase import Atoms
 
-from benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
-from benchmarks.performance.parity.data import ParityData
-from benchmarks.performance.parity.settings import Job, Training
-from benchmarks.performance.parity.training import Diverged, errors, rate_factor, train
+from mfbench.benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
+from mfbench.benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.parity.settings import Job, Training
+from mfbench.benchmarks.performance.parity.training import Diverged, errors, rate_factor, train
 from tests.performance.conftest import BOND, DEPTH, STIFFNESS, trimers
 
 

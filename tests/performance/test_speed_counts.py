@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.performance.scaling.fit import power_law
-from benchmarks.performance.scaling.flops import Kernel, bytes_of, flops_of_pass, flops_per_edge
-from mfcore.nn.convolution.paths import Layout, TensorProductPaths
-from mfcore.nn.convolution.reference import convolve_reference
+from mfbench.benchmarks.performance.scaling.fit import power_law
+from mfbench.benchmarks.performance.scaling.flops import Kernel, bytes_of, flops_of_pass, flops_per_edge
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.reference import convolve_reference
 
 SMALL: Layout = ((0, 1, 2), (1, -1, 3))
 

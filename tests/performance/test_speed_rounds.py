@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.performance.measure import mean_spent, peak_increment_bytes, spent
-from benchmarks.performance.speed import execute, store
-from benchmarks.performance.speed.process import Worker, WorkerFailed, interpreters
-from benchmarks.performance.speed.report import fastest_peer, remarks_of, rows_of, summary_of, table_of
-from benchmarks.performance.speed.rounds import one_round, times_of, turns
-from benchmarks.performance.speed.settings import BASE, CONTENDERS, QUANTITIES, Job, Session, sessions
-from benchmarks.performance.workloads import WORKLOADS, argyrodite, crystal_of, workload
-from mfcore.data.graphs import neighbour_list
-from mfcore.errors import ConfigError, DataError
+from mfbench.benchmarks.performance.measure import mean_spent, peak_increment_bytes, spent
+from mfbench.benchmarks.performance.speed import execute, store
+from mfbench.benchmarks.performance.speed.process import Worker, WorkerFailed, interpreters
+from mfbench.benchmarks.performance.speed.report import fastest_peer, remarks_of, rows_of, summary_of, table_of
+from mfbench.benchmarks.performance.speed.rounds import one_round, times_of, turns
+from mfbench.benchmarks.performance.speed.settings import BASE, CONTENDERS, QUANTITIES, Job, Session, sessions
+from mfbench.benchmarks.performance.workloads import WORKLOADS, argyrodite, crystal_of, workload
+from mfbench.mfcore.data.graphs import neighbour_list
+from mfbench.mfcore.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]
 
@@ -241,7 +241,7 @@ def test_peak_memory_of_a_process_is_not_that_of_its_parent() -> None:
     parent = np.ones(800 * 2**20 // 8)
     code = (
         "import numpy as np\n"
-        "from benchmarks.performance.measure import peak_increment_bytes\n"
+        "from mfbench.benchmarks.performance.measure import peak_increment_bytes\n"
         "print(peak_increment_bytes(lambda: np.ones(100 * 2**20 // 8).sum()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

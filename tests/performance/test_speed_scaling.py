@@ -14,10 +14,17 @@ from typing import Any
 import pytest
 from ase import Atoms
 
-from benchmarks.performance.scaling.report import exponents, memory_table, roofline_table, sizes, table_of, verdict
-from benchmarks.performance.scaling.roofline import bound_s, copy, gemm
-from benchmarks.performance.scaling.settings import ATOMS, BASE, Point, points
-from benchmarks.performance.scaling.timing import one_round, order, time_once
+from mfbench.benchmarks.performance.scaling.report import (
+    exponents,
+    memory_table,
+    roofline_table,
+    sizes,
+    table_of,
+    verdict,
+)
+from mfbench.benchmarks.performance.scaling.roofline import bound_s, copy, gemm
+from mfbench.benchmarks.performance.scaling.settings import ATOMS, BASE, Point, points
+from mfbench.benchmarks.performance.scaling.timing import one_round, order, time_once
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +94,7 @@ def test_one_size() -> None:
 
 def test_every_measurement_finds_its_neighbours_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process keeps the neighbour lists of frames that it has seen; a graph from there would cost nothing."""
-    from mfcore.data import graphs
+    from mfbench.mfcore.data import graphs
 
     made: list[int] = []
     plain = graphs.neighbour_list

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.performance.parity.data import ParityData
-from benchmarks.performance.parity.settings import Training
-from benchmarks.performance.table_training import DEFAULT_OUT, MODES, compare, read_runs, summaries, verdict
-from mfcore.errors import DataError
+from mfbench.benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.parity.settings import Training
+from mfbench.benchmarks.performance.table_training import DEFAULT_OUT, MODES, compare, read_runs, summaries, verdict
+from mfbench.mfcore.errors import DataError
 
 STORED = Path(__file__).resolve().parents[2] / DEFAULT_OUT
 

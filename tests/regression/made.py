@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.regression.baseline import Baseline, BaselineCell
-from benchmarks.regression.measure import Cell, Measured
+from mfbench.benchmarks.regression.baseline import Baseline, BaselineCell
+from mfbench.benchmarks.regression.measure import Cell, Measured
 
 ARMS = ("single", "joint", "transfer", "delta", "heads")
 SPLITS = ("in_coverage", "out_of_coverage")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.regression.history import append, curves, point, read_history
-from mfcore.errors import DataError
+from mfbench.benchmarks.regression.history import append, curves, point, read_history
+from mfbench.mfcore.errors import DataError
 from tests.regression.made import baseline, cells, changed
 
 CELL = cells()[0]

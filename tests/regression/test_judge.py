@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.regression.judge import ALL_ARMS, Finding, Verdict, compare, failed
-from benchmarks.regression.measure import Cell
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.regression.judge import ALL_ARMS, Finding, Verdict, compare, failed
+from mfbench.benchmarks.regression.measure import Cell
+from mfbench.mfcore.errors import ConfigError
 from tests.regression.made import ARMS, METRICS, REGIME, baseline, cells, changed, measured, values
 
 FORCE = METRICS[0]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness.plan import expand, load_preset
-from benchmarks.harness.prepare import prepare, prepare_one
-from benchmarks.harness.runner import Monitor, run_all
-from benchmarks.harness.store import RunStore
-from benchmarks.regression import identity
-from benchmarks.regression.identity import benchmark_hash
-from benchmarks.regression.measure import measure
+from mfbench.benchmarks.harness.plan import expand, load_preset
+from mfbench.benchmarks.harness.prepare import prepare, prepare_one
+from mfbench.benchmarks.harness.runner import Monitor, run_all
+from mfbench.benchmarks.harness.store import RunStore
+from mfbench.benchmarks.regression import identity
+from mfbench.benchmarks.regression.identity import benchmark_hash
+from mfbench.benchmarks.regression.measure import measure
 from tests.cli.conftest import call, fakes
 from tests.harness.conftest import spec
 
@@ -39,7 +39,7 @@ def preset(folder: Path, name: str = "mine", **plan: object) -> Path:
 
 
 def compute(path: Path, out: Path) -> None:
-    from strategies.registry import arm_factory
+    from mfbench.strategies.registry import arm_factory
 
     specs = expand(
         load_preset(str(path)),
@@ -109,7 +109,7 @@ def test_runs_of_other_code_are_not_judged(call, error_of_arms, tmp_path: Path, 
     mine, file = preset(tmp_path), tmp_path / "mine.json"
     compute(mine, tmp_path / "old")
     assert call("regress", tmp_path / "old", "--preset", mine, "--baseline", file, "--update").exit_code == 0
-    monkeypatch.setattr("benchmarks.harness.prepare.code_hash", lambda task, arm: "edited")
+    monkeypatch.setattr("mfbench.benchmarks.harness.prepare.code_hash", lambda task, arm: "edited")
     stale = call("regress", tmp_path / "old", "--preset", mine, "--baseline", file)
     assert stale.exit_code == 1
     assert "6 stored runs are of other code or settings" in stale.stdout
@@ -180,7 +180,7 @@ def test_the_hash_is_of_the_benchmark_not_of_what_is_tracked(fakes: Path, monkey
 
         patch.setattr(Settings.model_fields["shift"], "default", 0.5)
         Settings.model_rebuild(force=True)
-        patch.setattr("benchmarks.harness.prepare.code_hash", lambda task, arm: "edited")
+        patch.setattr("mfbench.benchmarks.harness.prepare.code_hash", lambda task, arm: "edited")
         assert prepare_one(spec()).settings["shift"] == 0.5
         assert hash_of() == first, "defaults and code are what is tracked"
     Settings.model_rebuild(force=True)

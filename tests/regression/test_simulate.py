@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.harness.prepare import prepare_one
-from benchmarks.regression.demonstrate import degraded, planted, slowed
-from benchmarks.regression.simulate import population, rates
-from benchmarks.regression.statistics import LEVEL
+from mfbench.benchmarks.harness.prepare import prepare_one
+from mfbench.benchmarks.regression.demonstrate import degraded, planted, slowed
+from mfbench.benchmarks.regression.simulate import population, rates
+from mfbench.benchmarks.regression.statistics import LEVEL
 from tests.cli.conftest import fakes
 from tests.harness.conftest import spec
 from tests.regression.made import cells, measured, values
@@ -52,7 +52,7 @@ def test_planted_errors_are_in_forces_only() -> None:
 
 
 def test_a_fault_reaches_the_run_but_not_its_key(fakes: Path) -> None:
-    from benchmarks.harness import execute
+    from mfbench.benchmarks.harness import execute
 
     planned = prepare_one(spec(settings={"steps": 2}))
     seen = []
@@ -62,7 +62,7 @@ def test_a_fault_reaches_the_run_but_not_its_key(fakes: Path) -> None:
         strategy = execute.arm_factory("fake_mean")(planned.settings)
         report = lambda name, spent, budget: seen.append(budget)  # noqa: E731
         split = execute.split_of(planned.spec)
-        from mfcore.training.budget import Budget
+        from mfbench.mfcore.training.budget import Budget
 
         return strategy.fit(split.training, Budget(1000.0), 0, progress=report, workdir=folder)
 
@@ -106,5 +106,5 @@ def test_the_plugin_does_everything_twice_but_the_reference(pytester: pytest.Pyt
             assert calls == [7, 7, 1]
         """
     )
-    result = pytester.runpytest("-p", "benchmarks.regression.twice", "-p", "no:benchmark")
+    result = pytester.runpytest("-p", "mfbench.benchmarks.regression.twice", "-p", "no:benchmark")
     result.assert_outcomes(passed=2)

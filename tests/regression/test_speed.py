@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.regression.baseline import BaselineSpeed
-from benchmarks.regression.judge import Verdict, failed
-from benchmarks.regression.speed import FLOOR, Speed, compare_speed, read_speed
-from mfcore.errors import DataError
+from mfbench.benchmarks.regression.baseline import BaselineSpeed
+from mfbench.benchmarks.regression.judge import Verdict, failed
+from mfbench.benchmarks.regression.speed import FLOOR, Speed, compare_speed, read_speed
+from mfbench.mfcore.errors import DataError
 from tests.cli.conftest import call
 
 __all__ = ["call"]

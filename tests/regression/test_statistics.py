@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.regression.statistics import pooled, shift
+from mfbench.benchmarks.regression.statistics import pooled, shift
 
 
 def by_seed(values: object, first: int = 0) -> dict[int, float]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from benchmarks.harness.details import DETAILS, RUN_COLUMNS, detail_frame
+from mfbench.benchmarks.harness.details import DETAILS, RUN_COLUMNS, detail_frame
 
 GROUPS = {"a": 2.0, "b": 1.0, "c": 1.0, "d": 4.0, "e": 2.0}
 """Weight of each group of test frames."""

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.reports import report
-from benchmarks.reports.costs import cost_summaries
-from benchmarks.reports.details import Details
+from mfbench.benchmarks.reports import report
+from mfbench.benchmarks.reports.costs import cost_summaries
+from mfbench.benchmarks.reports.details import Details
 from tests.reports.synthetic import make_rows
 from tests.reports.synthetic_details import make_details
 

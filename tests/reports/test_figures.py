@@ -11,10 +11,10 @@ from matplotlib import rc_context
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from benchmarks.reports.details import Details
-from benchmarks.reports.figures import KINDS, PAPER, TALK, figures, learning_curve_figure, looks
-from benchmarks.reports.figures.base import Source
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.figures import KINDS, PAPER, TALK, figures, learning_curve_figure, looks
+from mfbench.benchmarks.reports.figures.base import Source
+from mfbench.mfcore.errors import ConfigError
 from tests.reports.synthetic import make_rows
 from tests.reports.synthetic_details import make_details
 
@@ -148,7 +148,7 @@ def test_nothing_is_clipped_or_overlaps(everything, style):
 
     with rc_context(style.rc()):
         for kind, module in KINDS.items():
-            drawing = next(import_module(f"benchmarks.reports.figures.{module}").draw(everything, style))
+            drawing = next(import_module(f"mfbench.benchmarks.reports.figures.{module}").draw(everything, style))
             figure = drawing.figure
             figure.draw_without_rendering()
             page = figure.bbox

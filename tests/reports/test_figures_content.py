@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from matplotlib import rc_context
 
-from benchmarks.harness.details import RUN_COLUMNS
-from benchmarks.reports.blocks import Blocks
-from benchmarks.reports.details import Details
-from benchmarks.reports.figures import (
+from mfbench.benchmarks.harness.details import RUN_COLUMNS
+from mfbench.benchmarks.reports.blocks import Blocks
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.figures import (
     PAPER,
     TALK,
     arrhenius,
@@ -23,12 +23,12 @@ from benchmarks.reports.figures import (
     parity,
     survival,
 )
-from benchmarks.reports.figures.base import NothingToDraw, Source
-from benchmarks.reports.figures.style import STYLES, log_axis, looks, plain
-from benchmarks.reports.front import on_front, probability_on_front
-from benchmarks.reports.rows import places_of
-from benchmarks.reports.summary import HF_REFERENCE
-from mfcore.metrics.comparison import compare_arms
+from mfbench.benchmarks.reports.figures.base import NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.style import STYLES, log_axis, looks, plain
+from mfbench.benchmarks.reports.front import on_front, probability_on_front
+from mfbench.benchmarks.reports.rows import places_of
+from mfbench.benchmarks.reports.summary import HF_REFERENCE
+from mfbench.mfcore.metrics.comparison import compare_arms
 from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import ACTIVATION_EV, GROUPS, LIMIT_PS, make_details
 

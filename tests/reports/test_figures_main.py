@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.rows_file import write_rows
-from benchmarks.reports.figures.__main__ import main
+from mfbench.benchmarks.harness.rows_file import write_rows
+from mfbench.benchmarks.reports.figures.__main__ import main
 from tests.reports.synthetic import make_rows
 
 
@@ -34,7 +34,7 @@ def test_a_folder_without_rows_is_an_error(tmp_path: Path, capsys) -> None:
 def test_the_command_chooses_style_and_kinds(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from benchmarks.cli import app
+    from mfbench.benchmarks.cli.main import app
 
     rows = make_rows({"a": 10.0, "b": 20.0}, draws=2)
     write_rows(rows, tmp_path / "rows.csv.gz")

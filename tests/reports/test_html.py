@@ -12,20 +12,20 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.cli import app
-from benchmarks.harness.rows_file import write_rows
-from benchmarks.harness.store import RunStore
-from benchmarks.reports.costs import cost_summaries
-from benchmarks.reports.details import Details
-from benchmarks.reports.html.budget import ArmCurve, choose, labels_bought, normals, probabilities
-from benchmarks.reports.html.content import sections
-from benchmarks.reports.html.data import arm_curves, payload, slider_sizes
-from benchmarks.reports.html.origin import Origin, origin_of
-from benchmarks.reports.html.page import inline, page
-from benchmarks.reports.recommend import recommendation
-from benchmarks.reports.summary import summaries
-from mfcore.errors import ConfigError
-from mfcore.metrics.comparison import compare_arms, probability_best
+from mfbench.benchmarks.cli.main import app
+from mfbench.benchmarks.harness.rows_file import write_rows
+from mfbench.benchmarks.harness.store import RunStore
+from mfbench.benchmarks.reports.costs import cost_summaries
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.html.budget import ArmCurve, choose, labels_bought, normals, probabilities
+from mfbench.benchmarks.reports.html.content import sections
+from mfbench.benchmarks.reports.html.data import arm_curves, payload, slider_sizes
+from mfbench.benchmarks.reports.html.origin import Origin, origin_of
+from mfbench.benchmarks.reports.html.page import inline, page
+from mfbench.benchmarks.reports.recommend import recommendation
+from mfbench.benchmarks.reports.summary import summaries
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.metrics.comparison import compare_arms, probability_best
 from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import make_details
 
@@ -150,7 +150,7 @@ def test_the_recommendation_stands_in_words(rows, made):
 
 
 def test_failed_runs_are_listed_with_their_reasons(tmp_path):
-    from benchmarks.harness.store import COLUMNS
+    from mfbench.benchmarks.harness.store import COLUMNS
 
     rows = make_rows({"a": 10.0, "b": 20.0}, draws=2, failed=[("b", 1, 0)])
     store = RunStore(tmp_path)

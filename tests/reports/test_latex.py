@@ -7,10 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from benchmarks.reports import report
-from benchmarks.reports.details import Details
-from benchmarks.reports.latex import NUMBER, tex
-from benchmarks.reports.numbers import with_error
+from mfbench.benchmarks.reports import report
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.latex import NUMBER, tex
+from mfbench.benchmarks.reports.numbers import with_error
 from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import make_details
 

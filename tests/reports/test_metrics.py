@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.reports.metrics import METRICS, metric_of, of_family
-from benchmarks.reports.summary import SECTIONS
+from mfbench.benchmarks.reports.metrics import METRICS, metric_of, of_family
+from mfbench.benchmarks.reports.summary import SECTIONS
 
 
 def test_temperatures_are_filled_in():
@@ -65,7 +65,7 @@ def test_displacements_are_known_and_in_no_table():
 
 def test_the_target_s_scores_are_known():
     """What the evaluation stores stands in a table or is known to stand in none."""
-    from benchmarks.tasks import evaluate
+    from mfbench.benchmarks.observables import errors as evaluate
 
     assert metric_of("energy_mae_mev_per_atom").unit == evaluate.MEV_PER_ATOM
     assert metric_of("force_mae_mev_per_A").unit == evaluate.MEV_PER_A

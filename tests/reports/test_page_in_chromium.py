@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.reports.html.budget import choose
-from benchmarks.reports.html.data import arm_curves, payload, prices
-from benchmarks.reports.html.origin import Origin
-from benchmarks.reports.html.page import page
+from mfbench.benchmarks.reports.html.budget import choose
+from mfbench.benchmarks.reports.html.data import arm_curves, payload, prices
+from mfbench.benchmarks.reports.html.origin import Origin
+from mfbench.benchmarks.reports.html.page import page
 from tests.reports.synthetic import make_rows
 
 pytest.importorskip("selenium", reason="selenium is not installed")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from benchmarks.reports import recommendation
-from benchmarks.reports.recommend import advice
+from mfbench.benchmarks.reports import recommendation
+from mfbench.benchmarks.reports.recommend import advice
 from tests.reports.synthetic import make_rows
 
 

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.reports import report
-from benchmarks.reports.blocks import Blocks
-from benchmarks.reports.details import Details
-from benchmarks.reports.dynamics import failures
-from benchmarks.reports.summary import best_of, summaries, tidy
-from mfcore.metrics.bootstrap import hierarchical_interval
-from mfcore.metrics.intervals import mean_interval
+from mfbench.benchmarks.reports import report
+from mfbench.benchmarks.reports.blocks import Blocks
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.dynamics import failures
+from mfbench.benchmarks.reports.summary import best_of, summaries, tidy
+from mfbench.mfcore.metrics.bootstrap import hierarchical_interval
+from mfbench.mfcore.metrics.intervals import mean_interval
 from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import EOS_VOLUMES, GROUPS, LIMIT_PS, OFFSETS, make_details
 

@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from benchmarks.reports import report
-from benchmarks.reports.tables import number, with_error
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.reports import report
+from mfbench.benchmarks.reports.tables import number, with_error
+from mfbench.mfcore.errors import ConfigError
 from tests.reports.synthetic import make_rows
 
 ARMS = {

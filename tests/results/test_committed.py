@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness.rows_file import read_rows
-from benchmarks.reports import report
-from benchmarks.reports.details import Details
+from mfbench.benchmarks.harness.rows_file import read_rows
+from mfbench.benchmarks.reports import report
+from mfbench.benchmarks.reports.details import Details
 
 RESULTS = Path(__file__).parents[2] / "results"
 FILES = sorted(RESULTS.glob("*/rows.csv.gz"))

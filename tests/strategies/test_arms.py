@@ -9,11 +9,11 @@ import pytest
 import torch
 from ase import Atoms
 
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import ConfigError
-from mfcore.training.budget import Budget
-from mfcore.training.checkpoint import load_tensors
-from strategies.registry import arm_factory, arm_names, make_arm
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.training.budget import Budget
+from mfbench.mfcore.training.checkpoint import load_tensors
+from mfbench.strategies.registry import arm_factory, arm_names, make_arm
 from tests.conftest import HIGH, LOW, tiny_settings
 from tests.contracts.strategy import StrategyContract
 

@@ -7,15 +7,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mfcore.errors import SelfCheckError
-from mfcore.nn.layers import FidelityBias, MultiHeadReadout
-from mfcore.potential import Potential, Term
-from mfcore.training import trainer
-from mfcore.training.budget import Budget, Stage
-from strategies.checks import check_fidelities_differ, check_reference_energies, check_replayed, check_target_answers
-from strategies.fitting import Fitting
-from strategies.joint import JointStrategy
-from strategies.registry import make_arm
+from mfbench.mfcore.cores.equivariant.layers import FidelityBias, MultiHeadReadout
+from mfbench.mfcore.errors import SelfCheckError
+from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.training import trainer
+from mfbench.mfcore.training.budget import Budget, Stage
+from mfbench.strategies.checks import (
+    check_fidelities_differ,
+    check_reference_energies,
+    check_replayed,
+    check_target_answers,
+)
+from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.joint import JointStrategy
+from mfbench.strategies.registry import make_arm
 from tests.conftest import HIGH, LOW, tiny_settings
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import BudgetError, ConfigError
-from mfcore.training.budget import Budget, Ledger, Stage
-from strategies.registry import make_arm
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import BudgetError, ConfigError
+from mfbench.mfcore.training.budget import Budget, Ledger, Stage
+from mfbench.strategies.registry import make_arm
 from tests.conftest import LOW, tiny_settings
 
 ARMS = ("single_fidelity", "multi_fidelity", "transfer", "transfer_replay", "delta_labels", "delta_model")

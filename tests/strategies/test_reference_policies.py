@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfcore.data.frames import energy_of
-from mfcore.data.reference_energies import composition
-from mfcore.data.training_set import TrainingSet
-from mfcore.errors import ConfigError
-from mfcore.training.budget import Budget
-from strategies.registry import make_arm
+from mfbench.mfcore.data.frames import energy_of
+from mfbench.mfcore.data.reference_energies import composition
+from mfbench.mfcore.data.training_set import TrainingSet
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.training.budget import Budget
+from mfbench.strategies.registry import make_arm
 from tests.conftest import HIGH, LOW, tiny_settings
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.evaluate import evaluate
-from benchmarks.tasks.registry import make_task, task_names
-from mfcore.data.splits import groups_of, id_of
-from mfcore.errors import ConfigError, LeakageError
+from mfbench.benchmarks.observables.errors import evaluate
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tasks.registry import make_task, task_names
+from mfbench.mfcore.data.splits import groups_of, id_of
+from mfbench.mfcore.errors import ConfigError, LeakageError
 from tests.contracts.task import TaskContract
 from tests.tasks.toy import Oracle, ToyTask
 

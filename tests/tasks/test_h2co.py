@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.tasks import fetch as fetching
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
-from benchmarks.tasks.h2co.task import H2CO, LEVELS, N_TEST, read_npz, three_levels
-from mfcore.data.agreement import energy_force_slope
-from mfcore.data.frames import energy_of
-from mfcore.errors import ConfigError, DataError
+from mfbench.benchmarks.tasks import fetch as fetching
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
+from mfbench.benchmarks.tasks.h2co.task import H2CO, LEVELS, N_TEST, read_npz, three_levels
+from mfbench.mfcore.data.agreement import energy_force_slope
+from mfbench.mfcore.data.frames import energy_of
+from mfbench.mfcore.errors import ConfigError, DataError
 from tests.contracts.task import TaskContract
 
 ROOT = Path(__file__).parents[2]

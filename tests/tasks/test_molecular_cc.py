@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.molecular_cc import generate
-from benchmarks.tasks.molecular_cc.convert import convert, label_frames, read_labels
-from benchmarks.tasks.molecular_cc.task import (
+from mfbench.benchmarks.labelling.verify import verify_task
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tasks.molecular_cc import generate
+from mfbench.benchmarks.tasks.molecular_cc.convert import convert, label_frames, read_labels
+from mfbench.benchmarks.tasks.molecular_cc.task import (
     HIGH,
     LOW,
     TEST_IN_COVERAGE,
@@ -19,12 +20,11 @@ from benchmarks.tasks.molecular_cc.task import (
     VALIDATION,
     MolecularCC,
 )
-from benchmarks.tasks.verify import verify_task
-from mfcore.data.agreement import energy_force_slope
-from mfcore.data.frames import energy_of, forces_of, has_label, write_frames
-from mfcore.data.splits import groups_of
-from mfcore.errors import ConfigError, DataError
-from mfcore.fidelity import Label, LabelSet
+from mfbench.mfcore.data.agreement import energy_force_slope
+from mfbench.mfcore.data.frames import energy_of, forces_of, has_label, write_frames
+from mfbench.mfcore.data.splits import groups_of
+from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.fidelity import Label, LabelSet
 from tests.contracts.task import TaskContract
 
 

@@ -6,12 +6,12 @@ from ase import Atoms
 from ase.build import molecule
 from ase.io import write
 
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.user import UserTask
-from mfcore.data.frames import has_label, set_labels, write_frames
-from mfcore.data.splits import groups_of, id_of
-from mfcore.errors import DataError
-from mfcore.fidelity import Label
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tasks.user import UserTask
+from mfbench.mfcore.data.frames import has_label, set_labels, write_frames
+from mfbench.mfcore.data.splits import groups_of, id_of
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.fidelity import Label
 from tests.contracts.task import TaskContract
 
 

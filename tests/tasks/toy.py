@@ -9,9 +9,9 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
-from benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, Pools, Regime, Task
-from mfcore.data.frames import energy_of, forces_of, set_labels
-from mfcore.data.splits import id_of, in_groups
+from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, Pools, Regime, Task
+from mfbench.mfcore.data.frames import energy_of, forces_of, set_labels
+from mfbench.mfcore.data.splits import id_of, in_groups
 
 MOLECULES = ("CH4", "H2O", "NH3", "C2H4", "C2H2", "H2CO", "HCN", "CH3OH")
 

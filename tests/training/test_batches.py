@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mfcore.data import graphs
-from mfcore.data.frames import set_labels
-from mfcore.data.graphs import GraphStore, neighbour_list
-from mfcore.fidelity import LabelSet
-from mfcore.nn.config import CoreConfig
-from mfcore.nn.core import EquivariantCore
-from mfcore.training.budget import Budget
-from mfcore.training.config import TrainingConfig
-from mfcore.training.sampler import batch_ends
-from mfcore.training.trainer import StageTask, StageTrainer
+from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data import graphs
+from mfbench.mfcore.data.frames import set_labels
+from mfbench.mfcore.data.graphs import GraphStore, neighbour_list
+from mfbench.mfcore.fidelity import LabelSet
+from mfbench.mfcore.training.budget import Budget
+from mfbench.mfcore.training.config import TrainingConfig
+from mfbench.mfcore.training.sampler import batch_ends
+from mfbench.mfcore.training.trainer import StageTask, StageTrainer
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 

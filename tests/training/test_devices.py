@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mfcore.training.devices import average_gradients
+from mfbench.mfcore.training.devices import average_gradients
 
 
 class TwoProcesses:

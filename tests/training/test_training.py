@@ -11,16 +11,16 @@ from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfcore.data.frames import set_labels
-from mfcore.data.graphs import GraphStore
-from mfcore.data.reference_energies import composition, isolated_energies, least_squares_energies
-from mfcore.errors import BudgetError, ConfigError, DataError
-from mfcore.nn.core import CoreOutput
-from mfcore.training.budget import Budget, Ledger, Stage
-from mfcore.training.checkpoint import load_tensors, save_tensors
-from mfcore.training.config import LossConfig
-from mfcore.training.loss import loss_of
-from mfcore.training.sampler import epoch_order
+from mfbench.mfcore.cores.equivariant.model import CoreOutput
+from mfbench.mfcore.data.frames import set_labels
+from mfbench.mfcore.data.graphs import GraphStore
+from mfbench.mfcore.data.reference_energies import composition, isolated_energies, least_squares_energies
+from mfbench.mfcore.errors import BudgetError, ConfigError, DataError
+from mfbench.mfcore.training.budget import Budget, Ledger, Stage
+from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
+from mfbench.mfcore.training.config import LossConfig
+from mfbench.mfcore.training.loss import loss_of
+from mfbench.mfcore.training.sampler import epoch_order
 
 
 def two_frames() -> GraphStore:

@@ -15,14 +15,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from benchmarks.cli import app
-from benchmarks.harness.plan import expand
-from benchmarks.harness.prepare import prepare
-from benchmarks.harness.presets import load_preset
-from benchmarks.harness.runner import run_all
-from benchmarks.harness.store import RunStore
-from benchmarks.tuning.settings_file import load_tuned, tuned_names
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.cli.main import app
+from mfbench.benchmarks.harness.plan import expand
+from mfbench.benchmarks.harness.prepare import prepare
+from mfbench.benchmarks.harness.presets import load_preset
+from mfbench.benchmarks.harness.runner import run_all
+from mfbench.benchmarks.harness.store import RunStore
+from mfbench.benchmarks.tuning.settings_file import load_tuned, tuned_names
+from mfbench.mfcore.errors import ConfigError
 from tests.harness.conftest import PLUGIN
 from tests.harness.test_runner import ROOT, Notes
 
@@ -163,7 +163,7 @@ def test_a_stopped_command_goes_on_where_it_was(fakes: Path, tmp_path: Path) -> 
     words = ["tune", preset, "--space", tmp_path / "space.yml", "--trials", 2, "--runs", tmp_path / "trials"]
     words += ["--out", tmp_path / "tuned.yml", "--workers", 1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.cli", *map(str, words)],
+        [sys.executable, "-m", "mfbench.benchmarks.cli.main", *map(str, words)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

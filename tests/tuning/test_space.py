@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.tuning.space import Parameter, check, load_space, nested, present
-from mfcore.errors import ConfigError
-from strategies.registry import arm_factory, arm_names
+from mfbench.benchmarks.tuning.space import Parameter, check, load_space, nested, present
+from mfbench.mfcore.errors import ConfigError
+from mfbench.strategies.registry import arm_factory, arm_names
 
 FIDELITIES = ("dft", "cc")
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from benchmarks.harness.plan import RunSpec
-from benchmarks.harness.prepare import split_of
-from benchmarks.tasks.base import Regime
-from benchmarks.tuning.space import Space
-from benchmarks.tuning.study import Search, Searched, best_of, search, searches
-from benchmarks.tuning.trial import TrialStore, validation_loss
-from mfcore.data.frames import energy_of, forces_of, set_labels
-from mfcore.errors import ConfigError, DataError, TrainingError
-from mfcore.fidelity import LabelSet
-from mfcore.training.config import LossConfig
+from mfbench.benchmarks.harness.plan import RunSpec
+from mfbench.benchmarks.harness.prepare import split_of
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tuning.space import Space
+from mfbench.benchmarks.tuning.study import Search, Searched, best_of, search, searches
+from mfbench.benchmarks.tuning.trial import TrialStore, validation_loss
+from mfbench.mfcore.data.frames import energy_of, forces_of, set_labels
+from mfbench.mfcore.errors import ConfigError, DataError, TrainingError
+from mfbench.mfcore.fidelity import LabelSet
+from mfbench.mfcore.training.config import LossConfig
 from tests.harness.conftest import spec
 
 pytest.importorskip("optuna", reason="Optuna is not installed (extra 'tune')")

@@ -4,6 +4,6 @@ A contender's module imports its package only when the contender is made, so tha
 environment that has none of them.
 """
 
-from benchmarks.performance.contenders.base import Contender, Labelled, Network, contender_names, contender_type
+from mfbench.benchmarks.performance.contenders.base import Contender, Labelled, Network, contender_names, contender_type
 
 __all__ = ["Contender", "Labelled", "Network", "contender_names", "contender_type"]

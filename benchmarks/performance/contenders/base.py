@@ -19,10 +19,10 @@ from ase import Atoms
 Batcher = Callable[[Sequence[int]], Any]
 
 _CONTENDERS = {
-    "mfcore": "benchmarks.performance.contenders.mfcore:MfCore",
-    "nequip": "benchmarks.performance.contenders.nequip:NequIP",
-    "mace": "benchmarks.performance.contenders.mace:MACE",
-    "sevenn": "benchmarks.performance.contenders.sevenn:SevenNet",
+    "mfcore": "mfbench.benchmarks.performance.contenders.mfcore:MfCore",
+    "nequip": "mfbench.benchmarks.performance.contenders.nequip:NequIP",
+    "mace": "mfbench.benchmarks.performance.contenders.mace:MACE",
+    "sevenn": "mfbench.benchmarks.performance.contenders.sevenn:SevenNet",
 }
 
 

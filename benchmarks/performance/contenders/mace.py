@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
+from mfbench.benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
 
 
 class MACE(Contender):

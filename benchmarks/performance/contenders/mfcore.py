@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ase import Atoms
 
-from benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
+from mfbench.benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
 
 _FIDELITY = "high"
 
@@ -21,7 +21,7 @@ class MfCore(Contender):
     network, training
         See :class:`Contender`.
     core
-        Other settings of :class:`mfcore.nn.config.CoreConfig`.
+        Other settings of :class:`mfbench.mfcore.cores.equivariant.config.CoreConfig`.
     """
 
     packages = ("mfbench", "e3nn")
@@ -30,9 +30,9 @@ class MfCore(Contender):
     radial_hidden = (32,)  # its table makes a deep radial network unneeded; the parameters go into channels
 
     def __init__(self, network: Network, training: Labelled, **core: Any) -> None:
-        from mfcore.data.reference_energies import least_squares_energies
-        from mfcore.nn.config import CoreConfig
-        from mfcore.nn.core import EquivariantCore
+        from mfbench.mfcore.cores.equivariant.config import CoreConfig
+        from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+        from mfbench.mfcore.data.reference_energies import least_squares_energies
 
         n_layers, channels = self.shape(network)
         config = CoreConfig(
@@ -54,7 +54,7 @@ class MfCore(Contender):
         self.module.scale[0] = training.force_rms
 
     def _store(self, frames: Sequence[Atoms]) -> Any:
-        from mfcore.data.graphs import GraphStore
+        from mfbench.mfcore.data.graphs import GraphStore
 
         return GraphStore(frames, [_FIDELITY] * len(frames), [_FIDELITY], None, self._species, self._cutoff)
 

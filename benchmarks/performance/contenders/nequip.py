@@ -9,7 +9,7 @@ import torch
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
+from mfbench.benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
 
 
 class NequIP(Contender):

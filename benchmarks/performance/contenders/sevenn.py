@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ase import Atoms
 
-from benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
+from mfbench.benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
 
 
 class SevenNet(Contender):

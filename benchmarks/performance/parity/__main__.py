@@ -10,7 +10,7 @@ Example:
     peers/bin/pip install --no-deps mace-torch
     peers/bin/pip install torch-ema prettytable python-hostlist configargparse
     peers/bin/pip install GitPython h5py lmdb orjson torchmetrics
-    python -m benchmarks.performance.parity --python peers/bin/python
+    python -m mfbench.benchmarks.performance.parity --python peers/bin/python
 
 A training that is in the results file is not run again; --table-only prints the table of what is there.
 """
@@ -22,8 +22,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.performance.contenders.base import Network, contender_names
-from benchmarks.performance.parity.settings import Training
+from mfbench.benchmarks.performance.contenders.base import Network, contender_names
+from mfbench.benchmarks.performance.parity.settings import Training
 
 _WIDTH = 150
 _DEFAULT_OUT = Path("results/performance/parity.json")
@@ -39,7 +39,7 @@ def interpreters_of(given: list[str]) -> dict[str, str]:
     ConfigError
         If a name is no contender or a path is no file.
     """
-    from mfcore.errors import ConfigError
+    from mfbench.mfcore.errors import ConfigError
 
     found: dict[str, str] = {}
     for entry in sorted(given, key=lambda e: "=" in e):  # a named one wins over the common one
@@ -63,8 +63,8 @@ def core_settings_of(given: list[str]) -> dict[str, Any]:
     """
     from pydantic import ValidationError
 
-    from mfcore.errors import ConfigError
-    from mfcore.nn.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.errors import ConfigError
 
     values = {}
     for entry in given:
@@ -105,10 +105,10 @@ def main(
     """Train, print the table, and say whether the core is within 10 % of the best peer."""
     from rich.console import Console
 
-    from benchmarks.performance.parity.data import h2co_frames
-    from benchmarks.performance.parity.execute import compare, stored
-    from benchmarks.performance.parity.report import rows_of, table_of, verdict, versions_of
-    from mfcore.errors import MfbenchError
+    from mfbench.benchmarks.performance.parity.data import h2co_frames
+    from mfbench.benchmarks.performance.parity.execute import compare, stored
+    from mfbench.benchmarks.performance.parity.report import rows_of, table_of, verdict, versions_of
+    from mfbench.mfcore.errors import MfbenchError
 
     chosen = contender or contender_names()
     unknown = [name for name in chosen if name not in contender_names()]

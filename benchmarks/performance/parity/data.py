@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from benchmarks.performance.contenders.base import Labelled
+from mfbench.benchmarks.performance.contenders.base import Labelled
 
 _PARTS = ("training", "validation", "test")
 
@@ -72,9 +72,9 @@ def h2co_frames(n_training: int, draw: int) -> ParityData:
     draw
         Which training and validation frames; the test frames are the same for every draw.
     """
-    from benchmarks.tasks.base import Regime
-    from benchmarks.tasks.h2co.task import H2CO
-    from mfcore.data.frames import energy_of, forces_of
+    from mfbench.benchmarks.tasks.base import Regime
+    from mfbench.benchmarks.tasks.h2co.task import H2CO
+    from mfbench.mfcore.data.frames import energy_of, forces_of
 
     task = H2CO()
     split = task.split(Regime(n_low=1, n_high=n_training, labels="low=EF,high=EF", coverage="full"), draw)

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.performance.contenders.base import Network
-from benchmarks.performance.parity.data import ParityData
-from benchmarks.performance.parity.settings import Job, Training
-from benchmarks.performance.parity.store import add_run, read_runs, run_key
-from mfcore.errors import DataError, TrainingError
+from mfbench.benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.parity.settings import Job, Training
+from mfbench.benchmarks.performance.parity.store import add_run, read_runs, run_key
+from mfbench.mfcore.errors import DataError, TrainingError
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,7 +44,12 @@ def _train(job: Job, data_file: Path, python: str, threads: int) -> dict[str, An
             # e3nn below 0.5 reads its constants with torch.load, which newer torch refuses by default
             "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
         }
-        command = [python, "-m", "benchmarks.performance.parity.worker", *map(str, (job_file, data_file, result_file))]
+        command = [
+            python,
+            "-m",
+            "mfbench.benchmarks.performance.parity.worker",
+            *map(str, (job_file, data_file, result_file)),
+        ]
         done = subprocess.run(command, env=environment, check=False)
         if done.returncode < 0:  # says nothing about the contender, so it is not a result
             raise TrainingError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.performance.parity.execute import CORE, best_rate
+from mfbench.benchmarks.performance.parity.execute import CORE, best_rate
 
 #: The core's force MAE may be this many times the best peer's.
 TOLERANCE = 1.10

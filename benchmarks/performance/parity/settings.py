@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.contenders.base import Network
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Job:
     Attributes
     ----------
     core
-        Settings of the core (:class:`mfcore.nn.config.CoreConfig`) that are not its defaults; empty for peers.
+        Settings of the core (:class:`mfbench.mfcore.cores.equivariant.config.CoreConfig`) that are not its defaults;
+        empty for peers.
     """
 
     contender: str

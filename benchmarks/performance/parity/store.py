@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.performance.contenders.base import contender_type
-from benchmarks.performance.parity.settings import Job
-from mfcore.errors import DataError
-from mfcore.files import write_text
+from mfbench.benchmarks.performance.contenders.base import contender_type
+from mfbench.benchmarks.performance.parity.settings import Job
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.files import write_text
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -20,7 +20,13 @@ _SHARED_SOURCES = (
     "benchmarks/performance/contenders/base.py",
     "benchmarks/performance/parity/training.py",
 )
-_CORE_SOURCES = ("mfcore/nn", "mfcore/data/graphs.py", "mfcore/data/reference_energies.py")
+_CORE_SOURCES = (
+    "mfcore/backends",
+    "mfcore/cores",
+    "mfcore/ops",
+    "mfcore/data/graphs.py",
+    "mfcore/data/reference_energies.py",
+)
 
 
 def _meaning(path: Path) -> str:
@@ -35,7 +41,7 @@ def _meaning(path: Path) -> str:
 
 def code_hash(contender: str) -> str:
     """Return the sha256 of the sources that decide a contender's result, docstrings and comments left out."""
-    own = contender_type(contender).__module__.replace(".", "/") + ".py"
+    own = contender_type(contender).__module__.removeprefix("mfbench.").replace(".", "/") + ".py"
     names = [*_SHARED_SOURCES, own, *(_CORE_SOURCES if contender == "mfcore" else ())]
     paths = [p for name in names for p in (sorted((_ROOT / name).rglob("*.py")) or [_ROOT / name])]
     return hashlib.sha256("\0".join(_meaning(p) for p in paths).encode()).hexdigest()

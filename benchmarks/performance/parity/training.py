@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.performance.contenders.base import Batcher, Contender, Labelled
-from benchmarks.performance.parity.data import ParityData
-from benchmarks.performance.parity.settings import Training
+from mfbench.benchmarks.performance.contenders.base import Batcher, Contender, Labelled
+from mfbench.benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.parity.settings import Training
 
 _EVALUATION_FRAMES = 50
 

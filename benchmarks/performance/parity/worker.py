@@ -1,6 +1,6 @@
 """Train one contender in a process of its own: peers set the default dtype, fusers and seeds of their process.
 
-Run by the comparison as ``PYTHON -m benchmarks.performance.parity.worker JOB.json DATA.npz RESULT.json``; the
+Run by the comparison as ``PYTHON -m mfbench.benchmarks.performance.parity.worker JOB.json DATA.npz RESULT.json``; the
 interpreter needs numpy, ase, torch and the contender's package, not mfbench's other dependencies.
 """
 
@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.performance.contenders.base import contender_type
-from benchmarks.performance.parity.data import ParityData
-from benchmarks.performance.parity.settings import Job
-from benchmarks.performance.parity.training import Diverged, train
+from mfbench.benchmarks.performance.contenders.base import contender_type
+from mfbench.benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.parity.settings import Job
+from mfbench.benchmarks.performance.parity.training import Diverged, train
 
 
 def _version(package: str) -> str:

@@ -8,8 +8,8 @@ product and a copy of the same run.
 Example:
 
 \b
-    python -m benchmarks.performance.scaling --python .tox/peers/bin/python
-    python -m benchmarks.performance.scaling --table-only
+    python -m mfbench.benchmarks.performance.scaling --python .tox/peers/bin/python
+    python -m mfbench.benchmarks.performance.scaling --table-only
 
 Every round is stored when it is done; killed, the same command goes on. A change of the core, of the benchmark or of
 the machine starts anew.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmarks.performance.scaling.settings import ATOMS, FIXED_ATOMS, points
+from mfbench.benchmarks.performance.scaling.settings import ATOMS, FIXED_ATOMS, points
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,9 +36,9 @@ _EXAMPLE_ATOMS = 11232
 
 
 def _key(atoms: Sequence[int], axes: Sequence[str], keep_memory: bool) -> str:
-    from benchmarks.performance.measure import machine
-    from benchmarks.performance.speed.settings import sources
-    from mfcore.provenance import digest, source_hash
+    from mfbench.benchmarks.performance.measure import machine
+    from mfbench.benchmarks.performance.speed.settings import sources
+    from mfbench.mfcore.provenance import digest, source_hash
 
     made = [point.as_dict() for point in points(atoms, axes)]
     code = source_hash([*sources(), Path(__file__).parent])
@@ -47,7 +47,7 @@ def _key(atoms: Sequence[int], axes: Sequence[str], keep_memory: bool) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read a results file; {} if there is none."""
-    from mfcore.errors import DataError
+    from mfbench.mfcore.errors import DataError
 
     if not path.exists():
         return {}
@@ -61,7 +61,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _keep(path: Path, record: dict[str, Any]) -> None:
-    from mfcore.files import write_text
+    from mfbench.mfcore.files import write_text
 
     write_text(path, json_format.dumps(record, indent=1) + "\n")
 
@@ -70,8 +70,8 @@ def _memory(record: dict[str, Any], atoms: Sequence[int], python: str | None, ou
     """Add the peak memory of the core at some sizes, and of NequIP at one that it can hold."""
     import sys
 
-    from benchmarks.performance.speed.process import Worker, WorkerFailed
-    from benchmarks.performance.speed.settings import BASE, CONTENDERS, CORE, Job
+    from mfbench.benchmarks.performance.speed.process import Worker, WorkerFailed
+    from mfbench.benchmarks.performance.speed.settings import BASE, CONTENDERS, CORE, Job
 
     sizes = sorted({FIXED_ATOMS, _EXAMPLE_ATOMS, max(atoms)} & set(atoms))
     wanted = [(CORE, n, sys.executable) for n in sizes]
@@ -108,8 +108,8 @@ def _measure(
     """Add the rounds that the results file lacks."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    from benchmarks.performance.measure import machine, versions
-    from benchmarks.performance.scaling.timing import one_round
+    from mfbench.benchmarks.performance.measure import machine, versions
+    from mfbench.benchmarks.performance.scaling.timing import one_round
 
     record = _read(out)
     if record.get("key") != key:
@@ -152,10 +152,10 @@ def main(
     import torch
     from rich.console import Console
 
-    from benchmarks.performance.scaling.report import memory_table, roofline_table, table_of, verdict
-    from benchmarks.performance.scaling.roofline import roofline as measure_roofline
-    from mfcore.errors import ConfigError, MfbenchError
-    from mfcore.memory import keep_freed_memory
+    from mfbench.benchmarks.performance.scaling.report import memory_table, roofline_table, table_of, verdict
+    from mfbench.benchmarks.performance.scaling.roofline import roofline as measure_roofline
+    from mfbench.mfcore.errors import ConfigError, MfbenchError
+    from mfbench.mfcore.memory import keep_freed_memory
 
     console = Console()
     if not console.is_terminal:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from mfcore.nn.convolution.paths import TensorProductPaths
+    from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
 
 Kernel = Literal["forward", "backward_geometry", "backward_parameters", "double_backward"]
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from benchmarks.performance.scaling.fit import PowerLaw, power_law
-from benchmarks.performance.scaling.roofline import bound_s
-from benchmarks.performance.scaling.settings import LARGE, MOST_EXPONENT
+from mfbench.benchmarks.performance.scaling.fit import PowerLaw, power_law
+from mfbench.benchmarks.performance.scaling.roofline import bound_s
+from mfbench.benchmarks.performance.scaling.settings import LARGE, MOST_EXPONENT
 
 _X = {
     "atoms": ("atoms", lambda p: p["n_atoms"]),

@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.performance.contenders.base import Labelled
-from benchmarks.performance.measure import Spent, mean_spent
-from benchmarks.performance.scaling.flops import ENERGY_FORCES, TRAINING_STEP, bytes_of, flops_of_pass, flops_per_edge
-from benchmarks.performance.speed.settings import BASE, CORE, Job
-from benchmarks.performance.workloads import workload
+from mfbench.benchmarks.performance.contenders.base import Labelled
+from mfbench.benchmarks.performance.measure import Spent, mean_spent
+from mfbench.benchmarks.performance.scaling.flops import (
+    ENERGY_FORCES,
+    TRAINING_STEP,
+    bytes_of,
+    flops_of_pass,
+    flops_per_edge,
+)
+from mfbench.benchmarks.performance.speed.settings import BASE, CORE, Job
+from mfbench.benchmarks.performance.workloads import workload
 
 #: Rows and columns of the float32 matrices of the product.
 GEMM_SIZE = 1024
@@ -70,7 +76,7 @@ def copy() -> Measured:
 
 def whole_passes() -> dict[str, Measured]:
     """Energy with forces of the frozen core, and a training step: convolutions and matrix products together."""
-    from benchmarks.performance.speed.worker import Calls, labelled
+    from mfbench.benchmarks.performance.speed.worker import Calls, labelled
 
     calls = Calls(Job(CORE, WORKLOAD, BASE, 1), labelled(WORKLOAD))
     layers = [layer.paths for layer in calls.trained_module.layers]
@@ -85,10 +91,10 @@ def whole_passes() -> dict[str, Measured]:
 
 def convolutions() -> dict[str, Measured]:
     """The convolution of a middle layer alone: forward, and forward with the gradients that forces need."""
-    from benchmarks.performance.contenders.mfcore import MfCore
-    from mfcore.nn.convolution.convolve import convolve
-    from mfcore.nn.convolution.geometry import edge_geometry
-    from mfcore.nn.layers import Interaction
+    from mfbench.benchmarks.performance.contenders.mfcore import MfCore
+    from mfbench.mfcore.cores.equivariant.layers import Interaction
+    from mfbench.mfcore.ops.convolution.op import convolve
+    from mfbench.mfcore.ops.geometry.op import edge_geometry
 
     frames = workload(WORKLOAD)
     data = Labelled(frames, np.zeros(len(frames)), [np.ones((len(a), 3)) for a in frames])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.performance.contenders.base import Network
-from benchmarks.performance.speed.settings import BASE
+from mfbench.benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.speed.settings import BASE
 
 #: Atoms of the crystal, all at the same density.
 ATOMS = (104, 416, 1404, 3328, 11232, 33696, 105456)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.performance.contenders.base import Labelled
-from benchmarks.performance.measure import mean_spent, spent
-from benchmarks.performance.scaling.settings import Point
-from benchmarks.performance.workloads import crystal_of
+from mfbench.benchmarks.performance.contenders.base import Labelled
+from mfbench.benchmarks.performance.measure import mean_spent, spent
+from mfbench.benchmarks.performance.scaling.settings import Point
+from mfbench.benchmarks.performance.workloads import crystal_of
 
 
 class Sized:
@@ -27,7 +27,7 @@ class Sized:
     """
 
     def __init__(self, point: Point, number: int = 0) -> None:
-        from benchmarks.performance.speed.contenders import SpeedCore
+        from mfbench.benchmarks.performance.speed.contenders import SpeedCore
 
         frame = crystal_of(point.n_atoms)
         frame.positions += 0.01 * number

@@ -7,9 +7,9 @@ training step on both (Adam), graphs made beforehand. CPU time counts at one thr
 Example:
 
 \b
-    python -m tox run -e peers -- benchmarks.performance.speed --table-only    # makes the peers' environment
-    python -m benchmarks.performance.speed --python .tox/peers/bin/python
-    python -m benchmarks.performance.speed --table-only
+    python -m tox run -e peers -- mfbench.benchmarks.performance.speed --table-only    # makes the peers' environment
+    python -m mfbench.benchmarks.performance.speed --python .tox/peers/bin/python
+    python -m mfbench.benchmarks.performance.speed --table-only
 
 Every round is stored when it is done; killed, the same command goes on. A change of the core, of the benchmark or of
 the machine starts anew.
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmarks.performance.speed.settings import CONTENDERS, CORE, NETWORKS, sessions
-from benchmarks.performance.workloads import WORKLOADS
+from mfbench.benchmarks.performance.speed.settings import CONTENDERS, CORE, NETWORKS, sessions
+from mfbench.benchmarks.performance.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,11 +62,11 @@ def main(
     """Time, print the tables, and say how many times as fast as the fastest equivariant peer the core is."""
     from rich.console import Console
 
-    from benchmarks.performance.speed.execute import counts_of, run
-    from benchmarks.performance.speed.process import interpreters
-    from benchmarks.performance.speed.progress import Shown
-    from benchmarks.performance.speed.store import read, session_key
-    from mfcore.errors import MfbenchError
+    from mfbench.benchmarks.performance.speed.execute import counts_of, run
+    from mfbench.benchmarks.performance.speed.process import interpreters
+    from mfbench.benchmarks.performance.speed.progress import Shown
+    from mfbench.benchmarks.performance.speed.store import read, session_key
+    from mfbench.mfcore.errors import MfbenchError
 
     names = _checked(only, list(CONTENDERS), "contender") or [n for n in CONTENDERS if n != _COMPILED]
     if compiled and _COMPILED not in names:
@@ -97,7 +97,7 @@ def main(
 
 def show(console: Console, records: list[dict[str, Any]]) -> None:
     """Print all tables."""
-    from benchmarks.performance.speed.report import remarks_of, summary_of, table_of
+    from mfbench.benchmarks.performance.speed.report import remarks_of, summary_of, table_of
 
     for record in records:
         for count in record["session"]["threads"]:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
-from benchmarks.performance.contenders.mfcore import MfCore
-from benchmarks.performance.contenders.nequip import NequIP
+from mfbench.benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
+from mfbench.benchmarks.performance.contenders.mfcore import MfCore
+from mfbench.benchmarks.performance.contenders.nequip import NequIP
 
 
 class SpeedCore(MfCore):

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.performance.speed.process import Answering, Worker, WorkerFailed
-from benchmarks.performance.speed.rounds import one_round
-from benchmarks.performance.speed.settings import CONTENDERS, Job, Session
-from benchmarks.performance.speed.store import keep, new_record, read, session_key
-from benchmarks.performance.workloads import CUTOFF, workload
+from mfbench.benchmarks.performance.speed.process import Answering, Worker, WorkerFailed
+from mfbench.benchmarks.performance.speed.rounds import one_round
+from mfbench.benchmarks.performance.speed.settings import CONTENDERS, Job, Session
+from mfbench.benchmarks.performance.speed.store import keep, new_record, read, session_key
+from mfbench.benchmarks.performance.workloads import CUTOFF, workload
 
 
 class Told(Protocol):
@@ -35,7 +35,7 @@ class Told(Protocol):
 
 def counts_of(name: str) -> dict[str, int]:
     """Frames, atoms and edges of a workload."""
-    from mfcore.data.graphs import neighbour_list
+    from mfbench.mfcore.data.graphs import neighbour_list
 
     frames = workload(name)
     return {

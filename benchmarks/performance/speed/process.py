@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
-from benchmarks.performance.speed.settings import Job
+from mfbench.benchmarks.performance.speed.settings import Job
 
 _ROOT = Path(__file__).resolve().parents[3]
 _SHOWN = 300
@@ -26,7 +26,7 @@ class Answering(Protocol):
     """What measurements are asked of."""
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Answer one request, see :mod:`benchmarks.performance.speed.worker`. Raises WorkerFailed."""
+        """Answer one request, see :mod:`mfbench.benchmarks.performance.speed.worker`. Raises WorkerFailed."""
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -76,7 +76,7 @@ class Worker:
         job_file.write_text(json.dumps(job.as_dict()), encoding="utf-8")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [python, "-m", "benchmarks.performance.speed.worker", str(job_file)],
+                [python, "-m", "mfbench.benchmarks.performance.speed.worker", str(job_file)],
                 env=environment(job.threads),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -129,7 +129,7 @@ def interpreters(given: list[str], names: list[str], peers: list[str]) -> Mappin
     ConfigError
         If a name is no contender or a path is no file.
     """
-    from mfcore.errors import ConfigError
+    from mfbench.mfcore.errors import ConfigError
 
     found: dict[str, str] = {}
     for entry in sorted(given, key=lambda e: "=" in e):  # a named one wins over the common one

@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks.performance.speed.settings import CONTENDERS, Session
+from mfbench.benchmarks.performance.speed.settings import CONTENDERS, Session
 
 
 class Shown:
@@ -51,21 +51,21 @@ class Shown:
         self._bar.stop()
 
     def building(self, session: Session) -> None:
-        """See :class:`~benchmarks.performance.speed.execute.Told`."""
+        """See :class:`~mfbench.benchmarks.performance.speed.execute.Told`."""
         self._bar.update(self._task, description=f"{session.title}: building networks")
 
     def turn(self, session: Session, name: str) -> None:
-        """See :class:`~benchmarks.performance.speed.execute.Told`."""
+        """See :class:`~mfbench.benchmarks.performance.speed.execute.Told`."""
         self._bar.update(self._task, advance=self._atoms[session], description=f"{session.title}: {name}")
 
     def round(self, session: Session, number: int) -> None:
-        """See :class:`~benchmarks.performance.speed.execute.Told`."""
+        """See :class:`~mfbench.benchmarks.performance.speed.execute.Told`."""
         if not self._console.is_terminal:
             task = self._bar.tasks[0]
             share = f"{task.percentage:.0f} % of all turns"
             self._console.print(f"{session.title}: round {number + 1}, {share}", markup=False, highlight=False)
 
     def failed(self, session: Session, name: str, reason: str) -> None:
-        """See :class:`~benchmarks.performance.speed.execute.Told`."""
+        """See :class:`~mfbench.benchmarks.performance.speed.execute.Told`."""
         text = f"failed: {CONTENDERS[name].label}, {session.title}: {reason}"
         self._console.print(text, style="red", markup=False, soft_wrap=True)

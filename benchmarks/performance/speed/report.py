@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.performance.speed.rounds import times_of
-from benchmarks.performance.speed.settings import CONTENDERS, CORE, QUANTITIES
+from mfbench.benchmarks.performance.speed.rounds import times_of
+from mfbench.benchmarks.performance.speed.settings import CONTENDERS, CORE, QUANTITIES
 
 _TITLES = {"energy_forces": "energy and forces", "training_step": "training step"}
 

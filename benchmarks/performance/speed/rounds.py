@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.performance.speed.process import Answering, WorkerFailed
-from benchmarks.performance.speed.settings import QUANTITIES
+from mfbench.benchmarks.performance.speed.process import Answering, WorkerFailed
+from mfbench.benchmarks.performance.speed.settings import QUANTITIES
 
 #: By thread count (as text, for JSON), contender and quantity: wall s, CPU s and number of calls.
 Round = dict[str, dict[str, dict[str, dict[str, float]]]]

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.performance.contenders.base import Network
-from benchmarks.performance.workloads import CUTOFF, WORKLOADS
+from mfbench.benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.workloads import CUTOFF, WORKLOADS
 
 CORE = "mfcore"
 
@@ -57,8 +57,8 @@ class Kind:
     compiled: bool = False
 
 
-_OWN = "benchmarks.performance.speed.contenders"
-_SHARED = "benchmarks.performance.contenders"
+_OWN = "mfbench.benchmarks.performance.speed.contenders"
+_SHARED = "mfbench.benchmarks.performance.contenders"
 
 CONTENDERS = {
     CORE: Kind("mfcore", f"{_OWN}:SpeedCore", variants=tuple(NETWORKS)),
@@ -154,6 +154,5 @@ def sources() -> list[Path]:
     """Files that decide a time here; the peers' packages are known by their versions."""
     root = Path(__file__).resolve().parents[3]
     own = ["contenders", "speed/contenders.py", "speed/worker.py", "measure.py", "workloads.py"]
-    return [root / "mfcore" / "nn", root / "mfcore" / "data" / "graphs.py"] + [
-        root / "benchmarks" / "performance" / name for name in own
-    ]
+    core = ["backends", "cores", "ops", "data/graphs.py"]
+    return [*(root / "mfcore" / name for name in core), *(root / "benchmarks" / "performance" / name for name in own)]

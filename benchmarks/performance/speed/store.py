@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.performance.measure import machine
-from benchmarks.performance.speed.settings import Session, sources
-from mfcore.errors import DataError
-from mfcore.files import write_text
-from mfcore.provenance import digest, source_hash
+from mfbench.benchmarks.performance.measure import machine
+from mfbench.benchmarks.performance.speed.settings import Session, sources
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.files import write_text
+from mfbench.mfcore.provenance import digest, source_hash
 
 
 def session_key(session: Session) -> str:

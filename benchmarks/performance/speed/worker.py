@@ -1,8 +1,8 @@
 """Build one contender in a process of its own, then answer one JSON line for each that is read.
 
-Run by the comparison as ``PYTHON -m benchmarks.performance.speed.worker JOB.json``: peers set the default dtype,
-fusers and threads of their process. Requests are ``{"what": quantity, "threads": n, "seconds": t}`` and, in a fresh
-process, ``{"what": "memory", "quantities": [...]}``; standard output carries nothing but answers.
+Run by the comparison as ``PYTHON -m mfbench.benchmarks.performance.speed.worker JOB.json``: peers set the default
+dtype, fusers and threads of their process. Requests are ``{"what": quantity, "threads": n, "seconds": t}`` and, in a
+fresh process, ``{"what": "memory", "quantities": [...]}``; standard output carries nothing but answers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 
-from benchmarks.performance.contenders.base import Contender, Labelled
-from benchmarks.performance.measure import mean_spent, peak_increment_bytes, spent, versions
-from benchmarks.performance.speed.settings import CONTENDERS, QUANTITIES, Job
-from benchmarks.performance.workloads import workload
+from mfbench.benchmarks.performance.contenders.base import Contender, Labelled
+from mfbench.benchmarks.performance.measure import mean_spent, peak_increment_bytes, spent, versions
+from mfbench.benchmarks.performance.speed.settings import CONTENDERS, QUANTITIES, Job
+from mfbench.benchmarks.performance.workloads import workload
 
 _LEARNING_RATE = 1e-4
 _WARM_CALLS = 3  # TorchScript specialises and optimises in the first calls

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mfcore.provenance import source_hash
+from mfbench.mfcore.provenance import source_hash
 
 _HERE = Path(__file__).resolve().parent
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.performance.speed.settings import BASE, CORE, Job
-from benchmarks.performance.speed.worker import Calls, labelled
+from mfbench.benchmarks.performance.speed.settings import BASE, CORE, Job
+from mfbench.benchmarks.performance.speed.worker import Calls, labelled
 
 WORKLOADS = ("crystal:52", "crystal:4x52", "molecules:32")
 

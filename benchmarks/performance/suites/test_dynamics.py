@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.performance.speed.settings import BASE
-from benchmarks.performance.workloads import workload
+from mfbench.benchmarks.performance.speed.settings import BASE
+from mfbench.benchmarks.performance.workloads import workload
 
 STEPS = 10
 
@@ -16,12 +16,12 @@ STEPS = 10
 @pytest.mark.parametrize("name", ["crystal:1x13", "crystal:8x13"])
 def test_dynamics_steps(benchmark: Any, name: str) -> None:
     """Ten steps of Langevin dynamics, the start of the simulation included."""
-    engine = pytest.importorskip("mfcore.dynamics.engine", reason="there is no dynamics engine")
-    from mfcore.dynamics.models import PotentialForces
-    from mfcore.dynamics.settings import DynamicsSettings, starts
-    from mfcore.nn.config import CoreConfig
-    from mfcore.nn.core import EquivariantCore
-    from mfcore.potential import Potential, Term
+    engine = pytest.importorskip("mfbench.mfcore.dynamics.engine", reason="there is no dynamics engine")
+    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+    from mfbench.mfcore.dynamics.models import PotentialForces
+    from mfbench.mfcore.dynamics.settings import DynamicsSettings, starts
+    from mfbench.mfcore.potentials.potential import Potential, Term
 
     frames = workload(name)
     species = sorted({int(z) for atoms in frames for z in atoms.numbers})

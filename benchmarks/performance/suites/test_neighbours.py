@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.performance.workloads import CUTOFF, workload
-from mfcore.data.graphs import GraphStore, neighbour_list
+from mfbench.benchmarks.performance.workloads import CUTOFF, workload
+from mfbench.mfcore.data.graphs import GraphStore, neighbour_list
 
 
 @pytest.mark.parametrize("name", ["crystal:52", "crystal:1404"])

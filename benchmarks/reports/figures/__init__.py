@@ -7,13 +7,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.details import Details
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.learning_curves import learning_curve_figure
-from benchmarks.reports.figures.save import FORMATS, metadata, save
-from benchmarks.reports.figures.style import OTHERS, PAPER, STYLES, TALK, USES, Style, looks
-from benchmarks.reports.rows import check
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.learning_curves import learning_curve_figure
+from mfbench.benchmarks.reports.figures.save import FORMATS, metadata, save
+from mfbench.benchmarks.reports.figures.style import OTHERS, PAPER, STYLES, TALK, USES, Style, looks
+from mfbench.benchmarks.reports.rows import check
+from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -121,5 +121,5 @@ def figures(
 
 
 def _drawings(kind: str, source: Source, style: Style) -> Iterator[Drawing]:
-    drawn: Iterator[Drawing] = import_module(f"benchmarks.reports.figures.{KINDS[kind]}").draw(source, style)
+    drawn: Iterator[Drawing] = import_module(f"mfbench.benchmarks.reports.figures.{KINDS[kind]}").draw(source, style)
     return drawn

@@ -1,4 +1,4 @@
-"""Draw the figures of every file of rows under a folder, beside the rows: `python -m benchmarks.reports.figures`."""
+"""Draw the figures of every file of rows under a folder: `python -m mfbench.benchmarks.reports.figures`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.harness.rows_file import read_rows
-from benchmarks.reports.details import Details
-from benchmarks.reports.figures import FORMATS, PAPER, USES, figures
-from mfcore.errors import ConfigError, MfbenchError
+from mfbench.benchmarks.harness.rows_file import read_rows
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.figures import FORMATS, PAPER, USES, figures
+from mfbench.mfcore.errors import ConfigError, MfbenchError
 
 ROWS = "rows.csv.gz"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw; returns the exit code, 2 if there is nothing to draw or a file cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reports.figures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mfbench.benchmarks.reports.figures", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("results"), help="default: results")
     parser.add_argument("--style", choices=list(USES), default=PAPER.name)
     parser.add_argument("--format", choices=FORMATS, action="append", help="may be given again; default: all")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import by_run, levels, log_interval
-from benchmarks.reports.figures.style import Style, handle, log_axis, looks, size_of
-from benchmarks.reports.numbers import with_error
-from benchmarks.reports.rows import arms_of, runs_of
-from mfcore.metrics.intervals import Interval, mean_interval, t_interval
-from mfcore.metrics.transport import BOLTZMANN_EV_PER_K
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.points import by_run, levels, log_interval
+from mfbench.benchmarks.reports.figures.style import Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.numbers import with_error
+from mfbench.benchmarks.reports.rows import arms_of, runs_of
+from mfbench.mfcore.metrics.intervals import Interval, mean_interval, t_interval
+from mfbench.mfcore.metrics.transport import BOLTZMANN_EV_PER_K
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.details import Details
-from benchmarks.reports.rows import REGIME, Cell, cells, regimes
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.rows import REGIME, Cell, cells, regimes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import log_interval, of_size, positive_runs, splits_of
-from benchmarks.reports.figures.style import PANELS, Style, handle, log_axis, looks, size_of
-from benchmarks.reports.metrics import metric_of
-from benchmarks.reports.recommend import default_split
-from benchmarks.reports.rows import CEILING, arms_of, size_key
-from mfcore.metrics.intervals import Interval
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.points import log_interval, of_size, positive_runs, splits_of
+from mfbench.benchmarks.reports.figures.style import PANELS, Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.recommend import default_split
+from mfbench.benchmarks.reports.rows import CEILING, arms_of, size_key
+from mfbench.mfcore.metrics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports.blocks import LEVEL, Blocks
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import of_size, positive_runs
-from benchmarks.reports.figures.style import PANELS, Style, log_axis, looks, size_of
-from benchmarks.reports.metrics import metric_of
-from benchmarks.reports.recommend import default_metric, default_split
-from benchmarks.reports.rows import CEILING, arms_of, size_key
-from mfcore.metrics.comparison import compare_arms
-from mfcore.metrics.intervals import Interval, Runs
-from mfcore.metrics.significance import holm
+from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.points import of_size, positive_runs
+from mfbench.benchmarks.reports.figures.style import PANELS, Style, log_axis, looks, size_of
+from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.recommend import default_metric, default_split
+from mfbench.benchmarks.reports.rows import CEILING, arms_of, size_key
+from mfbench.mfcore.metrics.comparison import compare_arms
+from mfbench.mfcore.metrics.intervals import Interval, Runs
+from mfbench.mfcore.metrics.significance import holm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

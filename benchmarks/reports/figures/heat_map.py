@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import positive_runs
-from benchmarks.reports.figures.style import PANELS, Style
-from benchmarks.reports.metrics import metric_of
-from benchmarks.reports.recommend import default_metric, default_split
-from benchmarks.reports.rows import CEILING, Cell, arms_of
-from benchmarks.reports.summary import best_of
-from mfcore.metrics.comparison import paired_difference
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.points import positive_runs
+from mfbench.benchmarks.reports.figures.style import PANELS, Style
+from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.recommend import default_metric, default_split
+from mfbench.benchmarks.reports.rows import CEILING, Cell, arms_of
+from mfbench.benchmarks.reports.summary import best_of
+from mfbench.mfcore.metrics.comparison import paired_difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import (
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.points import (
     draw_means,
     log_interval,
     of_size,
     positive_runs,
     splits_of,
 )
-from benchmarks.reports.figures.style import PANELS, PAPER, Style, handle, log_axis, looks, size_of
-from benchmarks.reports.metrics import metric_of
-from benchmarks.reports.rows import CEILING, arms_of, places_of, sizes_of
-from mfcore.metrics.intervals import Runs
-from mfcore.metrics.learning_curve import fit_power_law
+from mfbench.benchmarks.reports.figures.style import PANELS, PAPER, Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.rows import CEILING, arms_of, places_of, sizes_of
+from mfbench.mfcore.metrics.intervals import Runs
+from mfbench.mfcore.metrics.learning_curve import fit_power_law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import by_run, levels
-from benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
-from benchmarks.reports.numbers import with_error
-from benchmarks.reports.rows import arms_of, runs_of
-from benchmarks.reports.summary import HF_REFERENCE
-from mfcore.metrics.intervals import mean_interval
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.points import by_run, levels
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
+from mfbench.benchmarks.reports.numbers import with_error
+from mfbench.benchmarks.reports.rows import arms_of, runs_of
+from mfbench.benchmarks.reports.summary import HF_REFERENCE
+from mfbench.mfcore.metrics.intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import by_run, levels, log_interval
-from benchmarks.reports.figures.style import Look, Style, handle, log_axis, looks, size_of
-from benchmarks.reports.rows import arms_of
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.points import by_run, levels, log_interval
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.rows import arms_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.points import log_interval, of_size, positive_runs
-from benchmarks.reports.figures.style import Look, Style, handle, log_axis, looks, size_of
-from benchmarks.reports.front import on_front, probability_on_front
-from benchmarks.reports.metrics import metric_of
-from benchmarks.reports.recommend import default_metric, default_split
-from benchmarks.reports.rows import CEILING, arms_of, cost_runs, places_of, size_key
-from mfcore.metrics.intervals import Runs
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.points import log_interval, of_size, positive_runs
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.front import on_front, probability_on_front
+from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.recommend import default_metric, default_split
+from mfbench.benchmarks.reports.rows import CEILING, arms_of, cost_runs, places_of, size_key
+from mfbench.mfcore.metrics.intervals import Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.style import PANELS, Style
-from benchmarks.reports.numbers import number
-from benchmarks.reports.rows import arms_of
-from benchmarks.reports.summary import SPLITS
-from mfcore.metrics.intervals import Array
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.style import PANELS, Style
+from mfbench.benchmarks.reports.numbers import number
+from mfbench.benchmarks.reports.rows import arms_of
+from mfbench.benchmarks.reports.summary import SPLITS
+from mfbench.mfcore.metrics.intervals import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

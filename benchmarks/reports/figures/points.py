@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.rows import runs_of
-from benchmarks.reports.summary import SPLITS
-from mfcore.metrics.intervals import Interval, Runs, mean_interval, unit_means
+from mfbench.benchmarks.reports.rows import runs_of
+from mfbench.benchmarks.reports.summary import SPLITS
+from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval, unit_means
 
 if TYPE_CHECKING:
     from pandas import DataFrame

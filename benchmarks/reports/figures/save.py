@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfcore.files import replacing
+from mfbench.mfcore.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from benchmarks.reports.rows import CEILING, FLOOR
+from mfbench.benchmarks.reports.rows import CEILING, FLOOR
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.reports.dynamics import survival_of
-from benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
-from benchmarks.reports.rows import arms_of
+from mfbench.benchmarks.reports.dynamics import survival_of
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
+from mfbench.benchmarks.reports.rows import arms_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,8 @@
 2. *Error.* Each draw's mean log error at the sizes that were measured, joined by straight lines against log n and
    continued beyond the first and the last size by a factor `REACH`. An arm that could buy more or fewer HF labels
    than that is judged at the end of the reach.
-3. *Probability* of having the smallest expected error, as in `mfcore.metrics.comparison`: paired by draw, moderated
+3. *Probability* of having the smallest expected error, as in `mfbench.mfcore.metrics.comparison`: paired by draw,
+moderated
    Student's t. At a measured size with free LF labels it is what the recommendation says.
 4. *Abstain* below `THRESHOLD`, with fewer than two draws, or if the best arm had failed runs. Errors are taken to
    fall with n: an arm judged at more labels than it can buy is not named, and none is named beside another arm that
@@ -24,9 +25,9 @@ from typing import Literal
 
 import numpy as np
 
-from mfcore.metrics.comparison import PRIOR_UNITS
-from mfcore.metrics.intervals import Array, Runs
-from mfcore.metrics.recommendation import THRESHOLD
+from mfbench.mfcore.metrics.comparison import PRIOR_UNITS
+from mfbench.mfcore.metrics.intervals import Array, Runs
+from mfbench.mfcore.metrics.recommendation import THRESHOLD
 
 REACH = 1.5
 """How far beyond the measured set sizes a learning curve is continued: a factor of n."""
@@ -187,7 +188,7 @@ def labels_bought(arm: ArmCurve, *, n_high: float, n_low: float, high_price: flo
 def probabilities(table: Array) -> Array:
     """Return each arm's probability of the smallest expected error, shape (arms,).
 
-    As `mfcore.metrics.comparison.probability_best`, with numbers that a page can make alike: the moderated
+    As `mfbench.mfcore.metrics.comparison.probability_best`, with numbers that a page can make alike: the moderated
     covariance is a multiple of the unit matrix plus a product of the interaction with itself, so that independent
     normals give the samples without a decomposition.
 

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.reports.costs import REFERENCE, CostSummary
-from benchmarks.reports.figures.style import PANELS
-from benchmarks.reports.html.origin import Origin
-from benchmarks.reports.metrics import metric_of
-from benchmarks.reports.numbers import MISSING, number, with_error
-from benchmarks.reports.recommend import default_metric, default_split, reasons, recommendation
-from benchmarks.reports.rows import REGIME, regimes
-from benchmarks.reports.summary import ARM_NOTES, HF_REFERENCE, PARTIAL, SECTIONS, Entry, Quantity, Summary
-from mfcore.metrics.learning_curve import DataEfficiency
-from mfcore.metrics.recommendation import Recommendation
+from mfbench.benchmarks.reports.costs import REFERENCE, CostSummary
+from mfbench.benchmarks.reports.figures.style import PANELS
+from mfbench.benchmarks.reports.html.origin import Origin
+from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
+from mfbench.benchmarks.reports.recommend import default_metric, default_split, reasons, recommendation
+from mfbench.benchmarks.reports.rows import REGIME, regimes
+from mfbench.benchmarks.reports.summary import ARM_NOTES, HF_REFERENCE, PARTIAL, SECTIONS, Entry, Quantity, Summary
+from mfbench.mfcore.metrics.learning_curve import DataEfficiency
+from mfbench.mfcore.metrics.recommendation import Recommendation
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -109,9 +109,9 @@ def sections(rows: DataFrame, tables: Sequence[Summary], costs: Sequence[CostSum
     rows
         Long rows, as `mfbench run` stores them.
     tables
-        Their summaries, from `benchmarks.reports.summary.summaries`.
+        Their summaries, from `mfbench.benchmarks.reports.summary.summaries`.
     costs
-        What an error costs, from `benchmarks.reports.costs.cost_summaries`.
+        What an error costs, from `mfbench.benchmarks.reports.costs.cost_summaries`.
     """
     found = recommendation(rows)
     why = reasons(rows, found)

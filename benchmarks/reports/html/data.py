@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.reports.blocks import LEVEL
-from benchmarks.reports.costs import CostSummary
-from benchmarks.reports.figures.style import PANELS, looks
-from benchmarks.reports.html.budget import POINTS, REACH, ArmCurve
-from benchmarks.reports.html.origin import Origin
-from benchmarks.reports.metrics import of_family
-from benchmarks.reports.recommend import default_metric, default_split
-from benchmarks.reports.rows import (
+from mfbench.benchmarks.reports.blocks import LEVEL
+from mfbench.benchmarks.reports.costs import CostSummary
+from mfbench.benchmarks.reports.figures.style import PANELS, looks
+from mfbench.benchmarks.reports.html.budget import POINTS, REACH, ArmCurve
+from mfbench.benchmarks.reports.html.origin import Origin
+from mfbench.benchmarks.reports.metrics import of_family
+from mfbench.benchmarks.reports.recommend import default_metric, default_split
+from mfbench.benchmarks.reports.rows import (
     CEILING,
     REGIME,
     arms_of,
@@ -26,12 +26,12 @@ from benchmarks.reports.rows import (
     size_key,
     sizes_of,
 )
-from benchmarks.reports.summary import COSTS
-from mfcore.metrics.comparison import PRIOR_UNITS, compare_arms
-from mfcore.metrics.intervals import Runs, mean_interval
-from mfcore.metrics.learning_curve import fit_power_law
-from mfcore.metrics.recommendation import THRESHOLD
-from mfcore.metrics.significance import holm
+from mfbench.benchmarks.reports.summary import COSTS
+from mfbench.mfcore.metrics.comparison import PRIOR_UNITS, compare_arms
+from mfbench.mfcore.metrics.intervals import Runs, mean_interval
+from mfbench.mfcore.metrics.learning_curve import fit_power_law
+from mfbench.mfcore.metrics.recommendation import THRESHOLD
+from mfbench.mfcore.metrics.significance import holm
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,13 +69,13 @@ def payload(rows: DataFrame, origin: Origin, costs: Sequence[CostSummary] = ()) 
     origin
         Where they come from.
     costs
-        From `benchmarks.reports.costs.cost_summaries`: the prices of labels.
+        From `mfbench.benchmarks.reports.costs.cost_summaries`: the prices of labels.
 
     Returns
     -------
     dict
-        `rule` (constants of :mod:`benchmarks.reports.html.budget`), `arms` (style and needs of each), `metrics` and
-        `splits` (names and labels), and `regimes`, each with its runs, curves and paired ratios.
+        `rule` (constants of :mod:`mfbench.benchmarks.reports.html.budget`), `arms` (style and needs of each), `metrics`
+        and `splits` (names and labels), and `regimes`, each with its runs, curves and paired ratios.
     """
     arms = arms_of(rows)
     styles = _styles(arms)
@@ -267,8 +267,8 @@ def _n_low(n_low: str, keys: Sequence[str], origin: Origin) -> int | None:
 
 def _needs(arm: str) -> dict[str, bool]:
     """Which labels an arm pays for; one that is not installed here is taken to learn from LF labels."""
-    from mfcore.errors import ConfigError
-    from strategies.registry import arm_factory
+    from mfbench.mfcore.errors import ConfigError
+    from mfbench.strategies.registry import arm_factory
 
     try:
         factory = arm_factory(arm)

@@ -43,7 +43,7 @@ def origin_of(source: Path, command: str) -> Origin:
     """Read the records of a folder of runs, or the hash of a file of rows."""
     if not source.is_dir():
         return Origin(str(source), command, rows_hash=hashlib.sha256(source.read_bytes()).hexdigest())
-    from benchmarks.harness.store import RunStore
+    from mfbench.benchmarks.harness.store import RunStore
 
     store = RunStore(source)
     hashes: dict[str, str] = {}

@@ -8,14 +8,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.reports.costs import cost_summaries
-from benchmarks.reports.details import Details
-from benchmarks.reports.html.content import failures, sections
-from benchmarks.reports.html.data import payload
-from benchmarks.reports.html.origin import Origin, facts, origin_of, page_version
-from benchmarks.reports.rows import check
-from benchmarks.reports.summary import summaries
-from mfcore.files import write_text
+from mfbench.benchmarks.reports.costs import cost_summaries
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.html.content import failures, sections
+from mfbench.benchmarks.reports.html.data import payload
+from mfbench.benchmarks.reports.html.origin import Origin, facts, origin_of, page_version
+from mfbench.benchmarks.reports.rows import check
+from mfbench.benchmarks.reports.summary import summaries
+from mfbench.mfcore.files import write_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,7 +41,7 @@ def write_page(source: Path, out: Path, command: str) -> None:
     DataError
         If there are no runs, or they cannot be read.
     """
-    from benchmarks.harness.rows_file import read_rows
+    from mfbench.benchmarks.harness.rows_file import read_rows
 
     write_text(out, page(read_rows(source), origin_of(source, command), Details(source)))
 
@@ -69,7 +69,7 @@ def page(rows: DataFrame, origin: Origin | None = None, details: Details | None 
     check(rows)
     origin = origin or Origin()
     environment = Environment(
-        loader=PackageLoader("benchmarks.reports.html"),
+        loader=PackageLoader("mfbench.benchmarks.reports.html"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

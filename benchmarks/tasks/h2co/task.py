@@ -11,12 +11,12 @@ import numpy as np
 import yaml
 from ase import Atoms
 
-from benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime, Task
-from benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
-from mfcore.data.frames import energy_of, set_labels
-from mfcore.data.leakage import near_duplicates
-from mfcore.data.splits import id_of
-from mfcore.errors import ConfigError, DataError
+from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime, Task
+from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
+from mfbench.mfcore.data.frames import energy_of, set_labels
+from mfbench.mfcore.data.leakage import near_duplicates
+from mfbench.mfcore.data.splits import id_of
+from mfbench.mfcore.errors import ConfigError, DataError
 
 LEVELS = ("b3lyp", "mp2", "ccsdt_f12")
 N_TEST = 1000

@@ -1,18 +1,18 @@
 """Compute the labels of ingan again, or go on with them: PBE and r2SCAN by GPAW (see gpaw/generation.py).
 
 mfbench data generate ingan --out FOLDER [--workers 2]
-python -m benchmarks.tasks.ingan.generate sample dynamics | orderings FOLDER
-python -m benchmarks.tasks.ingan.generate convert FOLDER
+python -m mfbench.benchmarks.tasks.ingan.generate sample dynamics | orderings FOLDER
+python -m mfbench.benchmarks.tasks.ingan.generate convert FOLDER
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.tasks.gpaw.generation import Crystal
-from benchmarks.tasks.gpaw.labels import LEVELS
-from benchmarks.tasks.ingan.orderings import orderings
-from benchmarks.tasks.ingan.sample import round_one, rounds
+from mfbench.benchmarks.labelling.gpaw.generation import Crystal
+from mfbench.benchmarks.labelling.gpaw.labels import LEVELS
+from mfbench.benchmarks.tasks.ingan.orderings import orderings
+from mfbench.benchmarks.tasks.ingan.sample import round_one, rounds
 
 __all__ = ["CRYSTAL", "LEVELS", "generate", "geometries"]
 

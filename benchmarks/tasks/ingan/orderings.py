@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from ase import Atoms
 from ase.utils.structure_comparator import SymmetryEquivalenceCheck
 
-from benchmarks.tasks.gpaw.cells import relaxed
-from benchmarks.tasks.ingan.sample import N_CATIONS, ordering, wurtzite
+from mfbench.benchmarks.labelling.gpaw.cells import relaxed
+from mfbench.benchmarks.tasks.ingan.sample import N_CATIONS, ordering, wurtzite
 
 if TYPE_CHECKING:
-    from mfcore.potential import Potential
+    from mfbench.mfcore.potentials.potential import Potential
 
 VOLUMES = (0.94, 0.97, 1.0, 1.03, 1.06)
 """Of the end members, relative to the relaxed one."""

@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from benchmarks.tasks.gpaw.cells import Made, collect, disturbed
-from benchmarks.tasks.gpaw.dynamics_round import DynamicsRound
+from mfbench.benchmarks.labelling.gpaw.cells import Made, collect, disturbed
+from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound
 
 N_FRAMES = 170
 N_CATIONS = 8

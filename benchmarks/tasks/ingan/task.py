@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from ase import Atoms
 
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.crystals import HIGH, CrystalTask
-from benchmarks.tasks.ingan.sample import TRAINED_X
-from mfcore.data.frames import has_label
-from mfcore.errors import ConfigError
-from mfcore.fidelity import Label
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tasks.crystals import HIGH, CrystalTask
+from mfbench.benchmarks.tasks.ingan.sample import TRAINED_X
+from mfbench.mfcore.data.frames import has_label
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.fidelity import Label
 
 if TYPE_CHECKING:
-    from mfcore.dynamics.criteria import Unit
+    from mfbench.mfcore.dynamics.criteria import Unit
 
 
 class InGaN(CrystalTask):
@@ -33,7 +33,7 @@ class InGaN(CrystalTask):
 
     def units(self) -> Sequence[Unit]:
         """Cations between four nitrogen atoms; a fifth may pass by."""
-        from mfcore.dynamics.criteria import Unit
+        from mfbench.mfcore.dynamics.criteria import Unit
 
         return tuple(Unit(centre=e, neighbours=("N",), radius=2.9, least=4, most=5) for e in ("Ga", "In"))
 

@@ -1,17 +1,17 @@
 """Compute the labels of li6ps5cl again, or go on with them: PBE and r2SCAN by GPAW (see gpaw/generation.py).
 
 mfbench data generate li6ps5cl --out FOLDER [--workers 2]
-python -m benchmarks.tasks.li6ps5cl.generate sample explore | dynamics | transport FOLDER
-python -m benchmarks.tasks.li6ps5cl.generate convert FOLDER
+python -m mfbench.benchmarks.tasks.li6ps5cl.generate sample explore | dynamics | transport FOLDER
+python -m mfbench.benchmarks.tasks.li6ps5cl.generate convert FOLDER
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.tasks.gpaw.generation import Crystal
-from benchmarks.tasks.gpaw.labels import LEVELS
-from benchmarks.tasks.li6ps5cl.sample import conventional_cells, round_one, rounds
+from mfbench.benchmarks.labelling.gpaw.generation import Crystal
+from mfbench.benchmarks.labelling.gpaw.labels import LEVELS
+from mfbench.benchmarks.tasks.li6ps5cl.sample import conventional_cells, round_one, rounds
 
 __all__ = ["CRYSTAL", "LEVELS", "generate", "geometries"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from ase import Atoms
 from ase.spacegroup import crystal
 
-from benchmarks.tasks.gpaw.cells import Made, collect, disturbed, relaxed
-from benchmarks.tasks.gpaw.dynamics_round import DynamicsRound
+from mfbench.benchmarks.labelling.gpaw.cells import Made, collect, disturbed, relaxed
+from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound
 
 if TYPE_CHECKING:
-    from mfcore.potential import Potential
+    from mfbench.mfcore.potentials.potential import Potential
 
 N_FRAMES = 170
 LATTICE_A = 9.85
@@ -54,7 +54,7 @@ def rounds() -> dict[str, DynamicsRound]:
     Rattled cells lead dynamics astray (Li comes close to P), which is explored first; then snapshots of trajectories
     that last.
     """
-    from mfcore.dynamics.criteria import Unit
+    from mfbench.mfcore.dynamics.criteria import Unit
 
     units = (Unit(centre="P", neighbours=("S",), radius=2.8, least=4, most=4),)
     heat = (300.0, 450.0, 600.0, 750.0, 900.0, 1200.0)

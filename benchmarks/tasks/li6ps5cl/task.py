@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from ase import Atoms
 
-from benchmarks.tasks.base import Regime
-from benchmarks.tasks.crystals import CrystalTask
-from benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
-from mfcore.data.frames import read_frames
-from mfcore.errors import ConfigError
+from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tasks.crystals import CrystalTask
+from mfbench.benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
+from mfbench.mfcore.data.frames import read_frames
+from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mfcore.dynamics.criteria import Unit
+    from mfbench.mfcore.dynamics.criteria import Unit
 
 COLD_K = 600.0
 """Snapshots of dynamics up to this temperature are in coverage."""
@@ -36,7 +36,7 @@ class Li6PS5Cl(CrystalTask):
 
     def units(self) -> Sequence[Unit]:
         """PS4 tetrahedra."""
-        from mfcore.dynamics.criteria import Unit
+        from mfbench.mfcore.dynamics.criteria import Unit
 
         return (Unit(centre="P", neighbours=("S",), radius=2.8, least=4, most=4),)
 

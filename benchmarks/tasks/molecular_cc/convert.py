@@ -12,11 +12,11 @@ import numpy as np
 import yaml
 from ase import Atoms
 
-from benchmarks.tasks.fetch import sha256_of
-from mfcore.data.frames import fidelities_in, has_label, read_frames, set_labels, write_frames
-from mfcore.errors import DataError
-from mfcore.fidelity import Label
-from mfcore.files import write_text
+from mfbench.benchmarks.tasks.fetch import sha256_of
+from mfbench.mfcore.data.frames import fidelities_in, has_label, read_frames, set_labels, write_frames
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.fidelity import Label
+from mfbench.mfcore.files import write_text
 
 LOW, HIGH = "wb97x", "ccsdt"
 FRAMES_FILE = "molecular_cc.extxyz"
@@ -198,7 +198,7 @@ def convert(labels: Path, out: Path) -> Path:
     file = out / "data" / FRAMES_FILE
     write_frames(file, frames)
     card = describe(frames, rows, file)
-    head = "# Written by benchmarks.tasks.molecular_cc.convert; see README.md.\n"
+    head = "# Written by mfbench.benchmarks.tasks.molecular_cc.convert; see README.md.\n"
     write_text(out / "dataset.yml", head + yaml.safe_dump(card, allow_unicode=True, sort_keys=False, width=110))
     readme = out / "README.md"
     if readme.exists():

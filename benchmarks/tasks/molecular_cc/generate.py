@@ -1,7 +1,7 @@
 """Compute the labels of molecular_cc again, or go on with them: GFN2-xTB sampling, DFT and coupled cluster.
 
-    python -m benchmarks.tasks.molecular_cc.generate run OUT [--level low ...] [--workers 2] [--limit N]
-    python -m benchmarks.tasks.molecular_cc.generate convert LABELS OUT
+    python -m mfbench.benchmarks.tasks.molecular_cc.generate run OUT [--level low ...] [--workers 2] [--limit N]
+    python -m mfbench.benchmarks.tasks.molecular_cc.generate convert LABELS OUT
 
 Needs the extra `data` (PySCF, tblite). The target level is a focal-point composite with frozen core,
 
@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 
-from mfcore.data.frames import read_frames, write_frames
-from mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.data.frames import read_frames, write_frames
+from mfbench.mfcore.errors import ConfigError, DataError
 
 #: Names of ase.build.molecule by number of heavy atoms; the order seeds the sampling.
 ONE_HEAVY = ("CH4", "NH3", "H2O")
@@ -202,7 +202,7 @@ def generate(
     Path
         The extxyz file of the labelled frames.
     """
-    from benchmarks.tasks.molecular_cc.convert import convert, read_labels
+    from mfbench.benchmarks.tasks.molecular_cc.convert import convert, read_labels
 
     _require_programs()
     out = Path(out)
@@ -329,9 +329,9 @@ def _composite(atoms: Atoms, gradient: bool) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line; see the top of this file."""
-    from benchmarks.tasks.molecular_cc.convert import convert
+    from mfbench.benchmarks.tasks.molecular_cc.convert import convert
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks.molecular_cc.generate")
+    parser = argparse.ArgumentParser(prog="python -m mfbench.benchmarks.tasks.molecular_cc.generate")
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="sample and compute what is missing, then convert")
     run.add_argument("out", type=Path)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from ase import Atoms
 
-from benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime
-from benchmarks.tasks.embedded import EmbeddedTask
-from mfcore.data.frames import has_label
-from mfcore.data.splits import id_of, in_groups, nested_order
-from mfcore.fidelity import Label, LabelSet
+from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime
+from mfbench.benchmarks.tasks.embedded import EmbeddedTask
+from mfbench.mfcore.data.frames import has_label
+from mfbench.mfcore.data.splits import id_of, in_groups, nested_order
+from mfbench.mfcore.fidelity import Label, LabelSet
 
 LOW, HIGH = "wb97x", "ccsdt"
 

@@ -16,10 +16,10 @@ from ase import Atoms
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.tasks.base import Evaluation, Pools, Regime, Task
-from mfcore.data.frames import energy_of, set_labels
-from mfcore.files import write_text
-from mfcore.training.budget import Ledger, Stage
+from mfbench.benchmarks.tasks.base import Evaluation, Pools, Regime, Task
+from mfbench.mfcore.data.frames import energy_of, set_labels
+from mfbench.mfcore.files import write_text
+from mfbench.mfcore.training.budget import Ledger, Stage
 
 SPECIES = (1, 2)
 ENERGIES = {"low": np.array([-1.0, -3.0]), "high": np.array([-1.5, -2.0])}

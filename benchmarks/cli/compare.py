@@ -1,0 +1,95 @@
+"""`mfbench compare`: the comparison on a user's own files, and which arm to use on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command("compare", epilog="Example: mfbench compare --low dft.xyz --high ccsdt.xyz --out results/runs/mine")(
+        compare
+    )
+
+
+def compare(
+    low: Annotated[Path, typer.Option(help="Frames with LF labels (extended XYZ; energy in eV, forces in eV/Å).")],
+    high: Annotated[Path, typer.Option(help="Frames with HF labels.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the runs.", show_default="results/runs/compare-HIGH")
+    ] = None,
+    low_name: Annotated[str | None, typer.Option(help="Fidelity to take from the LF file, if it has several.")] = None,
+    high_name: Annotated[str | None, typer.Option(help="Fidelity to take from the HF file.")] = None,
+    arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated.")] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=1, help="Atom gradients of each run.", show_default="50 passes over all atoms, 3e5 to 3e6"),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Validation sets to repeat with.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Model seeds to repeat with, for each draw.")] = 1,
+    settings: Annotated[Path | None, typer.Option(help="YAML file with settings of all arms.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be computed.")] = False,
+) -> None:
+    """Compare the arms on your own files and name the one to use, or say that it cannot be told.
+
+    A fifth of the HF frames, by whole groups, is held out for the test. Runs are stored as those of presets are.
+    """
+    from rich.console import Console
+
+    from mfbench.benchmarks.cli.fit import read_settings
+    from mfbench.benchmarks.cli.run import RUNS, compute
+    from mfbench.benchmarks.harness.store import RunStore
+    from mfbench.benchmarks.harness.user_data import comparable_arms, comparison, default_budget
+    from mfbench.benchmarks.tasks.user import UserTask
+    from mfbench.mfcore.errors import ConfigError
+
+    console = Console()
+    task = UserTask(low, high, low_name=low_name, high_name=high_name)
+    arms, left_out = comparable_arms(task)
+    for name in arm or ():
+        if name not in arms:
+            raise ConfigError(f"arm '{name}': {left_out.get(name, 'unknown')}; there are {', '.join(arms)}.")
+    specs = comparison(
+        low,
+        high,
+        (low_name, high_name),
+        task=task,
+        arms=arm or arms,
+        budget=budget or default_budget(task.frames, 50, 3e5, 3e6),
+        seeds=seeds,
+        draws=draws,
+        settings=read_settings(settings),
+    )
+    for name, reason in left_out.items():
+        console.print(f"left out: {name}: {reason}.", highlight=False, soft_wrap=True)
+    root = out or RUNS / f"compare-{high.stem}"
+    failed = compute(console, specs, root, workers=workers, dry_run=dry_run)
+    if dry_run:
+        return
+    from mfbench.benchmarks.reports import report
+
+    rows = RunStore(root).rows()
+    typer.echo(report(rows, styled=console.is_terminal))
+    typer.echo(advice(rows))
+    if failed:
+        raise typer.Exit(1)
+
+
+def advice(rows: DataFrame) -> str:
+    """Name the arm to use, or say why none can be named."""
+    from mfbench.benchmarks.reports import recommendation
+    from mfbench.benchmarks.reports.recommend import default_metric, reasons
+
+    all_found = recommendation(rows)
+    (found,), (why,) = all_found.values(), reasons(rows, all_found).values()
+    verdict = f"Use {found.arm}" if found.arm else "No arm can be named"
+    return f"{verdict} (by {default_metric(rows)} of held-out HF frames): {why}"

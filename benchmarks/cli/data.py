@@ -1,0 +1,151 @@
+"""`mfbench data ...`: look into a file, and get, check or compute again the data of the tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+data = typer.Typer(no_args_is_help=True, help="Inspect a file; fetch, verify or generate the data of the tasks.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(data, name="data", epilog="Example: mfbench data inspect my_frames.xyz")
+
+
+@data.command("inspect", epilog="Example: mfbench data inspect high.xyz --fidelity ccsdt")
+def inspect_file(
+    file: Annotated[Path, typer.Argument(help="Frames, as ase reads them (extended XYZ).")],
+    fidelity: Annotated[
+        str | None, typer.Option(help="Level that plain keys (energy, forces, REF_energy, ...) belong to.")
+    ] = None,
+) -> None:
+    """Say what a file has: labels, fidelities, units, duplicates, outliers."""
+    from mfbench.mfcore.data.inspect import inspect
+
+    typer.echo(str(inspect(file, fidelity)))
+
+
+@data.command("fetch", epilog="Example: mfbench data fetch h2co")
+def fetch(task: Annotated[str, typer.Argument(help="Name of a task (mfbench list tasks).")]) -> None:
+    """Download the data of a task, unless they are here; MFBENCH_DATA names a folder that is looked in first."""
+    from mfbench.benchmarks.tasks.registry import make_task
+
+    for name, sha256 in make_task(task).data_hashes().items():
+        typer.echo(f"{sha256}  {name}")
+
+
+@data.command("verify", epilog="Example: mfbench data verify molecular_cc")
+def verify(
+    tasks: Annotated[list[str] | None, typer.Argument(help="Names of tasks; default: all embedded ones.")] = None,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            help="Compute the cheapest label of each level again, where GPAW or PySCF is found (about a minute a task)."
+        ),
+    ] = True,
+) -> None:
+    """Check the data of tasks in full: hashes, counts, units, ranges, equal frames, and that splits do not leak.
+
+    Where the program that made the labels is installed, one label of each level is computed again.
+    """
+    from rich.console import Console
+
+    from mfbench.benchmarks.labelling.verify import Check, verify_size, verify_task
+    from mfbench.benchmarks.tasks.registry import make_task, task_names
+
+    console, faults = Console(), 0
+
+    def tell(name: str, check: Check) -> None:
+        nonlocal faults
+        faults += check.ok is False
+        state = {True: "right", False: "[bold red]wrong[/]", None: "[dim]left out[/]"}[check.ok]
+        console.print(f"{name}: {check.name}: {state}: ", end="", highlight=False, soft_wrap=True)
+        console.print(check.detail, markup=False, highlight=False, soft_wrap=True)
+
+    chosen = [make_task(name) for name in tasks or task_names()]
+    if not tasks:
+        chosen = [task for task in chosen if task.embedded]
+        tell("all", verify_size(chosen))
+    for task in chosen:
+        checks = verify_task(task)
+        for check in checks:
+            tell(task.name, check)
+        if recompute and checks[0].ok:
+            for check in _recomputed(task):
+                tell(task.name, check)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _recomputed(task: Any) -> Any:
+    """Labels computed again, under a bar with the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from mfbench.benchmarks.labelling.recompute import recompute
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        shown = bar.add_task(task.name, total=None)
+        return recompute(
+            task,
+            lambda spent, expected, what: bar.update(shown, completed=spent, total=expected, description=what),
+        )
+
+
+@data.command("generate", epilog="Example: mfbench data generate molecular_cc --out labels --workers 2 --limit 10")
+def generate(
+    task: Annotated[str, typer.Argument(help="Name of a task that can be generated.")],
+    out: Annotated[Path, typer.Option(help="Folder of the labels; the same folder goes on where it was.")],
+    level: Annotated[list[str] | None, typer.Option(help="Only this kind of label; may be repeated.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Labels computed at once, one thread each.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Compute at most so many labels.")] = None,
+) -> None:
+    """Compute the labels of a task again, with the programs that made them.
+
+    molecular_cc needs the extra 'data' (PySCF, tblite); ingan and li6ps5cl need GPAW (Debian: apt-get install gpaw
+    gpaw-data), which MFBENCH_GPAW_PYTHON may name the Python of.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    module = _generator_of(task)
+    levels = level or module.LEVELS
+    unknown = [name for name in levels if name not in module.LEVELS]
+    if unknown:
+        raise typer.BadParameter(f"level '{unknown[0]}': expected one of {', '.join(module.LEVELS)}")
+    with Progress(console=Console(stderr=True)) as bar:
+        shown = bar.add_task("starting", total=None)
+        made = module.generate(
+            out,
+            levels,
+            workers,
+            limit,
+            lambda done, total, what: bar.update(shown, completed=done, total=total, description=what),
+        )
+    typer.echo(str(made))
+
+
+def _generator_of(task: str) -> Any:
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    from mfbench.benchmarks.tasks.registry import make_task
+    from mfbench.mfcore.errors import ConfigError
+
+    name = type(make_task(task)).__module__.rpartition(".")[0] + ".generate"
+    if find_spec(name) is None:
+        raise ConfigError(f"task '{task}' has no generator: its data are downloaded (mfbench data fetch {task}).")
+    return import_module(name)

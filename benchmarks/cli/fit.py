@@ -1,0 +1,146 @@
+"""`mfbench fit` and `predict`: train one arm on a user's own files, and use what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mfbench.mfcore.potentials.potential import Potential
+
+#: Under this name predictions are written beside the labels of a frame.
+PREDICTED = "predicted"
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("fit", epilog="Example: mfbench fit --arm multi_fidelity --low dft.xyz --high ccsdt.xyz --out model")(
+        fit
+    )
+    app.command("predict", epilog="Example: mfbench predict model frames.xyz --out predicted.xyz")(predict)
+
+
+def read_settings(path: Path | None) -> dict[str, Any]:
+    """Read the settings of an arm from a YAML file; no file, no settings.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is no mapping.
+    """
+    import yaml
+
+    from mfbench.mfcore.errors import ConfigError
+
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected settings by key, such as 'core: {{cutoff: 5.0}}'.")
+    return content
+
+
+def fit(
+    arm: Annotated[str, typer.Option(help="Arm to train (mfbench list arms).")],
+    low: Annotated[Path, typer.Option(help="Frames with LF labels (extended XYZ; energy in eV, forces in eV/Å).")],
+    high: Annotated[Path, typer.Option(help="Frames with HF labels.")],
+    out: Annotated[Path, typer.Option(help="Folder of the potential; must not exist.")],
+    low_name: Annotated[str | None, typer.Option(help="Fidelity to take from the LF file, if it has several.")] = None,
+    high_name: Annotated[str | None, typer.Option(help="Fidelity to take from the HF file.")] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=1, help="Atom gradients.", show_default="200 passes over all atoms, 1e6 to 3e7"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, frame order and choice of validation groups.")] = 0,
+    validation_fraction: Annotated[
+        float, typer.Option(min=0.01, max=0.9, help="Share of the HF frames that the model is selected on.")
+    ] = 0.1,
+    settings: Annotated[Path | None, typer.Option(help="YAML file with settings of the arm.")] = None,
+) -> None:
+    """Train one arm on your own files.
+
+    In Python: mfbench.load("model").calculator(fidelity="high") is an ASE calculator. A fit that is killed goes on
+    from its checkpoint when the same command is given again.
+    """
+    import shutil
+
+    from rich.console import Console
+
+    from mfbench.benchmarks.cli.progress import FitProgress, duration
+    from mfbench.benchmarks.harness.user_data import default_budget, training_set
+    from mfbench.benchmarks.tasks.user import UserTask
+    from mfbench.mfcore.errors import ConfigError, MfbenchError
+    from mfbench.mfcore.training.budget import Budget
+    from mfbench.strategies.registry import make_arm
+
+    if out.exists():
+        raise ConfigError(f"{out}: exists already; remove it or give another --out.")
+    strategy = make_arm(arm, read_settings(settings))
+    task = UserTask(low, high, low_name=low_name, high_name=high_name)
+    data = training_set(task, validation_fraction, seed)
+    spend = Budget(budget or default_budget(task.frames, 200, 1e6, 3e7))
+    console = Console(stderr=True)
+    counts = ", ".join(f"{len(frames)} {name} ({data.labels[name]})" for name, frames in data.train.items())
+    console.print(f"Training {arm} on {counts}; {len(data.validation)} for selection.", highlight=False, soft_wrap=True)
+    work = out.with_name(out.name + ".partial")
+    made = not work.exists()
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with FitProgress(console, spend.atom_gradients) as progress:
+            potential = strategy.fit(data, spend, seed, progress=progress, workdir=work)
+        _save(potential, out, work)
+    except MfbenchError:
+        if made:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    ledger = potential.ledger
+    console.print(
+        f"Saved to {out}: {ledger.n_parameters} parameters, {ledger.atom_gradients:.3g} atom gradients in "
+        f"{duration(ledger.wall_s)}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _save(potential: Potential, out: Path, work: Path) -> None:
+    """Write into the work folder, then put it in its place in one step and drop the checkpoints."""
+    import shutil
+
+    fresh = work / "potential"
+    potential.save(fresh)
+    fresh.rename(out)
+    shutil.rmtree(work)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a potential (mfbench fit).")],
+    file: Annotated[Path, typer.Argument(help="Frames (extended XYZ).")],
+    out: Annotated[Path, typer.Option(help="File to write: the frames with predicted_energy, predicted_forces, ...")],
+    fidelity: Annotated[
+        str | None, typer.Option(help="Which of the potential's fidelities.", show_default="the highest")
+    ] = None,
+    stress: Annotated[bool, typer.Option("--stress", help="Predict the stress of periodic frames, too.")] = False,
+) -> None:
+    """Predict energies (eV) and forces (eV/Å) of frames."""
+    import mfbench
+    from mfbench.mfcore.data.frames import read_frames, set_labels, write_frames
+
+    potential = mfbench.load(model)
+    frames = read_frames(file)
+    predicted = potential.predict(frames, fidelity, stress=stress)
+    forces, stresses = predicted.forces, predicted.stress
+    for number, atoms in enumerate(frames):
+        set_labels(
+            atoms,
+            PREDICTED,
+            energy=float(predicted.energies[number]),
+            forces=None if forces is None else forces[number],
+            stress=stresses[number] if stresses is not None and atoms.pbc.all() else None,
+        )
+    write_frames(out, frames)
+    typer.echo(str(out))

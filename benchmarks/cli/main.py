@@ -1,0 +1,104 @@
+"""The command `mfbench`. Commands import what they need when they run, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mfbench.benchmarks.cli import compare as cli_compare
+from mfbench.benchmarks.cli import data as cli_data
+from mfbench.benchmarks.cli import discovery as cli_discovery
+from mfbench.benchmarks.cli import fit as cli_fit
+from mfbench.benchmarks.cli import info as cli_info
+from mfbench.benchmarks.cli import plan as cli_plan
+from mfbench.benchmarks.cli import regress as cli_regress
+from mfbench.benchmarks.cli import report as cli_report
+from mfbench.benchmarks.cli import run as cli_run
+from mfbench.benchmarks.cli import tune as cli_tune
+
+
+class _Group(TyperGroup):
+    """Turns errors that a user can act on into one message on stderr and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from mfbench.mfcore.errors import MfbenchError
+
+        try:
+            return super().invoke(ctx)
+        except MfbenchError as error:
+            _complain(str(error))
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            _complain("stopped. What has finished is stored; the same command goes on from there.")
+            raise typer.Exit(130) from None
+
+
+def _complain(message: str) -> None:
+    from rich.console import Console
+
+    # No markup and no wrapping: paths and keys stay whole, and brackets stay brackets.
+    Console(stderr=True, highlight=False).print(f"error: {message}", style="bold red", markup=False, soft_wrap=True)
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Which multi-fidelity training strategy gives the best interatomic potential for your labels and budget?",
+    epilog="Example: mfbench run quick && mfbench report results/runs/quick",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mfbench {version('mfbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log messages.")] = False,
+) -> None:
+    if verbose:
+        import logging
+
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        logging.basicConfig(level=logging.INFO, handlers=[RichHandler(console=Console(stderr=True))])
+
+
+for module in (
+    cli_run,
+    cli_plan,
+    cli_tune,
+    cli_report,
+    cli_regress,
+    cli_compare,
+    cli_fit,
+    cli_discovery,
+    cli_data,
+    cli_info,
+):
+    module.register(app)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    from mfbench.mfcore.memory import keep_freed_memory
+
+    keep_freed_memory()
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The options that `mfbench run`, `plan` and `tune` choose runs of a preset with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mfbench.benchmarks.harness.plan import RunSpec
+    from mfbench.benchmarks.harness.presets import Preset
+
+Preset_ = Annotated[
+    str, typer.Argument(metavar="PRESET", help="Name of a preset (mfbench list presets), or a YAML file.")
+]
+Task = Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated, as all that begin with only.")]
+Arm = Annotated[list[str] | None, typer.Option(help="Only this arm.")]
+NHigh = Annotated[list[str] | None, typer.Option(help="Only this number of HF frames, or all; ceilings always run.")]
+Seed = Annotated[list[int] | None, typer.Option(help="Only this model seed.")]
+Draw = Annotated[list[int] | None, typer.Option(help="Only this HF-subset draw.")]
+NLow = Annotated[list[str] | None, typer.Option(help="Only this number of LF frames, or all.")]
+Labels = Annotated[list[str] | None, typer.Option(help="Only these labels, as in low=EF,high=E.")]
+Pairing = Annotated[list[str] | None, typer.Option(help="Only this pairing: paired or disjoint.")]
+Coverage = Annotated[list[str] | None, typer.Option(help="Only this coverage: gap or full.")]
+E0 = Annotated[list[str] | None, typer.Option(help="Only this policy of the reference energies.")]
+
+
+def runs_of(
+    preset: str,
+    task: list[str] | None,
+    arm: list[str] | None,
+    n_high: list[str] | None,
+    seed: list[int] | None,
+    draw: list[int] | None,
+    n_low: list[str] | None,
+    labels: list[str] | None,
+    pairing: list[str] | None,
+    coverage: list[str] | None,
+    e0: list[str] | None,
+    *,
+    tuned: bool = True,
+) -> tuple[Preset, list[RunSpec]]:
+    """Read a preset and list its runs that are selected; without their tuned settings if so asked.
+
+    Raises
+    ------
+    ConfigError
+        If the preset is faulty, or the selection names what there is not or leaves nothing.
+    """
+    from mfbench.benchmarks.harness.plan import Selection, expand
+    from mfbench.benchmarks.harness.presets import load_preset
+    from mfbench.benchmarks.tasks.registry import task_names
+    from mfbench.strategies.registry import arm_factory, arm_names
+
+    wanted = Selection(
+        tasks=tuple(task or ()),
+        arms=tuple(arm or ()),
+        n_high=tuple(_size(text) for text in n_high or ()),
+        seeds=tuple(seed or ()),
+        draws=tuple(draw or ()),
+        n_low=tuple(_size(text) for text in n_low or ()),
+        labels=tuple(labels or ()),
+        pairing=tuple(pairing or ()),
+        coverage=tuple(coverage or ()),
+        e0=tuple(e0 or ()),
+    )
+    chosen = load_preset(preset)
+    if not tuned:
+        chosen = chosen.model_copy(update={"tasks": [p.model_copy(update={"tuned": None}) for p in chosen.tasks]})
+    specs = expand(
+        chosen,
+        wanted,
+        tasks=task_names(),
+        arms=arm_names(),
+        needs_all_high=lambda name: bool(getattr(arm_factory(name), "needs_all_high", False)),
+    )
+    return chosen, specs
+
+
+def _size(text: str) -> Any:
+    if text == "all" or (text.isdigit() and int(text) > 0):
+        return text if text == "all" else int(text)
+    raise typer.BadParameter(f"'{text}': expected a positive number, or all")

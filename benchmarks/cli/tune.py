@@ -1,0 +1,340 @@
+"""`mfbench tune`: settings of the arms, with equal trials for every arm, selected on HF validation frames."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mfbench.benchmarks.cli import selection
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mfbench.benchmarks.harness.plan import RunSpec
+    from mfbench.benchmarks.tuning.settings_file import TunedArm, TunedSettings
+    from mfbench.benchmarks.tuning.study import Search, Searched
+    from mfbench.benchmarks.tuning.trial import TrialStore
+
+#: Where the settings that come along lie, in a clone of the repository.
+SETTINGS = Path("benchmarks/tuning/settings")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command(
+        "tune",
+        epilog="Example: mfbench tune quick --task molecular_cc --arm multi_fidelity --arm transfer --trials 20",
+    )(tune)
+
+
+def tune(
+    preset: selection.Preset_,
+    task: Annotated[str | None, typer.Option(help="Task to tune on.", show_default="the preset's only one")] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Arm to tune; may be repeated.", show_default="all of the preset")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each arm; the first has the untuned settings.")] = 20,
+    budget_share: Annotated[
+        float, typer.Option(min=0.001, max=1.0, help="Budget of a trial, as a share of a run's in the preset.")
+    ] = 0.2,
+    space: Annotated[
+        Path | None, typer.Option(help="YAML file of the search space.", show_default="the one that comes along")
+    ] = None,
+    n_high: Annotated[str | None, typer.Option(help="Number of HF frames, or all, if the preset has several.")] = None,
+    n_low: Annotated[str | None, typer.Option(help="Number of LF frames, or all, likewise.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Labels, as in low=EF,high=E, likewise.")] = None,
+    pairing: Annotated[str | None, typer.Option(help="Pairing, likewise.")] = None,
+    coverage: Annotated[str | None, typer.Option(help="Coverage, likewise.")] = None,
+    e0: Annotated[str | None, typer.Option(help="Policy of the reference energies, likewise.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Model seed.", show_default="the preset's first")] = None,
+    draw: Annotated[int | None, typer.Option(help="HF-subset draw.", show_default="the preset's first")] = None,
+    sampler_seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler, the same for every arm.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Settings file to write.", show_default=f"{SETTINGS}/TASK.yml in a clone, else tuned-TASK.yml"
+        ),
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of the trials.", show_default="results/runs/tune-PRESET")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Arms tuned at once.", show_default="number of CPU cores")
+    ] = None,
+) -> None:
+    """Tune the arms' settings: the same number of trials, budget, frames and sampler for every arm.
+
+    Trials are compared by their loss on the HF validation frames; test frames are not looked at. A trial that has
+    ended is never repeated: the same command goes on where it was stopped, and one with more --trials goes on from
+    there. A preset uses the file by `tuned: TASK` or `tuned: FILE` in its task plan; its rows then count the trials.
+    """
+    from rich.console import Console
+
+    from mfbench.benchmarks.cli.run import RUNS
+    from mfbench.benchmarks.harness.runner import default_workers
+    from mfbench.benchmarks.tuning.settings_file import write_tuned
+    from mfbench.benchmarks.tuning.space import load_space
+    from mfbench.benchmarks.tuning.study import need_optuna, searches
+    from mfbench.strategies.registry import arm_names
+
+    need_optuna()
+    listed = [None if value is None else [value] for value in (n_high, n_low, labels, pairing, coverage, e0)]
+    sizes, lows, label_sets, pairings, coverages, e0s = listed
+    chosen, specs = selection.runs_of(
+        preset,
+        None if task is None else [task],
+        arm,
+        sizes,
+        None if seed is None else [seed],
+        None if draw is None else [draw],
+        lows,
+        label_sets,
+        pairings,
+        coverages,
+        e0s,
+        tuned=False,
+    )
+    specs = one_each(specs)
+    console = Console()
+    root = runs or RUNS / f"tune-{chosen.name}"
+    with console.status("Preparing splits and settings"):
+        found = load_space(space, arm_names())
+        jobs = searches(specs, found, trials=trials, sampler_seed=sampler_seed, budget_share=budget_share, root=root)
+    processes = min(workers or default_workers(), len(jobs))
+    results = _search_all(console, jobs, processes)
+    tuned = _settings(jobs, results, preset=chosen.name, space=space)
+    path = out or (SETTINGS / f"{specs[0].task}.yml" if SETTINGS.is_dir() else Path(f"tuned-{specs[0].task}.yml"))
+    write_tuned(path, tuned)
+    console.print(_table(tuned, results))
+    for arm_name, best in tuned.arms.items():
+        console.print(f"  {arm_name}: {_settings_line(best)}", style="dim", highlight=False, soft_wrap=True)
+    name = specs[0].task if out is None and path.parent == SETTINGS else path
+    console.print(
+        f"Written: {path}. A preset uses it by `tuned: {name}`.", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def one_each(specs: Sequence[RunSpec]) -> list[RunSpec]:
+    """One run for each arm, on one task and regime, with the first seed and draw.
+
+    Raises
+    ------
+    ConfigError
+        If the runs are of several tasks or regimes.
+    """
+    from mfbench.mfcore.errors import ConfigError
+
+    tasks = sorted({spec.task for spec in specs})
+    if len(tasks) > 1:
+        raise ConfigError(f"the preset has several tasks; choose one: --task {' or '.join(tasks)}.")
+    specs = [spec for spec in specs if (spec.seed, spec.draw) == (specs[0].seed, specs[0].draw)]
+    regimes = [spec.regime.model_dump() for spec in specs if not spec.all_high]
+    for axis in regimes[0] if regimes else ():
+        values = list(dict.fromkeys(str(regime[axis]) for regime in regimes))
+        if len(values) > 1:
+            option = "--" + axis.replace("_", "-")
+            raise ConfigError(f"the preset has several regimes; choose one: {option} {' or '.join(values)}.")
+    first: dict[str, RunSpec] = {}
+    for spec in specs:
+        first.setdefault(spec.arm, spec)
+    return list(first.values())
+
+
+def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Searched]:
+    from mfbench.benchmarks.cli.progress import duration
+    from mfbench.benchmarks.harness.cost import makespan
+    from mfbench.benchmarks.harness.executors.local import run_jobs
+    from mfbench.benchmarks.harness.runner import only_writer
+    from mfbench.benchmarks.tuning.study import Searched, search
+    from mfbench.benchmarks.tuning.trial import TrialStore
+
+    root, trials = jobs[0].root, jobs[0].trials
+    budgets = sorted({f"{job.spec.budget:,.0f}" for job in jobs})
+    seconds, measured = expected_seconds(jobs, TrialStore(root))
+    console.print(
+        f"{len(jobs)} arms x {trials} trials of {' or '.join(budgets)} atom gradients: at most "
+        f"{duration(makespan(seconds, processes))} on {processes} {'process' if processes == 1 else 'processes'} "
+        f"({'from stored trials' if measured else 'a first guess'}); trials that have ended are not repeated.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    found: dict[int, Searched] = {}
+    with only_writer(root), TrialsProgress(console, jobs) as progress:
+        for event in run_jobs(search, jobs, processes):
+            if event.kind == "told":
+                progress.told(event.job, event.value)
+            elif event.kind == "died":
+                found[event.job] = Searched(jobs[event.job].spec.arm, fault="its process was killed")
+            elif event.kind == "done":
+                found[event.job] = event.value
+        _drop_work(root)
+    return [found[number] for number in range(len(jobs))]
+
+
+def expected_seconds(jobs: Sequence[Search], store: TrialStore) -> tuple[list[float], bool]:
+    """Expected time of each arm's trials in s, and whether it follows from stored trials of all arms."""
+    rates: dict[tuple[str, str], list[float]] = {}
+    for record in store.all():
+        rate = record["wall_s"] / record["budget_atom_gradients"]
+        rates.setdefault((record["task"], record["arm"]), []).append(rate)
+    seconds, measured = [], True
+    for job in jobs:
+        known = rates.get((job.spec.task, job.spec.arm))
+        measured = measured and known is not None
+        rate = sum(known) / len(known) if known else job.spec.expected_us_per_atom_gradient * 1e-6
+        seconds.append(rate * job.spec.budget * job.trials)
+    return seconds, measured
+
+
+def _drop_work(root: Path) -> None:
+    """Drop shared stages when no trial has been left half done."""
+    import shutil
+
+    work = root / "work"
+    if work.is_dir() and all(path.name == "shared" for path in work.iterdir()):
+        shutil.rmtree(work)
+
+
+class TrialsProgress:
+    """A bar over all trials, with time left; where the output is no terminal, one line an ended trial."""
+
+    def __init__(self, console: Console, jobs: Sequence[Search]) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._console, self._jobs = console, jobs
+        self._spent: dict[tuple[int, int], float] = {}
+        self._ended = [0] * len(jobs)
+        self._best: dict[int, float] = {}
+        self._last = ""
+        self._trials = sum(job.trials for job in jobs)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[ended]} trials"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("[dim]{task.description}"),
+            console=console,
+            speed_estimate_period=300,
+        )
+        total = sum(job.spec.budget * job.trials for job in jobs)
+        self._task = self._bar.add_task("", total=total, ended=f"0/{self._trials}")
+
+    def __enter__(self) -> TrialsProgress:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def told(self, job: int, what: tuple[str, Any]) -> None:
+        """Take what a search tells (see :func:`mfbench.benchmarks.tuning.study.search`)."""
+        kind, value = what
+        if kind == "spent":
+            self._spent[job, value[0]] = value[1]
+        else:
+            self._spent[job, self._ended[job]] = self._jobs[job].spec.budget
+            self._ended[job] += 1
+            self._tell_end(job, value)
+        self._bar.update(
+            self._task,
+            completed=sum(self._spent.values()),
+            ended=f"{sum(self._ended)}/{self._trials}",
+            description=self._last,
+        )
+
+    def _tell_end(self, job: int, record: dict[str, Any]) -> None:
+        title = f"{self._jobs[job].spec.arm} trial {self._ended[job]}/{self._jobs[job].trials}"
+        if record["status"] == "failed":
+            self._console.print(f"failed: {title}: {record['reason']}", style="red", markup=False, soft_wrap=True)
+            return
+        self._best[job] = min(record["loss"], self._best.get(job, record["loss"]))
+        self._last = f"{self._jobs[job].spec.arm}: best loss {self._best[job]:.3g}"
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{title}: validation loss {record['loss']:.4g}", markup=False, highlight=False, soft_wrap=True
+            )
+
+
+def _settings(jobs: list[Search], results: list[Searched], *, preset: str, space: Path | None) -> TunedSettings:
+    from datetime import UTC, datetime
+    from importlib import resources
+    from importlib.metadata import version
+
+    from mfbench.benchmarks.harness.execute import versions
+    from mfbench.benchmarks.harness.prepare import split_of, task_of
+    from mfbench.benchmarks.tasks.fetch import sha256_of
+    from mfbench.benchmarks.tuning.settings_file import Provenance, TunedSettings
+    from mfbench.benchmarks.tuning.study import SAMPLER, best_of
+    from mfbench.mfcore.provenance import digest
+    from mfbench.mfcore.training.budget import Budget
+
+    spec, split = jobs[0].spec, split_of(jobs[0].spec)
+    with resources.as_file(resources.files("mfbench.benchmarks.tuning") / "spaces" / "default.yml") as default:
+        space_hash = sha256_of(space or default)
+    provenance = Provenance(
+        command=" ".join(["mfbench", *sys.argv[1:]]),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions() | {"optuna": version("optuna")},
+        preset=preset,
+        regime=next((job.spec for job in jobs if not job.spec.all_high), spec).regime.model_dump(mode="json"),
+        seed=spec.seed,
+        draw=spec.draw,
+        data=task_of(spec).data_hashes(),
+        split=digest(split.record),
+        n_validation=len(split.training.validation),
+        loss=jobs[0].loss.model_dump(mode="json", exclude={"fidelity_weights"}),
+        sampler=SAMPLER,
+        sampler_seed=jobs[0].sampler_seed,
+        space="default" if space is None else space.name,
+        space_sha256=space_hash,
+        rule=Budget(spec.budget, spec.patience).rule,
+        atom_gradients={job.spec.arm: job.spec.budget for job in jobs},
+        patience=spec.patience,
+    )
+    return TunedSettings(
+        task=spec.task,
+        provenance=provenance,
+        arms={job.spec.arm: best_of(found) for job, found in zip(jobs, results, strict=True)},
+    )
+
+
+def _table(tuned: TunedSettings, results: list[Searched]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("arm", no_wrap=True)
+    for heading in ("loss", "untuned", "E\nmeV/at", "F\nmeV/Å", "best\ntrial", "failed", "all trials\nMgrad"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for found in results:
+        arm = tuned.arms[found.arm]
+        number = arm.losses.index(arm.validation_loss)
+        scores = found.records[number]["scores"]
+        first = arm.first_validation_loss
+        table.add_row(
+            found.arm,
+            f"{arm.validation_loss:.3g}",
+            "–" if first is None else f"{first:.3g}",
+            *(f"{scores[k]:.3g}" if k in scores else "–" for k in ("energy_mae_mev_per_atom", "force_mae_mev_per_A")),
+            str(number + 1),
+            str(arm.failed),
+            f"{arm.atom_gradients / 1e6:.3g}",
+        )
+    return table
+
+
+def _settings_line(arm: TunedArm) -> str:
+    from mfbench.benchmarks.harness.plan import leaves
+
+    return ", ".join(f"{key.removeprefix('training.')} {value}" for key, value in leaves(arm.settings).items())

@@ -1,0 +1,146 @@
+"""How the data of a crystal task are made, step by step; what its module `generate` is made of.
+
+    python -m mfbench.benchmarks.tasks.NAME.generate sample WHAT FOLDER    # frames found with a potential trained so
+    far mfbench data generate NAME --out FOLDER                   # label what has no labels yet (GPAW; hours)
+    python -m mfbench.benchmarks.tasks.NAME.generate convert FOLDER   # add the labels to the data file and dataset.yml
+
+The first labels are those of the first round, which needs no potential: then sample and label in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ase import Atoms
+from ase.io import read, write
+
+from mfbench.benchmarks.labelling.gpaw.convert import convert, stored_labels
+from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound, by_dynamics, sampler
+from mfbench.benchmarks.labelling.gpaw.labels import LEVELS, Progress, compute, read_labels
+from mfbench.benchmarks.tasks.crystals import OBSERVED
+from mfbench.mfcore.data.frames import read_frames
+from mfbench.mfcore.data.splits import id_of
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.files import replacing
+
+if TYPE_CHECKING:
+    from mfbench.mfcore.potentials.potential import Potential
+
+SAMPLED = "sampled-{}.extxyz"
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """What the data of a crystal task consist of.
+
+    Attributes
+    ----------
+    name, title
+        Of the task.
+    home
+        Its folder.
+    first
+        Makes the frames of the first round.
+    rounds
+        By name, the plans of what is sampled by dynamics.
+    stress
+        Whether PBE's stress is a label.
+    special
+        By name, what makes further frames with a trained potential: frames with `levels` are labelled, others are
+        written beside the data file as they are.
+    settings
+        Of the labels, in place of some of `mfbench.benchmarks.labelling.gpaw.worker.SETTINGS`.
+    """
+
+    name: str
+    title: str
+    home: Path
+    first: Callable[[], list[Atoms]]
+    rounds: Callable[[], Mapping[str, DynamicsRound]]
+    stress: bool
+    special: Mapping[str, Callable[[Potential], list[Atoms]]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def geometries(self, folder: Path | None = None, out: Path | None = None) -> list[Atoms]:
+        """All frames to label: first round, what was sampled into `out`, and what else the data file has."""
+        frames = self.first()
+        for path in sorted(out.glob(SAMPLED.format("*"))) if out is not None else []:
+            known = {id_of(a) for a in frames}
+            frames += [a for a in read(path, ":") if id_of(a) not in known]
+        path = (folder or self.home) / "data" / f"{self.name}.extxyz"
+        known = {id_of(a) for a in frames}
+        later = [a for a in read_frames(path) if id_of(a) not in known] if path.exists() else []
+        for atoms in later:
+            atoms.info["levels"] = "+".join(level for level in LEVELS if f"{level}_energy" in atoms.info)
+        return [*frames, *later]
+
+    def generate(
+        self,
+        out: Path,
+        levels: Sequence[str],
+        workers: int = 1,
+        limit: int | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Compute the labels that neither `out` nor the data file has; see `labels.compute`."""
+        known = stored_labels(self.home, self.name)
+        # What was sampled comes first: the potential of the next round waits for it.
+        frames = sorted(self.geometries(out=out), key=lambda atoms: "kind" not in atoms.info)
+        return compute(frames, out, levels, workers, limit, progress, known, self.settings)
+
+    def sample(self, out: Path, name: str) -> Path:
+        """Train a potential on all labels, those in `out` included, and write the frames that it finds.
+
+        Parameters
+        ----------
+        name
+            Of a round, or of special frames.
+
+        Returns
+        -------
+        Path
+            File in `out`, or beside the data file for frames that need no labels.
+
+        Raises
+        ------
+        ConfigError
+            If there is nothing of such a name.
+        """
+        rounds = self.rounds()
+        if name not in (*rounds, *self.special):
+            raise ConfigError(f"nothing to sample named '{name}': {', '.join([*rounds, *self.special])}.")
+        labels = read_labels(out) | stored_labels(self.home, self.name)
+        frames = read_frames(self._convert(labels, self.geometries(out=out), out / "labelled"))
+        ordinary = [a for a in frames if a.info.get("kind") not in OBSERVED]
+        potential = sampler(ordinary, "EFS" if self.stress else "EF")
+        found = by_dynamics(rounds[name], potential, ordinary) if name in rounds else self.special[name](potential)
+        labelled = all("levels" in atoms.info for atoms in found)
+        path = out / SAMPLED.format(name) if labelled else self.home / "data" / f"{name}.extxyz"
+        with replacing(path) as fresh:
+            write(fresh, found, format="extxyz")
+        return path
+
+    def main(self) -> None:
+        """Command line: sample, convert."""
+        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        verbs = parser.add_subparsers(required=True, dest="verb")
+        sampled = verbs.add_parser("sample", help="train a potential, and find frames with it")
+        sampled.add_argument("name", choices=[*self.rounds(), *self.special])
+        sampled.add_argument("labels", type=Path)
+        made = verbs.add_parser("convert", help="add labels to the data file and dataset.yml")
+        made.add_argument("labels", type=Path)
+        made.add_argument("--into", type=Path, default=self.home)
+        arguments = parser.parse_args()
+        if arguments.verb == "sample":
+            sys.stdout.write(f"{self.sample(arguments.labels, arguments.name)}\n")
+            return
+        labels = read_labels(arguments.labels) | stored_labels(arguments.into, self.name)
+        self._convert(labels, self.geometries(arguments.into, arguments.labels), arguments.into)
+
+    def _convert(self, labels: Mapping[tuple[str, str], dict[str, Any]], frames: Sequence[Atoms], folder: Path) -> Path:
+        return convert(self.name, self.title, frames, labels, folder, stress=self.stress, settings=self.settings)

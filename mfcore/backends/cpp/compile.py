@@ -1,0 +1,163 @@
+"""Compiles generated C++ once, and keeps the libraries in the user's cache folder.
+
+A library's name is a hash of all that makes it: the code's inputs, the generators, the compiler with its version, its
+flags, and the CPU. It is written under a temporary name and renamed, so that processes cannot meet a half-written one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import platformdirs
+import torch
+
+from mfbench.mfcore.ops.protocols import KernelsUnavailable
+
+_log = logging.getLogger("mfbench")
+
+# NaN, infinities and subnormals keep their meaning: none of the -ffast-math flags that give them up, and nothing at
+# link time, where -ffast-math would make the whole process flush subnormals.
+_FLAGS = (
+    "-std=gnu++17",
+    "-O3",
+    "-fPIC",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-signed-zeros",
+)
+_TIMEOUT_S = 300
+
+
+def cache_directory() -> Path:
+    """Where libraries are kept: $MFBENCH_CACHE, or the user's cache folder."""
+    root = os.environ.get("MFBENCH_CACHE")
+    return (Path(root) if root else platformdirs.user_cache_path("mfbench")) / "kernels"
+
+
+@cache
+def compiler() -> tuple[str, str] | None:
+    """Path and version line of the C++ compiler, $CXX or the first of g++, c++, clang++; None without one."""
+    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
+        path = shutil.which(name) if name else None
+        if path is None:
+            continue
+        try:
+            done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=True)
+        except (OSError, subprocess.SubprocessError):
+            continue
+        return path, done.stdout.splitlines()[0] if done.stdout else path
+    return None
+
+
+@cache
+def _cpu() -> str:
+    """What -march=native depends on."""
+    lines = [platform.machine(), platform.processor()]
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if not line.strip():
+                break
+            if line.split(":")[0].strip() in ("model name", "flags", "Features", "CPU part"):
+                lines.append(line)
+    except OSError:
+        pass
+    return "\n".join(lines)
+
+
+@cache
+def _generators() -> str:
+    """Text of the modules that write the code, and the version of the library that its numbers come from."""
+    core = Path(__file__).parents[2]
+    shared = [
+        core / name for name in ("backends/ir.py", "ops/convolution/instructions.py", "ops/geometry/harmonics.py")
+    ]
+    files = [*shared, *sorted(Path(__file__).parent.glob("*.py"))]
+    return "\n".join([*(path.read_text() for path in files), version("e3nn")])
+
+
+def _share_openmp() -> None:
+    """Make torch's own OpenMP runtime visible, so that there is one team of threads and not two that compete."""
+    folder = Path(torch.__file__).parent
+    found = [*sorted(folder.glob("lib/libgomp*.so*")), *sorted(folder.parent.glob("torch.libs/libgomp*.so*"))]
+    for name in [*map(str, found), "libgomp.so.1"]:
+        try:
+            ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
+        except OSError:
+            continue
+        return
+
+
+def _compile(path: str, source: str, target: Path) -> None:
+    """Compile `source` to the library `target` with OpenMP, or else without."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
+        code, binary, library = (Path(folder) / name for name in ("kernel.cpp", "kernel.o", "kernel.so"))
+        code.write_text(source)
+        error = ""
+        # linked without -fopenmp: the runtime is the one that torch has loaded
+        for flags in (["-march=native", "-fopenmp"], ["-march=native"], []):
+            commands = (
+                [path, *_FLAGS, *flags, "-c", str(code), "-o", str(binary)],
+                [path, "-shared", str(binary), "-o", str(library)],
+            )
+            try:
+                for command in commands:
+                    subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
+                if "-fopenmp" in flags:
+                    _share_openmp()
+                ctypes.CDLL(str(library))  # undefined symbols show here
+            except subprocess.CalledProcessError as failure:
+                error = error or failure.stderr.strip()[:500]
+            except (OSError, subprocess.SubprocessError) as failure:
+                error = error or str(failure)[:500]
+            else:
+                os.replace(library, target)
+                return
+    raise KernelsUnavailable(f"{path} failed: {error}")
+
+
+def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
+    """The library of some generated code, compiled if it is not in the cache.
+
+    Parameters
+    ----------
+    key
+        The inputs that `source` depends on beside the generators themselves.
+    source
+        Writes the code; called only if it has to be compiled.
+
+    Raises
+    ------
+    KernelsUnavailable
+        If there is no compiler, or compiling or loading fails.
+    """
+    found = compiler()
+    if found is None:
+        raise KernelsUnavailable("no C++ compiler was found (g++, c++ or clang++ on the PATH, or $CXX).")
+    text = "\n".join([key, _generators(), " ".join(_FLAGS), *found, _cpu()])
+    target = cache_directory() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
+    try:
+        _share_openmp()
+        if target.exists():
+            try:
+                return ctypes.CDLL(str(target))
+            except OSError as failure:  # damaged, or made with another OpenMP runtime than this process has
+                _log.info("%s cannot be loaded and is compiled again: %s", target, failure)
+        else:
+            _log.info("compiling a convolution kernel (once; kept in %s)", target.parent)
+        _compile(found[0], source(), target)
+        return ctypes.CDLL(str(target))
+    except OSError as failure:
+        raise KernelsUnavailable(f"{target}: {failure}") from None

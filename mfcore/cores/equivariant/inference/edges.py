@@ -1,0 +1,160 @@
+"""Convolutions of a frozen network and the gradient by its edge vectors, without autograd where that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from mfbench.mfcore.backends.select import Backend, convolution_kernels, kernels_of_geometry
+from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.op import convolve
+from mfbench.mfcore.ops.geometry.op import edge_geometry
+from mfbench.mfcore.ops.protocols import ConvolutionKernels, EdgeInputs, Edges, GeometryKernels
+from mfbench.mfcore.ops.radial.op import RadialNetwork, RadialSettings, RadialTable
+
+DIFFERENTIABLE = ("harmonics", "spline", "basis", "envelope")  # what depends on the vectors in an EdgeGeometry
+
+
+class Convolution(NamedTuple):
+    """One convolution; `table` is None where the radial network is evaluated on every edge."""
+
+    paths: TensorProductPaths
+    radial: RadialNetwork
+    table: RadialTable | None
+
+
+class EdgePass(Protocol):
+    """One evaluation of the network: messages forward, then back through the convolutions in reverse."""
+
+    def messages(self, convolution: Convolution, mixed: Sequence[Tensor]) -> list[Tensor]:
+        """Convolution of inputs (A, 2l+1, C)."""
+
+    def back(self, cotangents: Sequence[Tensor], with_inputs: bool) -> list[Tensor]:
+        """Gradients of the inputs of the last convolution that was not yet gone back through, if they are wanted."""
+
+    def gradient(self) -> Tensor:
+        """Gradient with respect to the vectors, (E, 3), after the way back."""
+
+
+def edge_pass(
+    convolutions: Sequence[Convolution],
+    vectors: Tensor,
+    edges: Edges,
+    lmax: int,
+    settings: RadialSettings,
+    backend: Backend,
+    keep: bool,
+) -> EdgePass:
+    """Begin an evaluation.
+
+    Parameters
+    ----------
+    convolutions
+        All convolutions of the network.
+    vectors
+        (E, 3) Å.
+    edges
+        Which atoms they join.
+    lmax, settings, backend
+        Of the network.
+    keep
+        Whether there will be a way back.
+    """
+    table = settings.mode == "table"
+    geometry = kernels_of_geometry(lmax, settings.envelope_power, vectors, table, backend)
+    found = [convolution_kernels(c.paths, vectors.device, vectors.dtype, table, backend) for c in convolutions]
+    kernels = {id(c.paths): k for c, k in zip(convolutions, found, strict=True) if k is not None}
+    if geometry is not None and len(kernels) == len(convolutions):
+        return _ByKernels(geometry, kernels, vectors, edges, lmax, settings, keep)
+    return _ByAutograd(vectors, edges, lmax, settings, backend, keep)
+
+
+class _ByKernels:
+    """Kernels called directly."""
+
+    def __init__(
+        self,
+        geometry: GeometryKernels,
+        kernels: dict[int, ConvolutionKernels],
+        vectors: Tensor,
+        edges: Edges,
+        lmax: int,
+        settings: RadialSettings,
+        keep: bool,
+    ) -> None:
+        self._geometry, self._kernels, self._vectors, self._edges = geometry, kernels, vectors, edges
+        self._cutoff, self._n_knots, self._keep = settings.cutoff, settings.n_knots, keep
+        n = vectors.shape[0]
+        self._harmonics, self._spline = vectors.new_empty(n, (lmax + 1) ** 2), vectors.new_empty(n, 4)
+        self._knot = vectors.new_empty(n, dtype=torch.int32)
+        geometry.forward(vectors, self._cutoff, self._n_knots, self._harmonics, self._knot, self._spline)
+        self._passed: list[tuple[ConvolutionKernels, EdgeInputs, list[Tensor]]] = []
+        self._totals: list[Tensor] = []
+
+    def messages(self, convolution: Convolution, mixed: Sequence[Tensor]) -> list[Tensor]:
+        assert convolution.table is not None
+        kernels, features = self._kernels[id(convolution.paths)], [m.contiguous() for m in mixed]
+        inputs = EdgeInputs(self._knot, self._harmonics, self._spline, convolution.table.values)
+        layout = convolution.paths.output_layout
+        out = [self._spline.new_empty(self._edges.n_atoms, 2 * degree + 1, c) for degree, _, c in layout]
+        kernels.forward(self._edges, inputs, features, out)
+        if self._keep:
+            self._passed.append((kernels, inputs, features))
+        return out
+
+    def back(self, cotangents: Sequence[Tensor], with_inputs: bool) -> list[Tensor]:
+        kernels, inputs, features = self._passed.pop()
+        made = [torch.empty_like(x) for x in features] if with_inputs else None
+        found = [torch.empty_like(self._harmonics), torch.empty_like(self._spline)]
+        kernels.backward_geometry(self._edges, inputs, features, [g.contiguous() for g in cotangents], made, *found)
+        self._totals = [a.add_(b) for a, b in zip(self._totals, found, strict=True)] if self._totals else found
+        return made or []
+
+    def gradient(self) -> Tensor:
+        made = torch.empty_like(self._vectors)
+        for_harmonics, for_spline = self._totals
+        self._geometry.backward(self._vectors, self._cutoff, self._n_knots, for_harmonics, for_spline, made)
+        return made
+
+
+class _ByAutograd:
+    """Any backend: each convolution is a graph of its own."""
+
+    def __init__(
+        self, vectors: Tensor, edges: Edges, lmax: int, settings: RadialSettings, backend: Backend, keep: bool
+    ) -> None:
+        self._vectors, self._keep, self._backend = vectors.detach().requires_grad_(keep), keep, backend
+        shared = (edges.sender, edges.receiver, edges.row_pointer, edges.n_atoms, lmax, settings, backend)
+        with torch.set_grad_enabled(keep):
+            geometry = edge_geometry(self._vectors, *shared)
+        ends = {name: getattr(geometry, name) for name in DIFFERENTIABLE}
+        self._ends = {name: value for name, value in ends.items() if value is not None and value.requires_grad}
+        self._starts: dict[str, Any] = {name: value.detach().requires_grad_() for name, value in self._ends.items()}
+        self._inner = replace(geometry, **self._starts)
+        self._passed: list[tuple[list[Tensor], list[Tensor]]] = []
+        self._totals: list[Tensor] = []
+
+    def messages(self, convolution: Convolution, mixed: Sequence[Tensor]) -> list[Tensor]:
+        features = [m.detach().requires_grad_(self._keep) for m in mixed]
+        with torch.set_grad_enabled(self._keep):
+            weights = convolution.radial(self._inner) if convolution.table is None else convolution.table
+            out = convolve(convolution.paths, features, self._inner, weights, self._backend)
+        if self._keep:
+            self._passed.append((features, out))
+        return [m.detach() for m in out]
+
+    def back(self, cotangents: Sequence[Tensor], with_inputs: bool) -> list[Tensor]:
+        features, out = self._passed.pop()
+        inputs = [*self._starts.values(), *(features if with_inputs else [])]
+        grads = torch.autograd.grad(out, inputs, cotangents, materialize_grads=True)
+        n = len(self._starts)
+        self._totals = [a + b for a, b in zip(self._totals, grads[:n], strict=True)] if self._totals else [*grads[:n]]
+        return list(grads[n:])
+
+    def gradient(self) -> Tensor:
+        (made,) = torch.autograd.grad(list(self._ends.values()), self._vectors, self._totals)
+        return made

@@ -1,0 +1,94 @@
+"""The convolution: products of sender features with harmonics, weighted and summed into receivers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mfbench.mfcore.backends.select import Backend, backend_report, check_backend, convolution_kernels
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.ops.convolution.autograd import convolve_fused
+from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.reference import convolve_reference
+from mfbench.mfcore.ops.geometry.op import EdgeGeometry
+from mfbench.mfcore.ops.radial.op import RadialTable, RadialWeights
+
+__all__ = ["Backend", "backend_report", "convolve"]
+
+
+def convolve(
+    paths: TensorProductPaths,
+    features: Sequence[Tensor],
+    geometry: EdgeGeometry,
+    weights: RadialWeights,
+    backend: Backend = "auto",
+) -> list[Tensor]:
+    """Sum over the edges into each atom of weight ⊙ (features[sender] ⊗ harmonics[edge]).
+
+    Not divided by the number of neighbours. All first and second derivatives are right in every backend. With
+    kernels, second derivatives that reach the geometry (Hessians) are taken from the reference, which is slow:
+    a training step on forces should end in ``loss.backward(inputs=parameters)``, so that they are not asked for.
+    Third derivatives need the reference backend (here and in ``edge_geometry``).
+
+    Parameters
+    ----------
+    paths
+        Which products to take.
+    features
+        One (n_atoms, 2l+1, channels) per irrep of `paths.input`.
+    geometry
+        Edges.
+    weights
+        From :class:`~mfbench.mfcore.ops.radial.op.RadialNetwork`.
+    backend
+        "reference" (plain torch), or kernels, which need a radial table: "fused" (generated C++) and "numba" on the
+        CPU, "triton" on CUDA. "auto": the first of these that can be used, or what the environment variable
+        MFBENCH_BACKEND names. For a fixed number of threads the results of the CPU's kernels repeat bit for bit.
+
+    Returns
+    -------
+    list of Tensor
+        One (n_atoms, 2l+1, channels) per irrep of `paths.output_layout`.
+
+    Raises
+    ------
+    ConfigError
+        If shapes or dtypes do not fit the paths, or the backend is unknown or cannot be used.
+    """
+    check_backend(backend)
+    table = weights if isinstance(weights, RadialTable) else None
+    values = weights.values if isinstance(weights, RadialTable) else weights
+    _check(paths, features, geometry, values, table is not None)
+    kernels = convolution_kernels(paths, values.device, values.dtype, table is not None, backend)
+    if kernels is not None and table is not None:
+        return convolve_fused(paths, kernels, features, geometry, table)
+    dense = values if table is None else table.dense(geometry)
+    return convolve_reference(paths, features, geometry.sender, geometry.receiver, geometry.harmonics, dense)
+
+
+def _check(
+    paths: TensorProductPaths, features: Sequence[Tensor], geometry: EdgeGeometry, values: Tensor, table: bool
+) -> None:
+    """Raise ConfigError where the kernels would read beyond a tensor."""
+    n, dtype = geometry.n_atoms, values.dtype
+    if len(features) != len(paths.input):
+        raise ConfigError(f"convolution: expected {len(paths.input)} features, got {len(features)}.")
+    for feature, (degree, _, channels) in zip(features, paths.input, strict=True):
+        if feature.shape != (n, 2 * degree + 1, channels) or feature.dtype != dtype:
+            raise ConfigError(
+                f"convolution: expected a feature of shape {(n, 2 * degree + 1, channels)} and {dtype}, "
+                f"got {tuple(feature.shape)} and {feature.dtype}."
+            )
+    n_edges = geometry.sender.shape[0]
+    rows = geometry.settings.n_knots + 3 if table else n_edges
+    if values.shape != (rows, paths.n_weights) or geometry.harmonics.shape != (n_edges, paths.n_harmonics):
+        raise ConfigError(
+            f"convolution: expected weights {(rows, paths.n_weights)} and harmonics {(n_edges, paths.n_harmonics)}, "
+            f"got {tuple(values.shape)} and {tuple(geometry.harmonics.shape)}."
+        )
+    if geometry.harmonics.dtype != dtype or geometry.row_pointer.shape[0] != n + 1:
+        raise ConfigError(
+            f"convolution: expected harmonics of {dtype} and {n + 1} row pointers, "
+            f"got {geometry.harmonics.dtype} and {geometry.row_pointer.shape[0]}."
+        )

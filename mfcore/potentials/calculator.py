@@ -1,0 +1,69 @@
+"""The ASE calculator of any fitted potential."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from mfbench.mfcore.memory import keep_freed_memory
+from mfbench.mfcore.potentials.potential import Potential
+
+
+class PotentialCalculator(Calculator):
+    """Energy (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å³, Voigt) of one fidelity.
+
+    Networks answer with the weights that they have when the calculator is made.
+
+    Parameters
+    ----------
+    potential
+        Fitted potential.
+    fidelity
+        One of its fidelities.
+    base
+        Calculator of the cheap level, for Δ-learning on labels.
+    """
+
+    implemented_properties = [  # noqa: RUF012 - as ASE declares it
+        "energy",
+        "free_energy",
+        "forces",
+        "stress",
+    ]
+
+    def __init__(self, potential: Potential, fidelity: str, base: Calculator | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        keep_freed_memory()
+        self.potential, self.fidelity, self.base = potential, fidelity, base
+        self._frozen = None if fidelity in potential.label_base else potential.freeze(fidelity)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Compute everything at once; called by ASE."""
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        assert isinstance(self.atoms, Atoms)
+        periodic = bool(self.atoms.pbc.all())
+        results: dict[str, Any] = {}
+        if self._frozen is not None:
+            found = self._frozen(self._frozen.batch([self.atoms]), stress=periodic)
+            assert found.forces is not None
+            energy, forces, stress = float(found.energy[0]), found.forces.double().cpu().numpy(), found.stress
+        else:  # labels of a cheaper level are added
+            out = self.potential.predict([self.atoms], self.fidelity, stress=periodic, base=self.base)
+            assert out.forces is not None
+            energy, forces = float(out.energies[0]), out.forces[0]
+            stress = None if out.stress is None else torch.from_numpy(out.stress)
+        results |= {"energy": energy, "free_energy": energy, "forces": forces}
+        if periodic and stress is not None:
+            results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(stress[0].double().cpu().numpy()))
+        self.results = results

@@ -1,0 +1,98 @@
+"""One fidelity of a fitted potential as a fixed function of a graph: for molecular dynamics and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+
+from mfbench.mfcore.cores.equivariant.inference.core import FrozenCore
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.cores.equivariant.output import CoreOutput
+from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.fidelity import LabelSet
+
+
+class FrozenPotential:
+    """A sum of frozen networks: ``frozen(batch, forces=True, stress=False)``, reference energies included.
+
+    Positions, shifts and edges of a batch may change from call to call; what depends on its species alone is computed
+    once, as long as the batch keeps the same `species` tensor.
+
+    Parameters
+    ----------
+    terms
+        Networks with the fidelity as which each is evaluated.
+
+    Attributes
+    ----------
+    species
+        Atomic numbers that all networks know, in the order of a batch's species index.
+    cutoff
+        Å; the longest of the networks.
+    device, dtype
+        Of the batches that it takes.
+
+    Raises
+    ------
+    ConfigError
+        If the networks have no species in common.
+    """
+
+    def __init__(self, terms: Sequence[tuple[EquivariantCore, str]]) -> None:
+        first = terms[0][0]
+        self.species = tuple(n for n in first.species if all(n in core.species for core, _ in terms))
+        if not self.species:
+            raise ConfigError("the networks of this potential have no species in common.")
+        self.cores = [FrozenCore(core, fidelity, self.species) for core, fidelity in terms]
+        self.cutoff = max(core.cutoff for core in self.cores)
+        self.device, self.dtype = self.cores[0].device, self.cores[0].dtype
+
+    def __call__(self, batch: Batch, forces: bool = True, stress: bool = False) -> CoreOutput:
+        """Energies, forces and stress of a batch.
+
+        Parameters
+        ----------
+        batch
+            Graph, in this dtype and on this device; its labels and fidelities are not read.
+        forces, stress
+            What to compute beside the energy.
+
+        Returns
+        -------
+        CoreOutput
+            Energies (B,) eV of float64, reference energies included; forces (A, 3) eV/Å and stress (B, 3, 3) eV/Å³
+            in the networks' dtype.
+        """
+        total = self.cores[0](batch, forces, stress)
+        energy = total.energy.double() + self.cores[0].reference_energy(batch)
+        for core in self.cores[1:]:
+            more = core(batch, forces, stress)
+            energy += more.energy.double() + core.reference_energy(batch)
+            total.forces = None if total.forces is None or more.forces is None else total.forces + more.forces
+            total.stress = None if total.stress is None or more.stress is None else total.stress + more.stress
+        return CoreOutput(energy, total.forces, total.stress)
+
+    def graphs(self, frames: Sequence[Atoms]) -> GraphStore:
+        """Graphs of frames, without labels.
+
+        Raises
+        ------
+        DataError
+            If a frame has an element never seen in training.
+        """
+        names = ["-"]
+        unlabelled = {names[0]: LabelSet.of(())}
+        return GraphStore(frames, names * len(frames), names, unlabelled, self.species, self.cutoff)
+
+    def batch(self, frames: Sequence[Atoms]) -> Batch:
+        """Frames as one graph, on the device and in the dtype that it takes."""
+        return self.graphs(frames).batch(np.arange(len(frames))).to(self.device, self.dtype)
+
+
+def state_of(cores: Sequence[EquivariantCore]) -> list[tuple[int, int]]:
+    """What changes when weights or reference energies of networks are written to."""
+    tensors = [t for core in cores for t in (*core.parameters(), *core.buffers())]
+    return [(t.data_ptr(), -1 if t.is_inference() else t._version) for t in tensors]

@@ -1,0 +1,299 @@
+"""A fitted potential: one network, or a sum of several, that answers for named fidelities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
+from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.files import write_text
+from mfbench.mfcore.potentials.inference import FrozenPotential, state_of
+from mfbench.mfcore.training.budget import Ledger
+from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
+from mfbench.mfcore.training.devices import DTYPES
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from mfbench.mfcore.potentials.calculator import PotentialCalculator
+
+HEADER = "potential.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predicted labels of B frames.
+
+    Attributes
+    ----------
+    energies
+        (B,) eV, reference energies included.
+    forces
+        Per frame (n, 3) eV/Å; None if not asked for.
+    stress
+        (B, 3, 3) eV/Å³, ASE's sign, NaN for molecules; None if not asked for.
+    """
+
+    energies: np.ndarray
+    forces: list[np.ndarray] | None
+    stress: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of an answer: a network evaluated as one of its fidelities."""
+
+    core: int
+    fidelity: str
+
+
+@dataclass
+class Potential:
+    """What a strategy returns and a user keeps.
+
+    Attributes
+    ----------
+    arm
+        Name of the strategy that made it.
+    cores
+        Networks.
+    answers
+        For each fidelity that the potential answers for, cheapest first and the target last, the networks
+        that are summed.
+    label_base
+        By fidelity, the cheaper fidelity whose *labels* are added: Δ-learning on labels is not
+        self-contained and needs them with every frame, or a calculator of that level.
+    ledger, record
+        What it cost, and how it came about (reference energies, settings, checks).
+    """
+
+    arm: str
+    cores: list[EquivariantCore]
+    answers: dict[str, tuple[Term, ...]]
+    label_base: dict[str, str] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    record: dict[str, Any] = field(default_factory=dict)
+    _frozen: dict[str, tuple[list[tuple[int, int]], FrozenPotential]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def fidelities(self) -> tuple[str, ...]:
+        """Fidelities that it answers for; the last one is the target."""
+        return tuple(self.answers)
+
+    @property
+    def species(self) -> tuple[int, ...]:
+        """Atomic numbers seen in training."""
+        return self.cores[0].species
+
+    @property
+    def requires_low_labels(self) -> tuple[str, ...]:
+        """Fidelities whose labels (or calculator) a prediction needs."""
+        return tuple(dict.fromkeys(self.label_base.values()))
+
+    def _resolve(self, fidelity: str | None) -> str:
+        name = self.fidelities[-1] if fidelity is None else fidelity
+        aliases = {"high": self.fidelities[-1], "low": self.fidelities[0]}
+        if name not in self.answers and name in aliases and (name == "high" or len(self.fidelities) > 1):
+            name = aliases[name]
+        if name not in self.answers:
+            raise ConfigError(f"fidelity '{name}': this {self.arm} potential answers for {', '.join(self.fidelities)}.")
+        return name
+
+    def predict(
+        self,
+        frames: Sequence[Atoms],
+        fidelity: str | None = None,
+        *,
+        forces: bool = True,
+        stress: bool = False,
+        batch_atoms: int = 4000,
+        base: Calculator | None = None,
+    ) -> Predictions:
+        """Energies, forces and stress of frames.
+
+        Parameters
+        ----------
+        frames
+            Molecules and periodic cells, mixed as you like.
+        fidelity
+            Which of `fidelities`, or "high" / "low"; None is the target.
+        forces, stress
+            What to compute beside energies.
+        batch_atoms
+            About how many atoms to evaluate at once.
+        base
+            For Δ-learning on labels, an ASE calculator of the cheap level; without one the frames' own
+            labels of that level are used.
+
+        Raises
+        ------
+        DataError
+            If a frame has an element never seen in training, or lacks a label that a Δ potential needs.
+        ConfigError
+            If the potential does not answer for the fidelity.
+        """
+        name = self._resolve(fidelity)
+        energies = np.zeros(len(frames))
+        force = [np.zeros((len(a), 3)) for a in frames] if forces else None
+        stresses = np.zeros((len(frames), 3, 3)) if stress else None
+        self._add_networks(self._networks(name), frames, energies, force, stresses, batch_atoms)
+        if name in self.label_base:
+            _add_labels(frames, self.label_base[name], energies, force, stresses, base)
+        return Predictions(energies, force, stresses)
+
+    @staticmethod
+    def _add_networks(
+        networks: FrozenPotential,
+        frames: Sequence[Atoms],
+        energies: np.ndarray,
+        force: list[np.ndarray] | None,
+        stresses: np.ndarray | None,
+        batch_atoms: int,
+    ) -> None:
+        store = networks.graphs(frames)
+        start = 0
+        while start < len(frames):
+            stop, atoms = start + 1, len(frames[start])
+            while stop < len(frames) and atoms + len(frames[stop]) <= batch_atoms:
+                atoms += len(frames[stop])
+                stop += 1
+            batch = store.batch(np.arange(start, stop)).to(networks.device, networks.dtype)
+            output = networks(batch, forces=force is not None, stress=stresses is not None)
+            energies[start:stop] = output.energy.cpu().numpy()
+            if force is not None and output.forces is not None:
+                ends = np.cumsum([len(a) for a in frames[start:stop]])[:-1]
+                force[start:stop] = np.split(output.forces.double().cpu().numpy(), ends)
+            if stresses is not None and output.stress is not None:
+                stresses[start:stop] = output.stress.double().cpu().numpy()
+            start = stop
+
+    def freeze(self, fidelity: str | None = None) -> FrozenPotential:
+        """The present weights as a fixed function of a graph, for molecular dynamics and other inference.
+
+        It gives what :meth:`predict` gives, without a way back to the weights: a batch goes in, and energies with
+        reference energies, forces and stress come out (Δ on a model: the sum of both networks).
+
+        Parameters
+        ----------
+        fidelity
+            As in :meth:`predict`.
+
+        Raises
+        ------
+        ConfigError
+            If the potential does not answer for the fidelity, or needs labels of a cheaper level for it.
+        """
+        name = self._resolve(fidelity)
+        if name in self.label_base:
+            raise ConfigError(
+                f"this {self.arm} potential adds '{self.label_base[name]}' labels to its network and cannot be frozen; "
+                "use predict or calculator with base=<an ASE calculator of that level>."
+            )
+        return self._networks(name)
+
+    def _networks(self, name: str) -> FrozenPotential:
+        """What the networks say of a fidelity; kept until a weight is written to."""
+        terms = [(self.cores[term.core], term.fidelity) for term in self.answers[name]]
+        state = state_of([core for core, _ in terms])
+        kept = self._frozen.get(name)
+        if kept is None or kept[0] != state:
+            kept = self._frozen[name] = (state, FrozenPotential(terms))
+        return kept[1]
+
+    def calculator(self, fidelity: str | None = None, *, base: Calculator | None = None) -> PotentialCalculator:
+        """An ASE calculator of one fidelity (energy, forces, stress); `base` as in :meth:`predict`."""
+        from mfbench.mfcore.potentials.calculator import PotentialCalculator
+
+        return PotentialCalculator(self, self._resolve(fidelity), base=base)
+
+    def save(self, directory: str | Path) -> None:
+        """Write weights as safetensors and a JSON header; the header comes last, so a cut leaves no potential."""
+        folder = Path(directory)
+        for number, core in enumerate(self.cores):
+            save_tensors(folder / f"core_{number}.safetensors", core.state_dict(), core.description())
+        header = {
+            "format": _FORMAT,
+            "arm": self.arm,
+            "n_cores": len(self.cores),
+            "precision": next(k for k, v in DTYPES.items() if v == self.cores[0].embedding.dtype),
+            "answers": {f: [[t.core, t.fidelity] for t in terms] for f, terms in self.answers.items()},
+            "label_base": self.label_base,
+            "ledger": self.ledger.as_dict(),
+            "record": self.record,
+        }
+        write_text(folder / HEADER, json.dumps(header, indent=1))
+
+
+def load(directory: str | Path) -> Potential:
+    """Read a potential that :meth:`Potential.save` wrote.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no complete potential.
+    """
+    folder = Path(directory)
+    try:
+        header: Mapping[str, Any] = json.loads((folder / HEADER).read_text())
+    except (OSError, ValueError) as error:
+        raise DataError("no complete potential here.", file=folder / HEADER, hint="Was it saved by mfbench?") from error
+    if header.get("format") != _FORMAT:
+        raise DataError(f"format {header.get('format')}, expected {_FORMAT}.", file=folder / HEADER)
+    cores = []
+    for number in range(header["n_cores"]):
+        tensors, description = load_tensors(folder / f"core_{number}.safetensors")
+        description.pop("format")
+        core = EquivariantCore.from_description(description)
+        core = core.to(dtype=DTYPES[header["precision"]])
+        core.load_state_dict(tensors)
+        cores.append(core.freeze())
+    answers = {f: tuple(Term(int(c), str(n)) for c, n in terms) for f, terms in header["answers"].items()}
+    ledger = Ledger.from_dict(header["ledger"])
+    return Potential(header["arm"], cores, answers, dict(header["label_base"]), ledger, dict(header["record"]))
+
+
+def _add_labels(
+    frames: Sequence[Atoms],
+    fidelity: str,
+    energies: np.ndarray,
+    force: list[np.ndarray] | None,
+    stresses: np.ndarray | None,
+    base: Calculator | None,
+) -> None:
+    """Add the labels of a cheap level, from a calculator or from the frames themselves."""
+    for number, atoms in enumerate(frames):
+        if base is not None:
+            bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+            bare.calc = base
+            energy, low_forces = bare.get_potential_energy(), bare.get_forces() if force is not None else None
+            low_stress = bare.get_stress(voigt=False) if stresses is not None else None
+        else:
+            energy, low_forces, low_stress = (
+                energy_of(atoms, fidelity),
+                forces_of(atoms, fidelity),
+                stress_of(atoms, fidelity),
+            )
+            missing = not np.isfinite(energy) or (force is not None and not np.isfinite(low_forces).all())
+            if missing:
+                raise DataError(
+                    f"Δ-learning on labels needs the '{fidelity}' energy and forces of every frame.",
+                    frame=number,
+                    key=f"{fidelity}_energy",
+                    hint="Compute them, give base=<an ASE calculator of that level>, or use delta_model.",
+                )
+        energies[number] += energy
+        if force is not None and low_forces is not None:
+            force[number] += low_forces
+        if stresses is not None and low_stress is not None:
+            stresses[number] += low_stress
