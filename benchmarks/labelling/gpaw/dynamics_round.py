@@ -38,7 +38,7 @@ _FRICTION_PER_PS = 10.0
 _HEAT_FACTOR = 10.0  # what a random start releases heats a small cell to several times its temperature
 
 _CUTOFF_A, _BINS = 5.0, 50
-_STREAM = 2  # of random numbers: those of the first round have none
+_STREAM = 2  # of random numbers: those of the first round have none; further rounds have others
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class DynamicsRound:
         Largest relative change of the starting frame's volume.
     duration_ps, equilibration_ps, time_step_fs, interval_ps
         Of a trajectory, what is left out at its start, and between the snapshots to choose from.
+    stream
+        Of the random numbers that starts are drawn with: rounds of one stream start from the same cells.
     """
 
     prefix: str
@@ -84,6 +86,7 @@ class DynamicsRound:
     equilibration_ps: float = 0.5
     time_step_fs: float = 1.0
     interval_ps: float = 0.1
+    stream: int = _STREAM
 
 
 def sampler(frames: Sequence[Atoms], low_labels: str = "EFS", progress: Progress | None = None) -> Potential:
@@ -137,7 +140,7 @@ def by_dynamics(
     from mfbench.mfcore.training.progress import silent
 
     n_tried = plan.n_trajectories + plan.n_trajectories // 4
-    first = collect(plan.prefix, lambda generator: _start(plan, generator), n_tried, stream=(_STREAM,))
+    first = collect(plan.prefix, lambda generator: _start(plan, generator), n_tried, stream=(plan.stream,))
     heat = [plan.temperatures_k[k % len(plan.temperatures_k)] for k in range(n_tried)]
     settings = DynamicsSettings(
         duration_ps=plan.duration_ps,

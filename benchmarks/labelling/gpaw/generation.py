@@ -1,10 +1,13 @@
 """How the data of a crystal task are made, step by step; what its module `generate` is made of.
 
-    python -m mfbench.benchmarks.tasks.NAME.generate sample WHAT FOLDER    # frames found with a potential trained so
-    far mfbench data generate NAME --out FOLDER                   # label what has no labels yet (GPAW; hours)
-    python -m mfbench.benchmarks.tasks.NAME.generate convert FOLDER   # add the labels to the data file and dataset.yml
+    python -m mfbench.benchmarks.tasks.NAME.generate sample WHAT FOLDER   # frames found with a potential trained so far
+    mfbench data generate NAME --out FOLDER                               # label what has no labels yet (GPAW; hours)
+    python -m mfbench.benchmarks.tasks.NAME.generate convert FOLDER       # add labels to the data file and dataset.yml
 
 The first labels are those of the first round, which needs no potential: then sample and label in turns.
+
+Labels that are finished before a plan is may be kept in the task's folder `pending` (*.jsonl, sampled-*.extxyz): they
+are not computed again, and are no data of the task until they are converted.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential
 
 SAMPLED = "sampled-{}.extxyz"
+PENDING = "pending"
+
+Labels = dict[tuple[str, str], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Crystal:
     special
         By name, what makes further frames with a trained potential: frames with `levels` are labelled, others are
         written beside the data file as they are.
+    covered
+        Tells which frames are in coverage: both sides are labelled in turns.
     settings
         Of the labels, in place of some of `mfbench.benchmarks.labelling.gpaw.worker.SETTINGS`.
     """
@@ -64,14 +73,16 @@ class Crystal:
     rounds: Callable[[], Mapping[str, DynamicsRound]]
     stress: bool
     special: Mapping[str, Callable[[Potential], list[Atoms]]]
+    covered: Callable[[Atoms], bool]
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def geometries(self, folder: Path | None = None, out: Path | None = None) -> list[Atoms]:
-        """All frames to label: first round, what was sampled into `out`, and what else the data file has."""
+        """All frames to label: first round, what was sampled (pending or in `out`), what else the data file has."""
         frames = self.first()
-        for path in sorted(out.glob(SAMPLED.format("*"))) if out is not None else []:
-            known = {id_of(a) for a in frames}
-            frames += [a for a in read(path, ":") if id_of(a) not in known]
+        for place in (self.home / PENDING, *([] if out is None else [out])):
+            for path in sorted(place.glob(SAMPLED.format("*"))):
+                known = {id_of(a) for a in frames}
+                frames += [a for a in read(path, ":") if id_of(a) not in known]
         path = (folder or self.home) / "data" / f"{self.name}.extxyz"
         known = {id_of(a) for a in frames}
         later = [a for a in read_frames(path) if id_of(a) not in known] if path.exists() else []
@@ -87,11 +98,28 @@ class Crystal:
         limit: int | None = None,
         progress: Progress | None = None,
     ) -> Path:
-        """Compute the labels that neither `out` nor the data file has; see `labels.compute`."""
-        known = stored_labels(self.home, self.name)
-        # What was sampled comes first: the potential of the next round waits for it.
-        frames = sorted(self.geometries(out=out), key=lambda atoms: "kind" not in atoms.info)
+        """Compute the labels that there are not yet; see `labels.compute`.
+
+        Frames for both levels come first, the kinds and sides of the coverage in turns, so that a part of the labels
+        is a smaller data set of the same shape.
+        """
+        known = self._known(self.home)
+        left = [a for a in self.geometries(out=out) if any((id_of(a), level) not in known for level in _levels(a))]
+        turns: dict[tuple[bool, str, bool], list[Atoms]] = {}
+        for atoms in left:
+            key = (_levels(atoms) != [*LEVELS], str(atoms.info.get("kind", "")), not self.covered(atoms))
+            turns.setdefault(key, []).append(atoms)
+        frames = [
+            atoms
+            for low_only in (False, True)
+            for atoms in chain(*zip_longest(*(turns[key] for key in sorted(turns) if key[0] == low_only)))
+            if atoms is not None
+        ]
         return compute(frames, out, levels, workers, limit, progress, known, self.settings)
+
+    def _known(self, folder: Path, out: Path | None = None) -> Labels:
+        """Labels in `out`, pending ones, and those of the data file of `folder`, which stand before the others."""
+        return (read_labels(out) if out else {}) | read_labels(self.home / PENDING) | stored_labels(folder, self.name)
 
     def sample(self, out: Path, name: str) -> Path:
         """Train a potential on all labels, those in `out` included, and write the frames that it finds.
@@ -114,8 +142,8 @@ class Crystal:
         rounds = self.rounds()
         if name not in (*rounds, *self.special):
             raise ConfigError(f"nothing to sample named '{name}': {', '.join([*rounds, *self.special])}.")
-        labels = read_labels(out) | stored_labels(self.home, self.name)
-        frames = read_frames(self._convert(labels, self.geometries(out=out), out / "labelled"))
+        labels = self._known(self.home, out)
+        frames = read_frames(self._written(labels, self.geometries(out=out), out / "labelled"))
         ordinary = [a for a in frames if a.info.get("kind") not in OBSERVED]
         potential = sampler(ordinary, "EFS" if self.stress else "EF")
         found = by_dynamics(rounds[name], potential, ordinary) if name in rounds else self.special[name](potential)
@@ -139,8 +167,16 @@ class Crystal:
         if arguments.verb == "sample":
             sys.stdout.write(f"{self.sample(arguments.labels, arguments.name)}\n")
             return
-        labels = read_labels(arguments.labels) | stored_labels(arguments.into, self.name)
-        self._convert(labels, self.geometries(arguments.into, arguments.labels), arguments.into)
+        self.converted(arguments.labels, arguments.into)
 
-    def _convert(self, labels: Mapping[tuple[str, str], dict[str, Any]], frames: Sequence[Atoms], folder: Path) -> Path:
+    def converted(self, out: Path, folder: Path | None = None) -> Path:
+        """Write the data file and dataset.yml of a folder, the task's own if none is named, with all labels."""
+        folder = folder or self.home
+        return self._written(self._known(folder, out), self.geometries(folder, out), folder)
+
+    def _written(self, labels: Mapping[tuple[str, str], dict[str, Any]], frames: Sequence[Atoms], folder: Path) -> Path:
         return convert(self.name, self.title, frames, labels, folder, stress=self.stress, settings=self.settings)
+
+
+def _levels(atoms: Atoms) -> list[str]:
+    return str(atoms.info["levels"]).split("+")

@@ -1,7 +1,7 @@
 """Compute the labels of ingan again, or go on with them: PBE and r2SCAN by GPAW (see gpaw/generation.py).
 
 mfbench data generate ingan --out FOLDER [--workers 2]
-python -m mfbench.benchmarks.tasks.ingan.generate sample dynamics | orderings FOLDER
+python -m mfbench.benchmarks.tasks.ingan.generate sample dynamics | orderings | further FOLDER
 python -m mfbench.benchmarks.tasks.ingan.generate convert FOLDER
 """
 
@@ -13,6 +13,7 @@ from mfbench.benchmarks.labelling.gpaw.generation import Crystal
 from mfbench.benchmarks.labelling.gpaw.labels import LEVELS
 from mfbench.benchmarks.tasks.ingan.orderings import orderings
 from mfbench.benchmarks.tasks.ingan.sample import round_one, rounds
+from mfbench.benchmarks.tasks.ingan.task import InGaN
 
 __all__ = ["CRYSTAL", "LEVELS", "generate", "geometries"]
 
@@ -24,6 +25,7 @@ CRYSTAL = Crystal(
     rounds,
     False,  # at this cutoff the stress is not the derivative of the energy: see README.md
     {"orderings": orderings},
+    InGaN().covered,
     {"plane_waves_eV": 500.0, "grid_spacing_A": 0.16},
 )
 geometries, generate = CRYSTAL.geometries, CRYSTAL.generate

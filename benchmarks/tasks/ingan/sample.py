@@ -13,13 +13,15 @@ from ase.build import bulk
 from mfbench.benchmarks.labelling.gpaw.cells import Made, collect, disturbed
 from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound
 
-N_FRAMES = 170
+N_FRAMES = 580
 N_CATIONS = 8
 TRAINED_X = (0.0, 0.5, 1.0)
 """Compositions that are in coverage."""
 
-N_HIGH_TRAINED, N_HIGH_OTHER = 54, 6
+N_HIGH_TRAINED, N_HIGH_OTHER = 160, 30
 """How many frames of each kind get r2SCAN labels: the first ones."""
+
+_THIRD_ROUND_STREAM = 4  # of random numbers
 
 PURE_BLOCK = 4
 """Frames of one end member that make a group: there the order of the cations tells none apart."""
@@ -57,9 +59,22 @@ def ordering(atoms: Atoms) -> str:
 
 
 def rounds() -> dict[str, DynamicsRound]:
-    """Plan the second round: trajectories of all compositions from 300 to 2000 K."""
+    """Plan the second round, trajectories of all compositions from 300 to 2000 K, and the third.
+
+    The third, "further", has one snapshot of each trajectory, all with r2SCAN labels; half of the trajectories are of
+    the compositions in coverage.
+    """
     heat = (300.0, 700.0, 1100.0, 1500.0, 2000.0)
-    return {"dynamics": DynamicsRound("ingan-md", _start, heat, n_trajectories=26, n_high=26)}
+    further = DynamicsRound(
+        "ingan-md2",
+        _start_on_either_side,
+        heat,
+        n_trajectories=150,
+        n_high=150,
+        per_trajectory=1,
+        stream=_THIRD_ROUND_STREAM,
+    )
+    return {"dynamics": DynamicsRound("ingan-md", _start, heat, n_trajectories=26, n_high=26), "further": further}
 
 
 def wurtzite(order: Sequence[str]) -> Atoms:
@@ -96,8 +111,19 @@ def _make(generator: np.random.Generator) -> Made | None:
 
 
 def _start(generator: np.random.Generator) -> Made | None:
+    return _started(drawn_order(generator))
+
+
+def _start_on_either_side(generator: np.random.Generator) -> Made | None:
+    trained = bool(generator.random() < 0.5)
     order = drawn_order(generator)
-    n_indium = order.count("In")
+    while (order.count("In") / N_CATIONS in TRAINED_X) != trained:
+        order = drawn_order(generator)
+    return _started(order)
+
+
+def _started(order: Sequence[str]) -> Made:
+    n_indium = list(order).count("In")
     info: dict[str, Any] = {"x_In": n_indium / N_CATIONS}
     atoms = wurtzite(order)
     if 0 < n_indium < N_CATIONS:

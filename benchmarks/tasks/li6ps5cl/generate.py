@@ -1,7 +1,7 @@
 """Compute the labels of li6ps5cl again, or go on with them: PBE and r2SCAN by GPAW (see gpaw/generation.py).
 
 mfbench data generate li6ps5cl --out FOLDER [--workers 2]
-python -m mfbench.benchmarks.tasks.li6ps5cl.generate sample explore | dynamics | transport FOLDER
+python -m mfbench.benchmarks.tasks.li6ps5cl.generate sample explore | dynamics | further | transport FOLDER
 python -m mfbench.benchmarks.tasks.li6ps5cl.generate convert FOLDER
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from mfbench.benchmarks.labelling.gpaw.generation import Crystal
 from mfbench.benchmarks.labelling.gpaw.labels import LEVELS
 from mfbench.benchmarks.tasks.li6ps5cl.sample import conventional_cells, round_one, rounds
+from mfbench.benchmarks.tasks.li6ps5cl.task import Li6PS5Cl
 
 __all__ = ["CRYSTAL", "LEVELS", "generate", "geometries"]
 
@@ -23,6 +24,7 @@ CRYSTAL = Crystal(
     rounds,
     True,
     {"transport": conventional_cells},
+    Li6PS5Cl().covered,
 )
 geometries, generate = CRYSTAL.geometries, CRYSTAL.generate
 

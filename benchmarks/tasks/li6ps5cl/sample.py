@@ -14,16 +14,16 @@ from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound
 if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential
 
-N_FRAMES = 170
+N_FRAMES = 470
 LATTICE_A = 9.85
 LI_48H = (0.183, 0.183, 0.024)
 CLOSEST_LI_A = 2.0
 SMALL_DISPLACEMENT_A = 0.06
 """Below it, and without antisites, a frame is in coverage."""
 
-_TRANSPORT_STREAM = 3  # of random numbers
+_TRANSPORT_STREAM, _THIRD_ROUND_STREAM = 3, 4  # of random numbers
 
-N_HIGH_SMALL, N_HIGH_OTHER = 50, 24
+N_HIGH_SMALL, N_HIGH_OTHER = 170, 24
 """How many frames of each kind get r2SCAN labels: the first ones."""
 
 
@@ -49,10 +49,10 @@ def round_one(count: int = N_FRAMES) -> list[Atoms]:
 
 
 def rounds() -> dict[str, DynamicsRound]:
-    """Plan the second round.
+    """Plan the second round and the third.
 
     Rattled cells lead dynamics astray (Li comes close to P), which is explored first; then snapshots of trajectories
-    that last.
+    that last. The third round, "further", has one snapshot of each of many more trajectories, all with r2SCAN labels.
     """
     from mfbench.mfcore.dynamics.criteria import Unit
 
@@ -72,7 +72,17 @@ def rounds() -> dict[str, DynamicsRound]:
         units=units,
     )
     dynamics = DynamicsRound("li6ps5cl-md", _start, heat, n_trajectories=48, n_high=48, units=units)
-    return {"explore": explore, "dynamics": dynamics}
+    further = DynamicsRound(
+        "li6ps5cl-md2",
+        _start,
+        heat,
+        n_trajectories=150,
+        n_high=150,
+        per_trajectory=1,
+        units=units,
+        stream=_THIRD_ROUND_STREAM,
+    )
+    return {"explore": explore, "dynamics": dynamics, "further": further}
 
 
 def conventional_cells(potential: Potential, count: int = 2) -> list[Atoms]:

@@ -1,17 +1,27 @@
 """The sampled cells are what they say: composition, order of cations, half-filled lithium sites, fixed by the seed."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from ase.data import atomic_numbers
 
+from mfbench.benchmarks.labelling.gpaw.cells import collect
+from mfbench.benchmarks.tasks.ingan.generate import CRYSTAL as NITRIDE
 from mfbench.benchmarks.tasks.ingan.sample import TRAINED_X
 from mfbench.benchmarks.tasks.ingan.sample import round_one as ingan
+from mfbench.benchmarks.tasks.li6ps5cl.generate import CRYSTAL as ARGYRODITE
 from mfbench.benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
 from mfbench.benchmarks.tasks.li6ps5cl.sample import round_one as li6ps5cl
+from mfbench.mfcore.data.frames import read_frames
 
 
 def shortest(atoms):
     return atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)].min()
+
+
+def stored(crystal):
+    return read_frames(crystal.home / "data" / f"{crystal.name}.extxyz")
 
 
 def test_argyrodite_cells():
@@ -54,3 +64,41 @@ def test_a_frame_does_not_depend_on_how_many_follow(sample):
     for one, other in zip(few, many, strict=False):
         assert one == other
         assert one.info == other.info
+
+
+@pytest.mark.parametrize("crystal", [ARGYRODITE, NITRIDE], ids=lambda crystal: crystal.name)
+def test_the_plan_is_as_large_as_the_comparisons_need(crystal):
+    plan = crystal.rounds()["further"]
+    starts = collect(plan.prefix, plan.start, plan.n_trajectories, stream=(plan.stream,))
+    for number, atoms in enumerate(starts):
+        atoms.info["temperature_K"] = plan.temperatures_k[number % len(plan.temperatures_k)]
+        atoms.info["levels"] = "pbe+r2scan"
+    assert (plan.n_high, plan.per_trajectory) == (plan.n_trajectories, 1)
+    snapshots = [a for a in stored(crystal) if a.info.get("kind") == "md"]
+    high = [a for a in (*crystal.first(), *starts) if "r2scan" in a.info["levels"]]
+    high += [a for a in snapshots if "r2scan_energy" in a.info]
+    sides = Counter(crystal.covered(atoms) for atoms in high)
+    assert sides[True] >= 160 + 60 + 8  # four draws of 40, the test, validation
+    assert sides[False] >= 100
+    assert len(crystal.first()) + len(starts) + len(snapshots) >= 400 + 60 + 100
+
+
+def test_a_further_round_of_dynamics_starts_elsewhere():
+    for crystal in (ARGYRODITE, NITRIDE):
+        plans = crystal.rounds().values()
+        further = crystal.rounds()["further"]
+        assert len({plan.prefix for plan in plans}) == len(plans)  # of structure_id
+        assert [plan.stream for plan in plans].count(further.stream) == 1
+
+
+@pytest.mark.parametrize("crystal", [ARGYRODITE, NITRIDE], ids=lambda crystal: crystal.name)
+def test_a_larger_first_round_leaves_what_is_labelled_as_it_is(crystal):
+    planned = {atoms.info["structure_id"]: atoms for atoms in crystal.first()}
+    labelled = [atoms for atoms in stored(crystal) if "kind" not in atoms.info]
+    assert labelled
+    for atoms in labelled:
+        same = planned[atoms.info["structure_id"]]
+        assert same.info["group"] == atoms.info["group"]
+        np.testing.assert_allclose(same.positions, atoms.positions, atol=1e-6)
+        levels = [level for level in ("pbe", "r2scan") if f"{level}_energy" in atoms.info]
+        assert set(levels) <= set(same.info["levels"].split("+"))
