@@ -1,7 +1,7 @@
 """Kernels in Triton: CUDA, float32 and float64.
 
-Generated from the same program as the CPU's kernels; see `mfbench.mfcore.backends.triton.program` for how they divide the work. Nothing is
-atomic: results repeat bit for bit. A kernel is compiled when it is first called, in a few seconds; Triton keeps what
+Generated from the same program as the CPU's kernels; `mfbench.mfcore.backends.triton.program` divides the work. Nothing
+is atomic: results repeat bit for bit. A kernel is compiled when it is first called, in a few seconds; Triton keeps what
 it has compiled in its own cache folder.
 
 What stands behind them: they are tested against the reference by Triton's interpreter (TRITON_INTERPRET=1), which
