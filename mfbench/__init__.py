@@ -6,12 +6,22 @@ The three packages of a clone are installed inside of this one: :mod:`mfbench.mf
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential, load
 
 __all__ = ["Potential", "load"]
+
+# On Windows, git writes links as files that hold their target unless it is told otherwise.
+for _folder in (os.path.join(os.path.dirname(__file__), name) for name in ("mfcore", "strategies", "benchmarks")):
+    if not os.path.isdir(_folder):
+        raise ImportError(
+            f"mfbench: '{_folder}' is {'a file' if os.path.exists(_folder) else 'missing'}, and should be a link to a "
+            "folder: git made this clone without symbolic links; run `git config core.symlinks true` and "
+            "`git checkout -- mfbench` in it (on Windows in developer mode), then install again."
+        )
 
 
 def __getattr__(name: str) -> Any:
