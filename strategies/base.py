@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,13 @@ from mfbench.mfcore.training.config import TrainingConfig
 from mfbench.mfcore.training.progress import Progress
 from mfbench.strategies.checks import check_potential
 from mfbench.strategies.fitting import Fitting
+
+Role = Literal["candidate", "reference", "floor", "ceiling"]
+"""The part that an arm plays in a comparison.
+
+A candidate may be recommended. So may the reference: the HF labels that another arm saves are counted against its own.
+The floor learns from no HF label but the reference energies. The ceiling is shown in each table, never recommended.
+"""
 
 
 class StrategySettings(BaseModel):
@@ -39,16 +46,59 @@ class StrategySettings(BaseModel):
 class Strategy(ABC):
     """Turns a training set into a potential, within a budget.
 
+    Planner and reports know of an arm only what these class attributes say.
+
     Parameters
     ----------
     settings
         As given in a configuration file; unknown keys are errors.
+
+    Attributes
+    ----------
+    name, summary
+        As the entry point names it; one line for `mfbench list arms`.
+    Settings, default_e0
+        Model of its settings; its policy of reference energies where these name none.
+    conditionings
+        What it asks of a core: "one_hot", "heads", "embedding"; an arm whose core lacks one is left out.
+    needs_all_high
+        It is given every HF label of the task, whatever the regime's `n_high`.
+    needs_paired
+        It needs the LF label of each HF training frame, too.
+    uses_low
+        It learns from LF labels, and so has to pay for them.
+    shares_low_stage
+        It trains an LF stage that other arms train alike: one at a time, so that the second finds it stored.
+    self_contained
+        Its potential needs no LF label of the structures that it predicts.
+    role
+        Its part in a comparison.
+    position
+        Arms are listed by it, then by name.
+    label
+        What legends call it; "" for its name.
+    colour, marker, line
+        Its look in figures: a hex colour, and matplotlib's marker and line style; "" leaves the choice to the reports.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     Settings: ClassVar[type[StrategySettings]] = StrategySettings
     default_e0: ClassVar[ReferencePolicy] = "least_squares"
+
+    conditionings: ClassVar[tuple[str, ...]] = ()
+    needs_all_high: ClassVar[bool] = False
+    needs_paired: ClassVar[bool] = False
+    uses_low: ClassVar[bool] = True
+    shares_low_stage: ClassVar[bool] = False
+    self_contained: ClassVar[bool] = True
+
+    role: ClassVar[Role] = "candidate"
+    position: ClassVar[int] = 1000
+    label: ClassVar[str] = ""
+    colour: ClassVar[str] = ""
+    marker: ClassVar[str] = ""
+    line: ClassVar[str] = "-"
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         try:

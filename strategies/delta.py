@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +25,12 @@ class DeltaLabels(Strategy):
 
     name: ClassVar[str] = "delta_labels"
     summary: ClassVar[str] = "difference of high and low labels; needs a low-fidelity calculation per prediction"
+    needs_paired: ClassVar[bool] = True
+    self_contained: ClassVar[bool] = False
+    position: ClassVar[int] = 70
+    colour: ClassVar[str] = "#009E73"
+    marker: ClassVar[str] = "X"
+    line: ClassVar[str] = "--"
 
     def _fit(self, run: Fitting) -> Potential:
         low, high = run.data.low[-1], run.data.high
@@ -51,6 +57,11 @@ class DeltaModel(Strategy):
 
     name: ClassVar[str] = "delta_model"
     summary: ClassVar[str] = "difference of high labels and a low-fidelity model; self-contained, two evaluations"
+    shares_low_stage: ClassVar[bool] = True
+    position: ClassVar[int] = 80
+    colour: ClassVar[str] = "#009E73"
+    marker: ClassVar[str] = "*"
+    line: ClassVar[str] = "-"
     Settings: ClassVar[type[StrategySettings]] = DeltaModelSettings
 
     def _fit(self, run: Fitting) -> Potential:
@@ -113,17 +124,3 @@ def difference_set(data: TrainingSet, train: Predictions, validation: Prediction
         {DELTA: allowed},
         subtract(data.validation, validation),
     )
-
-
-def delta_labels(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return DeltaLabels(settings)
-
-
-def delta_model(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return DeltaModel(settings)
-
-
-delta_labels.needs_paired = True  # type: ignore[attr-defined]
-delta_model.shares_low_stage = True  # type: ignore[attr-defined]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from mfbench.mfcore.cores.equivariant.model import Conditioning
-from mfbench.strategies.base import Strategy
 from mfbench.strategies.joint import JointStrategy
 
 
@@ -15,9 +13,9 @@ class MultiFidelity(JointStrategy):
 
     name: ClassVar[str] = "multi_fidelity"
     summary: ClassVar[str] = "low and high fidelity jointly, one network conditioned on the fidelity"
+    conditionings: ClassVar[tuple[str, ...]] = ("one_hot",)
+    position: ClassVar[int] = 20
+    colour: ClassVar[str] = "#D55E00"
+    marker: ClassVar[str] = "s"
+    line: ClassVar[str] = "-"
     conditioning: ClassVar[Conditioning] = "one_hot"
-
-
-def multi_fidelity(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return MultiFidelity(settings)

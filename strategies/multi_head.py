@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from mfbench.mfcore.cores.equivariant.model import Conditioning
-from mfbench.strategies.base import Strategy
 from mfbench.strategies.joint import JointStrategy
 
 
@@ -15,9 +13,9 @@ class MultiHead(JointStrategy):
 
     name: ClassVar[str] = "multi_head"
     summary: ClassVar[str] = "low and high fidelity jointly, shared trunk, one readout per fidelity"
+    conditionings: ClassVar[tuple[str, ...]] = ("heads",)
+    position: ClassVar[int] = 30
+    colour: ClassVar[str] = "#E69F00"
+    marker: ClassVar[str] = "D"
+    line: ClassVar[str] = "-"
     conditioning: ClassVar[Conditioning] = "heads"
-
-
-def multi_head(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return MultiHead(settings)

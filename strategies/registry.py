@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     from mfbench.strategies.base import Strategy
 
 GROUP = "mfbench.strategies"
-_ORDER = (
-    "single_fidelity",
-    "multi_fidelity",
-    "multi_head",
-    "transfer",
-    "transfer_frozen",
-    "transfer_replay",
-    "delta_labels",
-    "delta_model",
-    "low_fidelity",
-    "single_fidelity_all",
-)
 
 
 @cache
@@ -32,32 +20,44 @@ def _points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
+def is_arm(name: str) -> bool:
+    """Whether an arm of this name is installed; loads none."""
+    return name in _points()
+
+
+@cache
 def arm_names() -> list[str]:
-    """Names of all arms: the built-in ones in the order of the protocol, then those of other packages."""
-    known = _points()
-    return [n for n in _ORDER if n in known] + sorted(set(known) - set(_ORDER))
+    """Names of all arms, by their `position` and then by name."""
+    return sorted(_points(), key=lambda name: (arm_class(name).position, name))
 
 
-def arm_factory(name: str) -> Callable[[Mapping[str, Any] | None], Strategy]:
-    """The factory of an arm; its attributes `needs_all_high`, `needs_paired` say what data it must get.
+def arm_class(name: str) -> type[Strategy]:
+    """The class of an arm; its attributes say which data it must get and how reports show it.
 
     Raises
     ------
     ConfigError
-        If there is no such arm.
+        If there is no such arm, or its entry point cannot be loaded or is no class on `Strategy`.
     """
+    from mfbench.strategies.base import Strategy
+
     point = _points().get(name)
     if point is None:
-        raise ConfigError(f"arm '{name}': unknown; the arms are {', '.join(arm_names())}.")
-    factory: Callable[[Mapping[str, Any] | None], Strategy] = point.load()
-    return factory
+        raise ConfigError(f"arm '{name}': unknown; the arms are {', '.join(sorted(_points()))}.")
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"arm '{name}': {point.value} cannot be loaded: {error}; repair or uninstall it.") from error
+    if not (isinstance(found, type) and issubclass(found, Strategy)):
+        raise ConfigError(f"arm '{name}': {point.value} is no class on mfbench.strategies.Strategy.")
+    return found
 
 
 def make_arm(name: str, settings: Mapping[str, Any] | None = None) -> Strategy:
     """An arm with settings."""
-    return arm_factory(name)(settings)
+    return arm_class(name)(settings)
 
 
 def arm_summary(name: str) -> str:
     """One line about an arm."""
-    return make_arm(name).summary
+    return arm_class(name).summary

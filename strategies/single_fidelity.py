@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from mfbench.mfcore.potentials.potential import Potential, Term
-from mfbench.strategies.base import Strategy
+from mfbench.strategies.base import Role, Strategy
 from mfbench.strategies.fitting import Fitting
 
 
@@ -15,6 +14,12 @@ class SingleFidelity(Strategy):
 
     name: ClassVar[str] = "single_fidelity"
     summary: ClassVar[str] = "high-fidelity labels only: what every other arm has to beat"
+    uses_low: ClassVar[bool] = False
+    role: ClassVar[Role] = "reference"
+    position: ClassVar[int] = 10
+    colour: ClassVar[str] = "#000000"
+    marker: ClassVar[str] = "o"
+    line: ClassVar[str] = "-"
 
     def _fit(self, run: Fitting) -> Potential:
         high = run.data.high
@@ -35,6 +40,12 @@ class SingleFidelityAll(SingleFidelity):
 
     name: ClassVar[str] = "single_fidelity_all"
     summary: ClassVar[str] = "the ceiling: single fidelity on every high-fidelity label of the task"
+    needs_all_high: ClassVar[bool] = True
+    role: ClassVar[Role] = "ceiling"
+    position: ClassVar[int] = 100
+    colour: ClassVar[str] = "#808080"
+    marker: ClassVar[str] = "h"
+    line: ClassVar[str] = "--"
 
 
 class LowFidelity(Strategy):
@@ -42,6 +53,12 @@ class LowFidelity(Strategy):
 
     name: ClassVar[str] = "low_fidelity"
     summary: ClassVar[str] = "the floor: a low-fidelity model with reference energies refitted to high fidelity"
+    shares_low_stage: ClassVar[bool] = True
+    role: ClassVar[Role] = "floor"
+    position: ClassVar[int] = 90
+    colour: ClassVar[str] = "#808080"
+    marker: ClassVar[str] = "<"
+    line: ClassVar[str] = ":"
 
     def _fit(self, run: Fitting) -> Potential:
         low, high = run.data.low[-1], run.data.high
@@ -50,24 +67,3 @@ class LowFidelity(Strategy):
         core.scale[1] = core.scale[0]  # the network is the LF one; only E0 differs
         run.refit_reference(core, high, start=low)
         return Potential(self.name, [core], {low: (Term(0, low),), high: (Term(0, high),)})
-
-
-def single_fidelity(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return SingleFidelity(settings)
-
-
-def single_fidelity_all(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return SingleFidelityAll(settings)
-
-
-def low_fidelity(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return LowFidelity(settings)
-
-
-single_fidelity_all.needs_all_high = True  # type: ignore[attr-defined]
-low_fidelity.shares_low_stage = True  # type: ignore[attr-defined]
-single_fidelity.uses_low = False  # type: ignore[attr-defined]
-single_fidelity_all.uses_low = False  # type: ignore[attr-defined]

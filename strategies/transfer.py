@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,6 +35,11 @@ class Transfer(Strategy):
 
     name: ClassVar[str] = "transfer"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune all weights on high fidelity"
+    shares_low_stage: ClassVar[bool] = True
+    position: ClassVar[int] = 40
+    colour: ClassVar[str] = "#0072B2"
+    marker: ClassVar[str] = "^"
+    line: ClassVar[str] = "-"
     Settings: ClassVar[type[StrategySettings]] = TransferSettings
     default_e0: ClassVar[ReferencePolicy] = "residual"
     trainable: ClassVar[tuple[str, ...] | None] = None
@@ -78,6 +82,10 @@ class TransferFrozen(Transfer):
 
     name: ClassVar[str] = "transfer_frozen"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune the readout only"
+    position: ClassVar[int] = 50
+    colour: ClassVar[str] = "#0072B2"
+    marker: ClassVar[str] = "v"
+    line: ClassVar[str] = "--"
     trainable: ClassVar[tuple[str, ...] | None] = ("readout",)
 
 
@@ -86,6 +94,11 @@ class TransferReplay(Transfer):
 
     name: ClassVar[str] = "transfer_replay"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune on high fidelity with replay of low fidelity"
+    conditionings: ClassVar[tuple[str, ...]] = ("heads",)
+    position: ClassVar[int] = 60
+    colour: ClassVar[str] = "#56B4E9"
+    marker: ClassVar[str] = "P"
+    line: ClassVar[str] = "-."
     Settings: ClassVar[type[StrategySettings]] = ReplaySettings
 
     def _fit(self, run: Fitting) -> Potential:
@@ -106,22 +119,3 @@ class TransferReplay(Transfer):
         )
         check_replayed(run.ledger.stages[-1], low, len(run.data.train[high]) + n_replay)
         return Potential(self.name, [core], {low: (Term(0, low),), high: (Term(0, high),)})
-
-
-def transfer(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return Transfer(settings)
-
-
-def transfer_frozen(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return TransferFrozen(settings)
-
-
-def transfer_replay(settings: Mapping[str, Any] | None = None) -> Strategy:
-    """Entry point."""
-    return TransferReplay(settings)
-
-
-for _factory in (transfer, transfer_frozen, transfer_replay):
-    _factory.shares_low_stage = True  # type: ignore[attr-defined]

@@ -50,7 +50,7 @@ def runs_of(
     from mfbench.benchmarks.harness.plan import Selection, expand
     from mfbench.benchmarks.harness.presets import load_preset
     from mfbench.benchmarks.tasks.registry import task_names
-    from mfbench.strategies.registry import arm_factory, arm_names
+    from mfbench.strategies.registry import arm_class, arm_names
 
     wanted = Selection(
         tasks=tuple(task or ()),
@@ -72,7 +72,7 @@ def runs_of(
         wanted,
         tasks=task_names(),
         arms=arm_names(),
-        needs_all_high=lambda name: bool(getattr(arm_factory(name), "needs_all_high", False)),
+        needs_all_high=lambda name: arm_class(name).needs_all_high,
     )
     return chosen, specs
 

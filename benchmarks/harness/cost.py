@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.fidelity import Label, LabelSet
-from mfbench.strategies.registry import arm_factory
+from mfbench.strategies.registry import arm_class
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -56,11 +56,11 @@ def labels_used(training: TrainingSet, *, uses_low: bool, low_of_high: Collectio
 
 def labels_of(spec: RunSpec, low_of_high: Collection[str] | None = None) -> list[LabelsUsed]:
     """List the labels that a run uses; `low_of_high` as its potential asks for, or else as its arm declares."""
-    split, factory = split_of(spec), arm_factory(spec.arm)
+    split, arm = split_of(spec), arm_class(spec.arm)
     training = split.ceiling if spec.all_high else split.training
     if low_of_high is None:
-        low_of_high = training.low[-1:] if getattr(factory, "needs_paired", False) else ()
-    return labels_used(training, uses_low=bool(getattr(factory, "uses_low", True)), low_of_high=low_of_high)
+        low_of_high = training.low[-1:] if arm.needs_paired else ()
+    return labels_used(training, uses_low=arm.uses_low, low_of_high=low_of_high)
 
 
 def label_cost(task: Task, used: Iterable[LabelsUsed]) -> float:

@@ -22,7 +22,7 @@ from mfbench.benchmarks.observables.stability import stability
 from mfbench.benchmarks.observables.transport import transport
 from mfbench.mfcore.errors import LeakageError, MfbenchError
 from mfbench.mfcore.training.budget import Budget
-from mfbench.strategies.registry import arm_factory
+from mfbench.strategies.registry import arm_class
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.tasks.base import Evaluation, Split
@@ -100,7 +100,7 @@ def _compute(
     budget = Budget(spec.budget, spec.patience)
     for folder in (workdir, shared):
         folder.mkdir(parents=True, exist_ok=True)
-    strategy = arm_factory(spec.arm)(run.settings)
+    strategy = arm_class(spec.arm)(run.settings)
     potential = strategy.fit(training, budget, spec.seed, progress=_SpentInAll(report), workdir=workdir, shared=shared)
     ledger = potential.ledger
     ledger.check(budget)

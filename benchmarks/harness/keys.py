@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from mfbench.mfcore.provenance import canonical_json, digest, source_hash
 
@@ -25,7 +23,7 @@ def _package_folder(package: str) -> Path:
 
 
 @cache
-def code_hash(task_class: type, arm: Callable[..., Any]) -> str:
+def code_hash(task_class: type, arm: type) -> str:
     """Hash of the code that computes a run: mfcore, strategies, the task, and an arm of another package.
 
     The harness and the reports are left out: they move numbers, they do not make them. So are observables, see
@@ -40,7 +38,7 @@ def code_hash(task_class: type, arm: Callable[..., Any]) -> str:
         paths.update(tasks.glob("*.py"))
         paths.update(path for path in observables.glob("*.py") if path.stem not in OBSERVABLES)
         paths.update(task_file.parent.glob("*.py"))
-    arm_file = Path(inspect.getfile(inspect.unwrap(arm)))
+    arm_file = Path(inspect.getfile(arm))
     if strategies not in arm_file.parents:
         paths.add(arm_file)
     return source_hash(paths)

@@ -20,7 +20,7 @@ from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.provenance import frames_hash
 from mfbench.mfcore.training.budget import Budget
-from mfbench.strategies.registry import arm_factory
+from mfbench.strategies.registry import arm_class
 
 #: Name of the task that is made of a user's own files; its options say which.
 USER_TASK = "user"
@@ -67,11 +67,11 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         raise ConfigError(
             f"{spec.tuning.source}: task '{spec.task}' was tuned on other data (sha256 differs); tune it again."
         )
-    factory = arm_factory(spec.arm)
+    arm = arm_class(spec.arm)
     settings = merge(task.settings(spec.preset), spec.settings)
     if spec.regime.e0 != "default":
         settings["e0"] = spec.regime.e0
-    resolved = factory(settings).settings.model_dump(mode="json")
+    resolved = arm(settings).settings.model_dump(mode="json")
     if resolved.get("training", {}).get("patience") is not None:
         raise ConfigError(
             f"settings of {spec.arm}, key 'training.patience': in a comparison the budget has it, the same for every "
@@ -91,7 +91,7 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         "md": None if spec.md is None else spec.md.model_dump(mode="json"),
         "seed": spec.seed,
         "draw": spec.draw,
-        "code": code_hash(type(task), factory),
+        "code": code_hash(type(task), arm),
         **_observables(spec, task),
     }
     return PlannedRun(spec, resolved, identity)

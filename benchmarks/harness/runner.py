@@ -17,7 +17,7 @@ from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.prepare import PlannedRun
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.mfcore.errors import ConfigError
-from mfbench.strategies.registry import arm_factory
+from mfbench.strategies.registry import arm_class
 
 
 class Monitor(Protocol):
@@ -141,7 +141,7 @@ def run_all(
 
 def _shares(run: PlannedRun) -> Hashable | None:
     """Name what a run trains that others need too: computed at the same time, it would be computed twice."""
-    if not getattr(arm_factory(run.spec.arm), "shares_low_stage", False):
+    if not arm_class(run.spec.arm).shares_low_stage:
         return None
     return (run.spec.task, run.spec.seed, run.spec.draw)
 

@@ -16,7 +16,7 @@ from mfbench.mfcore.data.splits import groups_of, split_groups
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.fidelity import Label
-from mfbench.strategies.registry import arm_factory, arm_names
+from mfbench.strategies.registry import arm_class, arm_names
 
 LEAST_VALIDATION = 4
 
@@ -30,10 +30,10 @@ def comparable_arms(task: UserTask) -> tuple[list[str], dict[str, str]]:
     """Return the arms that these files can tell apart, and those left out with the reason."""
     left_out = {}
     for name in arm_names():
-        factory = arm_factory(name)
-        if getattr(factory, "needs_all_high", False):
+        arm = arm_class(name)
+        if arm.needs_all_high:
             left_out[name] = "it is given all HF labels, as every arm is here"
-        elif getattr(factory, "needs_paired", False) and task.default_regime.pairing != "paired":
+        elif arm.needs_paired and task.default_regime.pairing != "paired":
             left_out[name] = "it needs LF labels of the HF structures, and some have none"
     return [name for name in arm_names() if name not in left_out], left_out
 

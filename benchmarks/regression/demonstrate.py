@@ -59,20 +59,18 @@ class _Otherwise:
 def degraded(change: Mapping[str, Any]) -> Iterator[None]:
     """Let the harness train otherwise than it says, as faulty code would; only for runs in this process."""
     from mfbench.benchmarks.harness.plan import merge
-    from mfbench.strategies.registry import arm_factory
+    from mfbench.strategies.registry import arm_class
 
     settings = {name: value for name, value in change.items() if name != "budget"}
 
     def faulty(name: str) -> Callable[..., Any]:
-        factory = arm_factory(name)
 
         def make(given: Mapping[str, Any]) -> Any:
-            return _Otherwise(factory(merge(given, settings)), change.get("budget", 1.0))
+            return _Otherwise(arm_class(name)(merge(given, settings)), change.get("budget", 1.0))
 
-        make.__dict__.update(vars(factory))
         return make
 
-    with mock.patch("mfbench.benchmarks.harness.execute.arm_factory", faulty):
+    with mock.patch("mfbench.benchmarks.harness.execute.arm_class", faulty):
         yield
 
 

@@ -111,13 +111,13 @@ def measure(root: Path, preset: Preset | None = None) -> Measured:
 def _specs(preset: Preset) -> list[RunSpec]:
     from mfbench.benchmarks.harness.plan import expand
     from mfbench.benchmarks.tasks.registry import task_names
-    from mfbench.strategies.registry import arm_factory, arm_names
+    from mfbench.strategies.registry import arm_class, arm_names
 
     return expand(
         preset,
         tasks=task_names(),
         arms=arm_names(),
-        needs_all_high=lambda name: bool(getattr(arm_factory(name), "needs_all_high", False)),
+        needs_all_high=lambda name: arm_class(name).needs_all_high,
     )
 
 

@@ -16,7 +16,8 @@ from mfbench.benchmarks.tuning.space import Parameter, Space, check, nested, pre
 from mfbench.benchmarks.tuning.trial import TrialStore, run_trial
 from mfbench.mfcore.errors import ConfigError, TrainingError
 from mfbench.mfcore.training.config import LossConfig
-from mfbench.strategies.registry import arm_factory
+from mfbench.strategies import Strategy
+from mfbench.strategies.registry import arm_class
 
 SAMPLER = "tpe"
 #: Trials that are drawn at random before the sampler learns from them. Fixed, so that more trials go on from fewer.
@@ -86,16 +87,15 @@ def searches(
         task = task_of(spec)
         parameters = space.of(spec.arm, task.fidelities)
         base = merge(task.settings(spec.preset), spec.settings)
-        factory = arm_factory(spec.arm)
-        check(space, parameters, partial(_make, factory, base), spec.arm)
+        check(space, parameters, partial(_make, arm_class(spec.arm), base), spec.arm)
         found.append(
             Search(replace(spec, budget=spec.budget * budget_share), parameters, loss, trials, sampler_seed, root)
         )
     return found
 
 
-def _make(factory: Callable[..., Any], base: dict[str, Any], over: dict[str, Any]) -> Any:
-    return factory(merge(base, over))
+def _make(arm: type[Strategy], base: dict[str, Any], over: dict[str, Any]) -> Any:
+    return arm(merge(base, over))
 
 
 def _common_loss(specs: Sequence[RunSpec]) -> LossConfig:

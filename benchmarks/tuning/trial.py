@@ -21,7 +21,7 @@ from mfbench.mfcore.files import write_text
 from mfbench.mfcore.provenance import digest
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.config import LossConfig, LossKind
-from mfbench.strategies.registry import arm_factory
+from mfbench.strategies.registry import arm_class
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -158,7 +158,7 @@ def _compute(
     budget = Budget(spec.budget, spec.patience)
     for folder in (store.workdir(key), store.shared):
         folder.mkdir(parents=True, exist_ok=True)
-    potential = arm_factory(spec.arm)(run.settings).fit(
+    potential = arm_class(spec.arm)(run.settings).fit(
         training, budget, spec.seed, progress=progress, workdir=store.workdir(key), shared=store.shared
     )
     potential.ledger.check(budget)

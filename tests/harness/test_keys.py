@@ -124,7 +124,7 @@ def test_the_code_hash_follows_an_edit(edited: str, tmp_path: Path, monkeypatch:
 
     def now() -> str:
         keys.code_hash.cache_clear()
-        return keys.code_hash(mfbench_fakes.FakeTask, mfbench_fakes.fake_mean)
+        return keys.code_hash(mfbench_fakes.FakeTask, mfbench_fakes.FakeMean)
 
     before = now()
     assert now() == before
@@ -182,9 +182,9 @@ def test_the_key_changes_with_the_plan_of_mixing_energies(fakes: Path, monkeypat
 def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mfbench.strategies.registry import arm_factory
+    from mfbench.strategies.registry import arm_class
 
-    observables, arm = tmp_path / "observables", arm_factory("transfer")
+    observables, arm = tmp_path / "observables", arm_class("transfer")
     shutil.copytree(keys._package_folder("mfbench.benchmarks.observables"), observables)
     folder_of, file_of = keys._package_folder, keys.inspect.getfile
     monkeypatch.setattr(

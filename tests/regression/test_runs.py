@@ -39,13 +39,13 @@ def preset(folder: Path, name: str = "mine", **plan: object) -> Path:
 
 
 def compute(path: Path, out: Path) -> None:
-    from mfbench.strategies.registry import arm_factory
+    from mfbench.strategies.registry import arm_class
 
     specs = expand(
         load_preset(str(path)),
         tasks=["fake_task"],
         arms=["fake_mean", "fake_all", "fake_failing"],
-        needs_all_high=lambda name: bool(getattr(arm_factory(name), "needs_all_high", False)),
+        needs_all_high=lambda name: arm_class(name).needs_all_high,
     )
     planned = prepare(specs)
     run_all(planned, planned, RunStore(out), Silent(), 0)

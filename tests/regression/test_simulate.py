@@ -59,7 +59,7 @@ def test_a_fault_reaches_the_run_but_not_its_key(fakes: Path) -> None:
 
     def fit(folder: Path):
         folder.mkdir()
-        strategy = execute.arm_factory("fake_mean")(planned.settings)
+        strategy = execute.arm_class("fake_mean")(planned.settings)
         report = lambda name, spent, budget: seen.append(budget)  # noqa: E731
         split = execute.split_of(planned.spec)
         from mfbench.mfcore.training.budget import Budget

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.checkpoint import load_tensors
-from mfbench.strategies.registry import arm_factory, arm_names, make_arm
+from mfbench.strategies import registry
+from mfbench.strategies.registry import arm_class, arm_names, make_arm
 from tests.conftest import HIGH, LOW, tiny_settings
 from tests.contracts.strategy import StrategyContract
 
@@ -105,10 +107,30 @@ def test_joint_arms_see_the_difference_between_fidelities(
 
 
 def test_delta_on_labels_asks_for_what_it_needs(training_set: TrainingSet, held_out_frames: list[Atoms]) -> None:
-    factory = arm_factory("delta_labels")
-    assert factory.needs_paired
+    assert arm_class("delta_labels").needs_paired
+    assert not arm_class("delta_labels").self_contained
     potential = make_arm("delta_labels", tiny_settings()).fit(training_set, Budget(500), 1)
     assert potential.requires_low_labels == (LOW,)
     bare = Atoms(held_out_frames[0].numbers, positions=held_out_frames[0].positions)
     with pytest.raises(Exception, match=f"frame 0, key '{LOW}_energy'"):
         potential.predict([bare])
+
+
+def test_arms_stand_in_the_order_of_the_protocol_and_one_is_the_reference() -> None:
+    roles = {name: arm_class(name).role for name in arm_names()}
+    assert [name for name, role in roles.items() if role != "candidate"] == [
+        "single_fidelity",
+        "low_fidelity",
+        "single_fidelity_all",
+    ]
+    assert next(iter(roles.values())) == "reference"
+    assert {arm_class(name).name for name in arm_names()} == set(arm_names())
+
+
+def test_an_entry_point_that_is_no_strategy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {"odd": EntryPoint("odd", "math:sqrt", registry.GROUP), "gone": EntryPoint("gone", "no:arm", "")}
+    monkeypatch.setattr(registry, "_points", lambda: points)
+    with pytest.raises(ConfigError, match=r"arm 'odd': math:sqrt is no class on mfbench\.strategies\.Strategy"):
+        registry.arm_class("odd")
+    with pytest.raises(ConfigError, match="arm 'gone': no:arm cannot be loaded"):
+        registry.arm_class("gone")

@@ -9,7 +9,7 @@ import yaml
 
 from mfbench.benchmarks.tuning.space import Parameter, check, load_space, nested, present
 from mfbench.mfcore.errors import ConfigError
-from mfbench.strategies.registry import arm_factory, arm_names
+from mfbench.strategies.registry import arm_class, arm_names
 
 FIDELITIES = ("dft", "cc")
 
@@ -51,7 +51,7 @@ def test_a_key_that_an_arm_does_not_have_is_named_before_the_first_trial(
     low, high = interval
     space = load_space(space_file(tmp_path, {"all": {key: {"low": low, "high": high}}}), arm_names())
     with pytest.raises(ConfigError, match=rf"mine\.yml: {told}: arm 'transfer' cannot have"):
-        check(space, space.of("transfer", FIDELITIES), arm_factory("transfer"), "transfer")
+        check(space, space.of("transfer", FIDELITIES), arm_class("transfer"), "transfer")
 
 
 def test_a_fidelity_that_the_task_does_not_have_is_named(tmp_path: Path) -> None:
@@ -65,10 +65,10 @@ def test_a_fidelity_that_the_task_does_not_have_is_named(tmp_path: Path) -> None
 def test_the_space_that_comes_along_fits_every_arm_and_holds_its_defaults(arm: str) -> None:
     space = load_space(None, arm_names())
     parameters = space.of(arm, FIDELITIES)
-    check(space, parameters, arm_factory(arm), arm)
-    values = present(arm_factory(arm)({}).settings.model_dump(mode="json"), parameters)
+    check(space, parameters, arm_class(arm), arm)
+    values = present(arm_class(arm)({}).settings.model_dump(mode="json"), parameters)
     assert values is not None
-    assert arm_factory(arm)(nested(values)).settings.training.learning_rate == 0.01
+    assert arm_class(arm)(nested(values)).settings.training.learning_rate == 0.01
 
 
 def test_roles_become_the_fidelities_of_the_task() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import yaml
 from ase import Atoms
 from scipy.spatial.distance import cdist
 
@@ -28,11 +30,6 @@ if TYPE_CHECKING:
 LOW, HIGH = "pbe", "r2scan"
 
 SAMPLER_SEED = 20261122
-SAMPLER_BUDGET = 5e5
-SAMPLER_SETTINGS = {
-    "core": {"cutoff": 5.0, "n_layers": 2, "channels": 32, "zbl": True},
-    "training": {"batch_frames": 4},
-}
 
 _FRICTION_PER_PS = 10.0
 _HEAT_FACTOR = 10.0  # what a random start releases heats a small cell to several times its temperature
@@ -90,7 +87,7 @@ class DynamicsRound:
 
 
 def sampler(frames: Sequence[Atoms], low_labels: str = "EFS", progress: Progress | None = None) -> Potential:
-    """Train a potential on all labels that there are: PBE, then r2SCAN.
+    """Train a potential on all labels that there are, PBE and r2SCAN, as `sampler.yml` says.
 
     Parameters
     ----------
@@ -100,7 +97,7 @@ def sampler(frames: Sequence[Atoms], low_labels: str = "EFS", progress: Progress
         PBE labels to learn.
     """
     from mfbench.mfcore.training.budget import Budget
-    from mfbench.strategies.transfer import transfer
+    from mfbench.strategies.registry import make_arm
 
     high = nested_order([a for a in frames if has_label(a, HIGH, Label.ENERGY)], seed=SAMPLER_SEED, draw=0)
     if len(high) < 12:
@@ -113,7 +110,9 @@ def sampler(frames: Sequence[Atoms], low_labels: str = "EFS", progress: Progress
     low = [a for a in frames if has_label(a, LOW, Label.ENERGY) and id_of(a) not in held]
     labels = {LOW: LabelSet.parse(low_labels), HIGH: LabelSet.parse("EF")}
     data = TrainingSet((LOW, HIGH), {LOW: low, HIGH: high[n_validation:]}, labels, high[:n_validation])
-    return transfer(SAMPLER_SETTINGS).fit(data, Budget(SAMPLER_BUDGET), SAMPLER_SEED, progress=progress)
+    recipe = yaml.safe_load(resources.files(__package__).joinpath("sampler.yml").read_text(encoding="utf-8"))
+    arm = make_arm(recipe["arm"], recipe["settings"])
+    return arm.fit(data, Budget(recipe["atom_gradients"]), SAMPLER_SEED, progress=progress)
 
 
 def by_dynamics(

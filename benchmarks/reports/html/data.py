@@ -268,15 +268,15 @@ def _n_low(n_low: str, keys: Sequence[str], origin: Origin) -> int | None:
 def _needs(arm: str) -> dict[str, bool]:
     """Which labels an arm pays for; one that is not installed here is taken to learn from LF labels."""
     from mfbench.mfcore.errors import ConfigError
-    from mfbench.strategies.registry import arm_factory
+    from mfbench.strategies.registry import arm_class
 
     try:
-        factory = arm_factory(arm)
+        known = arm_class(arm)
     except ConfigError:
         return {"usesLow": True, "lowPerHigh": False}
     return {
-        "usesLow": bool(getattr(factory, "uses_low", True)),
-        "lowPerHigh": bool(getattr(factory, "needs_paired", False)),
+        "usesLow": known.uses_low,
+        "lowPerHigh": known.needs_paired,
     }
 
 

@@ -20,6 +20,7 @@ from mfbench.benchmarks.tasks.base import Evaluation, Pools, Regime, Task
 from mfbench.mfcore.data.frames import energy_of, set_labels
 from mfbench.mfcore.files import write_text
 from mfbench.mfcore.training.budget import Ledger, Stage
+from mfbench.strategies import Strategy
 
 SPECIES = (1, 2)
 ENERGIES = {"low": np.array([-1.0, -3.0]), "high": np.array([-1.5, -2.0])}
@@ -128,12 +129,16 @@ class MeanPotential:
         )
 
 
-class FakeMean:
+class FakeMean(Strategy):
     name = "fake_mean"
     summary = "least squares of HF energies on the composition"
+    uses_low = False
 
     def __init__(self, settings=None):
         self.settings = Settings.model_validate(dict(settings or {}))
+
+    def _fit(self, run):
+        raise NotImplementedError("it fits without a core")
 
     def fit(self, train, budget, seed, *, progress=None, workdir=None, shared=None):
         """Spend the budget in `steps` steps, each noted in the work folder, and go on from the last one."""
@@ -156,38 +161,33 @@ class FakeMean:
         return MeanPotential(energies, Ledger([stage], n_parameters=2), {"n_high": len(frames), "first": first})
 
 
+class FakeSteps(FakeMean):
+    name = "fake_steps"
+    uses_low = True
+
+    def __init__(self, settings=None):
+        super().__init__({"steps": 10, "pause_s": 0.2} | dict(settings or {}))
+
+
+class FakeAll(FakeMean):
+    name = "fake_all"
+    needs_all_high = True
+
+
 class FakeFailing(FakeMean):
+    name = "fake_failing"
+    uses_low = True
+
     def fit(self, *args, **kwargs):
         raise RuntimeError("the moon was in the wrong place")
 
 
 class FakeDying(FakeMean):
+    name = "fake_dying"
+    uses_low = True
+
     def fit(self, *args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
 
-
-def fake_mean(settings=None):
-    return FakeMean(settings)
-
-
-def fake_steps(settings=None):
-    return FakeMean({"steps": 10, "pause_s": 0.2} | dict(settings or {}))
-
-
-def fake_all(settings=None):
-    return FakeMean(settings)
-
-
-def fake_failing(settings=None):
-    return FakeFailing(settings)
-
-
-def fake_dying(settings=None):
-    return FakeDying(settings)
-
-
-fake_mean.uses_low = False
-fake_all.uses_low = False
-fake_all.needs_all_high = True
 
 REGIME = Regime(n_low=10, n_high=9, labels="low=EF,high=E", coverage="full")

@@ -105,7 +105,7 @@ def test_the_potential_that_samples_has_seen_no_level_of_what_selects_it(monkeyp
         seen.append(data)
         return "fitted"
 
-    monkeypatch.setattr("mfbench.strategies.transfer.transfer", lambda settings: SimpleNamespace(fit=fit))
+    monkeypatch.setattr("mfbench.strategies.registry.make_arm", lambda arm, settings: SimpleNamespace(fit=fit))
     assert dynamics_round.sampler(labelled(n_high, 80), "EF") == "fitted"
     (data,) = seen
     held = {id_of(a) for a in data.validation}
