@@ -20,8 +20,8 @@ def info() -> None:
     from rich.table import Table
 
     from mfbench.benchmarks.harness.execute import versions
+    from mfbench.mfcore.backends.report import backend_report
     from mfbench.mfcore.memory import memory_report
-    from mfbench.mfcore.ops.convolution.op import backend_report
 
     table = Table("what", "found", box=None)
     table.add_row("python", f"{platform.python_version()} on {platform.platform()}")

@@ -141,6 +141,7 @@ def repetition(size: Size, backend: str, device: str) -> float:
 
     from mfbench.mfcore.cores.equivariant.layers import Interaction
     from mfbench.mfcore.ops.convolution.op import convolve
+    from mfbench.mfcore.ops.edges import Edges
     from mfbench.mfcore.ops.geometry.op import edge_geometry
 
     network = core(size, backend, device, torch.float32)
@@ -156,8 +157,8 @@ def repetition(size: Size, backend: str, device: str) -> float:
 
     def evaluate() -> dict[str, torch.Tensor]:
         vectors = (place + batch.shift).requires_grad_()
-        edges = (batch.sender, batch.receiver, batch.row_pointer, n, paths.lmax, radial.settings, backend)
-        geometry = edge_geometry(vectors, *edges)  # type: ignore[arg-type]
+        edges = Edges(n, batch.sender, batch.receiver, batch.row_pointer)
+        geometry = edge_geometry(vectors, edges, paths.lmax, radial.settings, backend)  # type: ignore[arg-type]
         table = radial(geometry)
         outputs = convolve(paths, features, geometry, table, backend)  # type: ignore[arg-type]
         value = torch.stack([output.sin().sum() for output in outputs]).sum()

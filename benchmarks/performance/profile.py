@@ -54,23 +54,25 @@ class Clock:
 
 def clocks(clock: Clock, calls: Any) -> ExitStack:
     """Clocks in the kernels of the core and in the optimiser of `calls`, until the stack is closed."""
-    from mfbench.mfcore.backends.cpp import node_update_kernels as cpp_update_kernels
-    from mfbench.mfcore.backends.cpp import provider as cpp_kernels
-    from mfbench.mfcore.backends.cpp import readout as cpp_readout
-    from mfbench.mfcore.ops.radial import op as radial
+    from mfbench.mfcore.backends.cpp.convolution import CppConvolution
+    from mfbench.mfcore.backends.cpp.edge_sums import CppEdges
+    from mfbench.mfcore.backends.cpp.geometry import CppGeometry
+    from mfbench.mfcore.backends.cpp.node_update import CppUpdate
+    from mfbench.mfcore.backends.cpp.readout import CppReadout
+    from mfbench.mfcore.ops.radial import autograd as radial
 
     stack = ExitStack()
 
     def add(owner: Any, name: str, label: Callable[..., str]) -> None:
         stack.enter_context(patch.object(owner, name, clock.timed(getattr(owner, name), label)))
 
-    add(cpp_kernels.CppConvolution, "_run", lambda _, name, *__: f"convolution, {name.replace('_', ' ')}")
-    add(cpp_update_kernels.CppUpdate, "_run", lambda _, name, *__: f"node update, {name.replace('_', ' ')}")
-    add(cpp_kernels.CppGeometry, "_run", lambda *_: "geometry and sums over edges")
+    add(CppConvolution, "_run", lambda _, name, *__: f"convolution, {name.replace('_', ' ')}")
+    add(CppUpdate, "_run", lambda _, name, *__: f"node update, {name.replace('_', ' ')}")
+    add(CppGeometry, "_run", lambda *_: "geometry and sums over edges")
     for name in ("differences", "sums"):
-        add(cpp_kernels.CppEdges, name, lambda *_: "geometry and sums over edges")
+        add(CppEdges, name, lambda *_: "geometry and sums over edges")
     for name in ("forward", "backward", "double_backward"):
-        add(cpp_readout.CppReadout, name, lambda *_: "readout")
+        add(CppReadout, name, lambda *_: "readout")
     for name in ("forward", "backward"):
         made = clock.timed(getattr(radial._Tables, name), lambda *_: "radial tables")
         stack.enter_context(patch.object(radial._Tables, name, staticmethod(made)))

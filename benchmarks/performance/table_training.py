@@ -62,7 +62,7 @@ def train_one(data: ParityData, mode: Mode, training: Training, learning_rate: f
     from mfbench.benchmarks.performance.contenders.base import Network
     from mfbench.benchmarks.performance.contenders.mfcore import MfCore
     from mfbench.benchmarks.performance.parity.training import train
-    from mfbench.mfcore.ops.radial.op import RadialNetwork
+    from mfbench.mfcore.ops.radial.network import RadialNetwork
 
     torch.manual_seed(seed)
     contender = MfCore(Network(), data.training)

@@ -1,36 +1,34 @@
-"""Which code computes a convolution: the first provider of kernels that can be used, else plain torch.
+"""Selection of the code that computes the operations: the first provider that can be used, else plain torch.
 
-To add a provider, write a :class:`~mfbench.mfcore.ops.protocols.Provider` and enter it below.
+To add a provider, write a :class:`~mfbench.mfcore.backends.protocol.Provider` and enter it below.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import import_module
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
+from torch import Tensor
 
-from mfbench.mfcore.backends.cpp.compile import cache_directory, compiler
+from mfbench.mfcore.backends.names import Backend
+from mfbench.mfcore.backends.protocol import KernelsUnavailable, Provider
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
-from mfbench.mfcore.ops.protocols import (
-    ConvolutionKernels,
-    EdgeKernels,
-    GeometryKernels,
-    KernelsUnavailable,
-    Provider,
-    ReadoutKernels,
-    UpdateKernels,
-)
+from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
+from mfbench.mfcore.ops.edge_sums.protocol import EdgeKernels
+from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
+from mfbench.mfcore.ops.node_update.protocol import UpdateKernels
+from mfbench.mfcore.ops.readout.protocol import ReadoutKernels
 
-Backend = Literal["auto", "reference", "fused", "numba", "triton"]
+__all__ = ["Backend", "Kernels", "check_backend", "kernels_for"]
 
 #: Providers in the order in which "auto" tries them, with the class of each.
-_PROVIDERS: dict[str, str] = {
-    "fused": "mfbench.mfcore.backends.cpp.provider:CppProvider",
+PROVIDERS: dict[str, str] = {
+    "cpp": "mfbench.mfcore.backends.cpp.provider:CppProvider",
     "numba": "mfbench.mfcore.backends.numba.provider:NumbaProvider",
     "triton": "mfbench.mfcore.backends.triton.provider:TritonProvider",
 }
@@ -53,14 +51,14 @@ def forget() -> None:
     _State.failures.clear()
     _State.announced.clear()
     _obstacle.cache_clear()
-    _selected.cache_clear()
+    _kernels.cache_clear()
     provider.cache_clear()
 
 
 @cache
 def provider(name: str) -> Provider:
     """The provider of a backend; only its own module is imported."""
-    module, attribute = _PROVIDERS[name].split(":")
+    module, attribute = PROVIDERS[name].split(":")
     made: Provider = getattr(import_module(module), attribute)()
     return made
 
@@ -70,14 +68,19 @@ def _obstacle(name: str) -> str | None:
     return provider(name).obstacle()
 
 
+def obstacle_of(name: str) -> str | None:
+    """The reason why a provider cannot be used, as a sentence; None if it seems that it can. Makes no kernels."""
+    return _State.failures.get(name) or _obstacle(name)
+
+
 def check_backend(backend: str, what: str = "convolution backend") -> None:
     """Raise ConfigError for an unknown name."""
     if backend not in get_args(Backend):
         raise ConfigError(f"{what}: expected one of {', '.join(get_args(Backend))}; got '{backend}'.")
 
 
-def _forced() -> str | None:
-    """What "auto" stands for by the environment variable, on the device that it is for; None if it is not set."""
+def forced_backend() -> str | None:
+    """The backend that "auto" stands for by the environment variable, on its device; None if that is not set."""
     value = os.environ.get(VARIABLE, "").strip()
     if value in ("", "auto"):
         return None
@@ -109,13 +112,14 @@ def _announce(name: str, device: torch.device, why: list[str]) -> None:
     _log.log(level, "convolution on %s: backend %s (%s%s)%s", device.type, name, title, threads, because)
 
 
-def _select(
+def _first_that_works(
     what: str,
-    arguments: tuple[object, ...],
+    arguments: tuple[Any, ...],
     device: torch.device,
     table: bool,
     degree: int,
     backend: Backend,
+    forced: str | None,
 ) -> Any:
     """Kernels of the first provider that can be used; None for the reference.
 
@@ -125,32 +129,20 @@ def _select(
         Method of the provider that makes them, and what it is given; the last is the dtype.
     device, table, degree, backend
         What they are for.
+    forced
+        What "auto" stands for.
 
     Raises
     ------
     ConfigError
         If a provider is demanded and cannot be used.
     """
-    forced = _forced() if backend == "auto" else None
     if "reference" in (backend, forced):
         return None
-    return _selected(what, arguments, device, table, degree, backend, forced)
-
-
-@lru_cache(maxsize=1024)  # asked for ten times in every training step
-def _selected(
-    what: str,
-    arguments: tuple[Any, ...],
-    device: torch.device,
-    table: bool,
-    degree: int,
-    backend: Backend,
-    forced: str | None,
-) -> Any:
     dtype: torch.dtype = arguments[-1]
     if forced and provider(forced).device != device.type:
         forced = None
-    names = [backend] if backend != "auto" else [forced] if forced else list(_PROVIDERS)
+    names = [backend] if backend != "auto" else [forced] if forced else list(PROVIDERS)
     why: list[str] = []
     for name in names:
         unfit = _unfit(name, device, dtype, table)
@@ -158,7 +150,7 @@ def _selected(
             unfit = unfit or f"its harmonics end at degree {MAX_DEGREE}."
         if unfit and backend == "auto":
             continue  # not the provider's fault: another convolution may be for it
-        obstacle = unfit or _State.failures.get(name) or _obstacle(name)
+        obstacle = unfit or obstacle_of(name)
         if obstacle is None:
             try:
                 kernels = getattr(provider(name), what)(*arguments)
@@ -176,70 +168,97 @@ def _selected(
     return None
 
 
-def convolution_kernels(
-    paths: TensorProductPaths, device: torch.device, dtype: torch.dtype, table: bool, backend: Backend
-) -> ConvolutionKernels | None:
-    """Kernels to use for a convolution, or None for the reference.
+class Kernels:
+    """The code that computes the operations of a network on one device in one dtype; None is plain torch.
+
+    Each is looked up, and its kernels are made, when it is first asked for.
+
+    Parameters
+    ----------
+    backend
+        "auto" or a name.
+    forced
+        What "auto" stands for.
+    device, dtype
+        Of all tensors.
+    table
+        Whether radial functions are in table mode: geometry, convolutions and updates of others are plain torch.
 
     Raises
     ------
     ConfigError
-        If a backend is demanded, by `backend` or by the environment variable, and it cannot be used.
+        If the backend is unknown, or, when kernels are asked for, if it is demanded and cannot be used.
     """
-    made: ConvolutionKernels | None = _select("convolution", (paths, dtype), device, table, paths.lmax, backend)
-    return made
+
+    def __init__(
+        self, backend: Backend, forced: str | None, device: torch.device, dtype: torch.dtype, table: bool
+    ) -> None:
+        check_backend(backend)
+        self.backend, self.device, self.dtype, self.table = backend, device, dtype, table
+        self._forced = forced
+        self._found: dict[Any, Any] = {}
+
+    def _of(self, what: str, arguments: tuple[Any, ...], table: bool, degree: int = 0) -> Any:
+        given = (*arguments, self.dtype)
+        return _first_that_works(what, given, self.device, table, degree, self.backend, self._forced)
+
+    def convolution(self, paths: TensorProductPaths) -> ConvolutionKernels | None:
+        """For the products of these paths."""
+        if paths not in self._found:
+            self._found[paths] = self._of("convolution", (paths,), self.table, paths.lmax)
+        made: ConvolutionKernels | None = self._found[paths]
+        return made
+
+    def geometry(self, lmax: int, envelope_power: int) -> GeometryKernels | None:
+        """For harmonics up to lmax and an envelope."""
+        key = lmax, envelope_power
+        if key not in self._found:
+            self._found[key] = self._of("geometry", key, self.table, lmax)
+        made: GeometryKernels | None = self._found[key]
+        return made
+
+    @cached_property
+    def update(self) -> UpdateKernels | None:
+        """For node updates; None, too, where the provider has none."""
+        made: UpdateKernels | None = self._of("update", (), self.table)
+        return made
+
+    @cached_property
+    def edges(self) -> EdgeKernels | None:
+        """For sums over edges; None, too, where the provider has none."""
+        made: EdgeKernels | None = self._of("edges", (), True)
+        return made
+
+    @cached_property
+    def readout(self) -> ReadoutKernels | None:
+        """For readouts; None, too, where the provider has none."""
+        made: ReadoutKernels | None = self._of("readout", (), True)
+        return made
 
 
-def kernels_of_geometry(
-    lmax: int, envelope_power: int, vectors: torch.Tensor, table: bool, backend: Backend
-) -> GeometryKernels | None:
-    """As :func:`convolution_kernels`, for the geometry operator."""
-    arguments = lmax, envelope_power, vectors.dtype
-    made: GeometryKernels | None = _select("geometry", arguments, vectors.device, table, lmax, backend)
-    return made
+def kernels_for(backend: Backend | Kernels, like: Tensor, table: bool = True) -> Kernels:
+    """Kernels for the device and the dtype of a tensor; those that a network has looked up already are given back.
+
+    Parameters
+    ----------
+    backend
+        "auto": of the first provider that can be used, or of what the environment variable MFBENCH_BACKEND names.
+    like
+        Any tensor of real numbers that they will compute with.
+    table
+        See :class:`Kernels`.
+
+    Raises
+    ------
+    ConfigError
+        If the backend is unknown.
+    """
+    if isinstance(backend, Kernels):
+        return backend
+    forced = forced_backend() if backend == "auto" else None
+    return _kernels(backend, forced, like.device, like.dtype, table)
 
 
-def update_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> UpdateKernels | None:
-    """As :func:`convolution_kernels`, for node updates; None, too, where the provider has none."""
-    made: UpdateKernels | None = _select("update", (dtype,), device, True, 0, backend)
-    return made
-
-
-def edge_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> EdgeKernels | None:
-    """As :func:`update_kernels`, for sums over edges."""
-    made: EdgeKernels | None = _select("edges", (dtype,), device, True, 0, backend)
-    return made
-
-
-def readout_kernels(device: torch.device, dtype: torch.dtype, backend: Backend) -> ReadoutKernels | None:
-    """As :func:`update_kernels`, for readouts."""
-    made: ReadoutKernels | None = _select("readout", (dtype,), device, True, 0, backend)
-    return made
-
-
-def backend_report() -> dict[str, str]:
-    """Which convolution backends this machine has, and why: for people. Makes no kernels."""
-    report = {}
-    devices = {"cpu": "the CPU"} | ({"cuda": "CUDA"} if torch.cuda.is_available() else {})
-    forced = _forced()
-    for device, label in devices.items():
-        names = [name for name in _PROVIDERS if provider(name).device == device]
-        if forced == "reference" or forced in names:
-            names = [name for name in names if name == forced]
-        obstacles = {name: _State.failures.get(name) or _obstacle(name) for name in names}
-        used = next((name for name, obstacle in obstacles.items() if obstacle is None), None)
-        reasons = " ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items() if obstacle)
-        if used is None:
-            text = f"reference (plain torch). {reasons}"
-        else:
-            text = f"{used} ({provider(used).title}) with radial tables, otherwise reference (plain torch). {reasons}"
-        report[f"backend on {label}"] = text.strip()
-        others = [name for name, obstacle in obstacles.items() if obstacle is None and name != used]
-        if others:
-            report[f"also on {label}"] = ", ".join(f"{name} ({provider(name).title})" for name in others)
-    report[VARIABLE] = forced or f"not set (auto); one of {', '.join(get_args(Backend)[1:])} forces it"
-    found = compiler()
-    report["compiler"] = f"{found[0]}: {found[1]}" if found else "none"
-    report["kernel cache"] = str(cache_directory())
-    report["threads"] = str(torch.get_num_threads())
-    return report
+@lru_cache(maxsize=64)
+def _kernels(backend: Backend, forced: str | None, device: torch.device, dtype: torch.dtype, table: bool) -> Kernels:
+    return Kernels(backend, forced, device, dtype, table)

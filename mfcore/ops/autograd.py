@@ -129,7 +129,7 @@ class _Refusal(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Any:
         raise RuntimeError(
-            "a third derivative through fused kernels was asked for: give the reference backend to edge_geometry and "
+            "a third derivative through kernels was asked for: give the reference backend to edge_geometry and "
             "convolve, and use radial networks in exact mode."
         )
 

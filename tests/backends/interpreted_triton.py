@@ -21,18 +21,20 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from mfbench.mfcore.backends import select as backends
-from mfbench.mfcore.backends.select import Backend, backend_report, provider
+from mfbench.mfcore.backends.names import Backend
+from mfbench.mfcore.backends.report import backend_report
+from mfbench.mfcore.backends.select import provider
 from mfbench.mfcore.backends.triton import intervals as triton_intervals
+from mfbench.mfcore.backends.triton.compile import interpreted
 from mfbench.mfcore.backends.triton.convolution import TritonConvolution
 from mfbench.mfcore.backends.triton.intervals import Intervals, divide
-from mfbench.mfcore.backends.triton.loading import interpreted
 from mfbench.mfcore.cores.equivariant.config import CoreConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
 from mfbench.mfcore.ops.convolution.op import convolve
-from mfbench.mfcore.ops.radial.op import RadialNetwork
+from mfbench.mfcore.ops.radial.network import RadialNetwork
 from tests.backends import test_ir as test_program
 from tests.backends import test_kernels
 from tests.backends.test_ir import layouts, step

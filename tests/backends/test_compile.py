@@ -12,11 +12,15 @@ import torch
 
 from mfbench.mfcore.backends import select as backends
 from mfbench.mfcore.backends.cpp import compile as compiler
-from mfbench.mfcore.backends.cpp import provider as cpp_kernels
-from mfbench.mfcore.backends.cpp.node_update_kernels import cpp_update
+from mfbench.mfcore.backends.cpp.convolution import cpp_convolution
+from mfbench.mfcore.backends.cpp.edge_sums import cpp_edges
+from mfbench.mfcore.backends.cpp.geometry import cpp_geometry
+from mfbench.mfcore.backends.cpp.node_update import cpp_update
+from mfbench.mfcore.backends.cpp.readout import cpp_readout
 from mfbench.mfcore.backends.numba import provider as numba_kernels
+from mfbench.mfcore.backends.report import backend_report
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution.op import backend_report, convolve
+from mfbench.mfcore.ops.convolution.op import convolve
 from tests.ops.examples import paths_named, radial_for, random_features, random_graph
 
 SOURCE = 'extern "C" double twice(double x) { return 2 * x; }'
@@ -27,7 +31,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An empty kernel cache, and a process that has compiled nothing yet."""
 
     def forget() -> None:
-        made = cpp_kernels._convolution, cpp_kernels._geometry, cpp_kernels._edges, cpp_update
+        made = cpp_convolution, cpp_geometry, cpp_edges, cpp_update, cpp_readout
         for function in (compiler.compiler, *made):
             function.cache_clear()
         backends.forget()
@@ -105,7 +109,7 @@ def test_a_failing_compiler_without_numba_means_the_reference_and_one_warning(
     for result in results:
         assert all(torch.equal(a, b) for a, b in zip(result, expected, strict=True))
     with pytest.raises(ConfigError, match="no such target"):
-        convolve(paths, features, geometry, radial(geometry), "fused")
+        convolve(paths, features, geometry, radial(geometry), "cpp")
     assert not any(fresh.glob("**/*.so"))
 
 
@@ -113,10 +117,10 @@ def test_without_a_compiler_the_report_says_so(fresh: Path, monkeypatch: pytest.
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert compiler.compiler() is None
-    assert "fused: no C++ compiler" in backend_report()["backend on the CPU"]
+    assert "cpp: no C++ compiler" in backend_report()["backend on the CPU"]
     paths, graph = paths_named("natural parity, lmax 2"), random_graph(5, 30)
     with pytest.raises(ConfigError, match=r"no C\+\+ compiler"):
-        graph.geometry(radial_for(paths), 2, "fused")
+        graph.geometry(radial_for(paths), 2, "cpp")
 
 
 def test_the_report_names_the_cache(fresh: Path) -> None:

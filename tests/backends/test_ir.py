@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from mfbench.mfcore.backends.cpp.convolution import convolution_source as cpp_source
 from mfbench.mfcore.backends.ir import GROUPS, Program
 from mfbench.mfcore.backends.numba.convolution import convolution_source
-from mfbench.mfcore.backends.numba.provider import NumbaConvolution
+from mfbench.mfcore.backends.numba.kernels import NumbaConvolution
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution import autograd as fused
+from mfbench.mfcore.ops.convolution import autograd as by_kernels
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
 from mfbench.mfcore.ops.convolution.reference import convolve_reference
-from mfbench.mfcore.ops.protocols import ConvolutionKernels
 from tests.ops.examples import radial_for, random_features, random_graph
 
 IRREPS = [(degree, parity) for degree in range(3) for parity in (1, -1)]
@@ -99,7 +99,7 @@ def step(paths: TensorProductPaths, kernels: ConvolutionKernels | None, edges: i
         weights = table.dense(geometry)
         outputs = convolve_reference(paths, features, graph.sender, graph.receiver, geometry.harmonics, weights)
     else:
-        outputs = fused.convolve_fused(paths, kernels, features, geometry, table)
+        outputs = by_kernels.convolve_by_kernels(paths, kernels, features, geometry, table)
     value = torch.stack([torch.sin(output).sum() for output in outputs]).sum()
     (forces,) = torch.autograd.grad(value, vectors, create_graph=True)
     loss = forces.square().sum() + value.square()

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mfbench.mfcore.backends.cpp.provider import CppConvolution
-from mfbench.mfcore.backends.select import Backend, provider
+from mfbench.mfcore.backends.cpp.convolution import CppConvolution
+from mfbench.mfcore.backends.names import Backend
+from mfbench.mfcore.backends.select import provider
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution import autograd as fused
+from mfbench.mfcore.ops.convolution import autograd as by_kernels
 from mfbench.mfcore.ops.convolution.op import convolve
 from tests.ops.examples import (
     KERNELS,
@@ -101,7 +102,7 @@ def test_a_parameter_pass_gives_the_same_gradients_and_leaves_the_geometry_alone
     assert_equal(*results, 1e-10)
 
 
-@skip_without("fused")
+@skip_without("cpp")
 def test_a_pass_runs_only_the_kernels_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     original = CppConvolution._run
@@ -111,12 +112,12 @@ def test_a_pass_runs_only_the_kernels_that_it_needs(monkeypatch: pytest.MonkeyPa
         original(self, name, *arguments)
 
     monkeypatch.setattr(CppConvolution, "_run", spy)
-    monkeypatch.setattr(fused, "_second_derivatives", lambda *_: pytest.fail("a Hessian was computed"))
+    monkeypatch.setattr(by_kernels, "_second_derivatives", lambda *_: pytest.fail("a Hessian was computed"))
     paths, graph = paths_named("natural parity, lmax 2"), random_graph(9, 60)
     radial = radial_for(paths)
     features = [f.requires_grad_() for f in random_features(paths, 9)]
     graph.vectors.requires_grad_()
-    value = energy(paths, features, graph.geometry(radial, paths.lmax, "fused"), radial, "fused")
+    value = energy(paths, features, graph.geometry(radial, paths.lmax, "cpp"), radial, "cpp")
     (forces,) = torch.autograd.grad(value, graph.vectors, create_graph=True)
     assert calls == ["forward", "backward_geometry"]
     (forces.square().sum() + value).backward(inputs=[*features, *radial.parameters()])
@@ -147,7 +148,7 @@ def test_force_pass_alone_equals_the_reference(backend: Backend) -> None:
     assert_equal(*results, 1e-10)
 
 
-@skip_without("fused")
+@skip_without("cpp")
 def test_second_derivatives_equal_finite_differences() -> None:
     paths, graph = paths_named("scalars and an unused irrep, lmax 1"), random_graph(3, 4, seed=2)
     radial = radial_for(paths, hidden=(2,))
@@ -155,7 +156,7 @@ def test_second_derivatives_equal_finite_differences() -> None:
 
     def function(vectors: Tensor, feature: Tensor, *_: Tensor) -> Tensor:
         graph.vectors = vectors
-        return energy(paths, [feature, unused], graph.geometry(radial, paths.lmax, "fused"), radial, "fused")
+        return energy(paths, [feature, unused], graph.geometry(radial, paths.lmax, "cpp"), radial, "cpp")
 
     inputs = (graph.vectors.requires_grad_(), random_features(paths, 3)[0].requires_grad_(), *radial.parameters())
     assert torch.autograd.gradcheck(function, inputs)
@@ -170,9 +171,9 @@ def test_results_repeat_bit_for_bit(backend: Backend, threads: int) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@skip_without("fused")
+@skip_without("cpp")
 def test_single_precision() -> None:
-    found = force_training_step("natural parity, lmax 2", 6, 60, 0, "fused", torch.float32)
+    found = force_training_step("natural parity, lmax 2", 6, 60, 0, "cpp", torch.float32)
     expected = force_training_step("natural parity, lmax 2", 6, 60, 0, "reference")
     assert all(tensor.dtype == torch.float32 for tensor in found)
     assert_equal([tensor.double() for tensor in found], expected, 1e-4)

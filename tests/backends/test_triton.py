@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfbench.mfcore.backends import select as backends
-from mfbench.mfcore.backends.select import backend_report, provider
+from mfbench.mfcore.backends.report import backend_report
+from mfbench.mfcore.backends.select import provider
 from mfbench.mfcore.backends.triton import provider as triton_kernels
+from mfbench.mfcore.backends.triton.compile import load
 from mfbench.mfcore.backends.triton.convolution import signatures
 from mfbench.mfcore.backends.triton.geometry import GEOMETRY_KERNELS, geometry_source
 from mfbench.mfcore.backends.triton.intervals import divide, intervals
-from mfbench.mfcore.backends.triton.loading import load
 from mfbench.mfcore.backends.triton.program import POINTERS, TritonProgram
 from mfbench.mfcore.backends.triton.provider import TritonProvider
 from tests.ops.examples import paths_named
@@ -167,10 +168,13 @@ class TestProvider:
         asked: list[Any] = []
         monkeypatch.setattr(TritonProvider, "convolution", lambda self, paths, dtype: asked.append(dtype) or "kernels")
         paths = paths_named("natural parity, lmax 2")
-        made = backends.convolution_kernels(paths, torch.device("cuda"), torch.float32, True, "auto")
+        made = backends.Kernels("auto", None, torch.device("cuda"), dtype=torch.float32, table=True).convolution(paths)
         assert made == "kernels"
         assert asked == [torch.float32]
-        assert backends.convolution_kernels(paths, torch.device("cuda"), torch.bfloat16, True, "auto") is None
+        assert (
+            backends.Kernels("auto", None, torch.device("cuda"), dtype=torch.bfloat16, table=True).convolution(paths)
+            is None
+        )
 
     def test_runs_on_the_cpu_under_the_interpreter(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TRITON_INTERPRET", "1")

@@ -9,11 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import Backend, provider
+from mfbench.mfcore.backends.names import Backend
+from mfbench.mfcore.backends.select import provider
 from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
 from mfbench.mfcore.ops.convolution.op import convolve
-from mfbench.mfcore.ops.geometry.op import EdgeGeometry, edge_geometry
-from mfbench.mfcore.ops.radial.op import RadialMode, RadialNetwork
+from mfbench.mfcore.ops.edges import Edges
+from mfbench.mfcore.ops.geometry.op import edge_geometry
+from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
+from mfbench.mfcore.ops.radial.functions import RadialMode
+from mfbench.mfcore.ops.radial.network import RadialNetwork
 
 CUTOFF = 5.0
 LAYOUTS: dict[str, tuple[Layout, int, list[tuple[int, int]]]] = {
@@ -30,7 +34,7 @@ LAYOUTS: dict[str, tuple[Layout, int, list[tuple[int, int]]]] = {
 
 #: Kernels of each backend are compiled for these, and for no others: compiling is what takes the time.
 NAMES: dict[str, list[str]] = {
-    "fused": sorted(LAYOUTS),
+    "cpp": sorted(LAYOUTS),
     "numba": ["both parities, unequal channels", "scalars and an unused irrep, lmax 1"],
     "triton": sorted(LAYOUTS),
 }
@@ -70,10 +74,7 @@ class Graph:
     def geometry(self, radial: RadialNetwork, lmax: int, backend: Backend = "auto") -> EdgeGeometry:
         return edge_geometry(
             self.vectors,
-            self.sender,
-            self.receiver,
-            self.row_pointer,
-            self.n_atoms,
+            Edges(self.n_atoms, self.sender, self.receiver, self.row_pointer),
             lmax,
             radial.settings,
             backend,

@@ -7,11 +7,12 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import Backend
+from mfbench.mfcore.backends.names import Backend
 from mfbench.mfcore.ops.convolution.instructions import Layout
 from mfbench.mfcore.ops.convolution.op import convolve
+from mfbench.mfcore.ops.edges import Edges
 from mfbench.mfcore.ops.geometry.op import edge_geometry
-from mfbench.mfcore.ops.radial.op import RadialMode
+from mfbench.mfcore.ops.radial.functions import RadialMode
 from tests.ops.examples import (
     LAYOUTS,
     energy,
@@ -54,7 +55,7 @@ def test_convolution_is_equivariant_under_rotation_and_inversion(name: str, mode
         torch.testing.assert_close(found, expected, rtol=0, atol=3e-6 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("backend", ["reference", pytest.param("fused", marks=skip_without("fused"))])
+@pytest.mark.parametrize("backend", ["reference", pytest.param("cpp", marks=skip_without("cpp"))])
 def test_the_order_of_atoms_and_edges_does_not_matter(backend: Backend) -> None:
     paths, graph = paths_named("both parities, unequal channels"), random_graph(6, 60)
     radial, features = radial_for(paths), random_features(paths, 6)
@@ -66,10 +67,7 @@ def test_the_order_of_atoms_and_edges_does_not_matter(backend: Backend) -> None:
     counts = torch.bincount(receiver, minlength=6).cumsum(0)
     geometry = edge_geometry(
         graph.vectors[order],
-        new[graph.sender][order],
-        receiver,
-        torch.nn.functional.pad(counts, (1, 0)),
-        6,
+        Edges(6, new[graph.sender][order], receiver, torch.nn.functional.pad(counts, (1, 0))),
         paths.lmax,
         radial.settings,
         backend,
@@ -118,7 +116,7 @@ def test_exact_mode_has_a_third_derivative() -> None:
     assert float(third) == pytest.approx(float(difference), rel=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["reference", pytest.param("fused", marks=skip_without("fused"))])
+@pytest.mark.parametrize("backend", ["reference", pytest.param("cpp", marks=skip_without("cpp"))])
 def test_atoms_without_edges_get_zeros(backend: Backend) -> None:
     paths, graph = paths_named("natural parity, lmax 2"), random_graph(3, 0)
     radial = radial_for(paths)

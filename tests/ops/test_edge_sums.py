@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.edge_sums.op import atom_forces, edge_vectors
-from mfbench.mfcore.ops.protocols import Edges
+from mfbench.mfcore.ops.edges import Edges
 from tests.ops.examples import skip_without
 
-BACKENDS = ["reference", pytest.param("fused", marks=skip_without("fused"))]
+BACKENDS = ["reference", pytest.param("cpp", marks=skip_without("cpp"))]
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +75,13 @@ def test_edges_with_gaps_in_memory(backend: str, name: str) -> None:
     assert torch.equal(*forces)
 
 
-@skip_without("fused")
+@skip_without("cpp")
 @pytest.mark.parametrize("n_edges", [0, 10, 30000])
 def test_kernels_equal_the_reference_for_any_number_of_threads(n_edges: int) -> None:
     edges = random_edges(301, n_edges)
     places, shift = torch.randn(301, 3, dtype=torch.float64), torch.randn(n_edges, 3, dtype=torch.float64)
     found = []
-    for backend, threads in (("reference", 1), ("fused", 1), ("fused", 2)):
+    for backend, threads in (("reference", 1), ("cpp", 1), ("cpp", 2)):
         torch.set_num_threads(threads)
         vectors = edge_vectors(places, edges, shift, backend)
         found.append((vectors, atom_forces(vectors, edges, backend)))

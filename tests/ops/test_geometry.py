@@ -6,10 +6,10 @@ import pytest
 import torch
 from e3nn import o3
 
-from mfbench.mfcore.backends.select import Backend
+from mfbench.mfcore.backends.names import Backend
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.geometry.op import EdgeGeometry
-from mfbench.mfcore.ops.radial.op import RadialNetwork
+from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
+from mfbench.mfcore.ops.radial.network import RadialNetwork
 from tests.ops.examples import CUTOFF, KERNELS, device_of, random_graph
 
 
@@ -67,8 +67,8 @@ def test_first_and_second_derivatives_equal_autograd_of_the_reference(lmax: int,
         (first,) = torch.autograd.grad(made, v, [g.to(device) for g in cotangents], create_graph=True)
         second = torch.autograd.grad(first, [v, *cotangents], direction)
         results.append([found.harmonics.cpu(), found.spline.cpu(), first, *second])
-    for fused, reference in zip(*results, strict=True):
-        torch.testing.assert_close(fused, reference, rtol=1e-10, atol=1e-10 * float(reference.detach().abs().max()))
+    for found, reference in zip(*results, strict=True):
+        torch.testing.assert_close(found, reference, rtol=1e-10, atol=1e-10 * float(reference.detach().abs().max()))
 
 
 @pytest.mark.parametrize("backend", KERNELS)

@@ -13,11 +13,12 @@ from torch import Tensor
 from mfbench.mfcore.cores.equivariant.config import CoreConfig
 from mfbench.mfcore.cores.equivariant.layers import Interaction
 from mfbench.mfcore.ops.convolution.instructions import Layout
-from mfbench.mfcore.ops.node_update.op import Matrices, UpdateCall, update
+from mfbench.mfcore.ops.node_update.op import update
+from mfbench.mfcore.ops.node_update.protocol import Matrices, UpdateCall
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
 from tests.ops.examples import skip_without
 
-pytestmark = skip_without("fused")
+pytestmark = skip_without("cpp")
 
 N_SPECIES = 3
 
@@ -109,7 +110,7 @@ def test_a_training_step_equals_the_reference(data: st.DataObject) -> None:
     n_atoms, added = data.draw(st.sampled_from([1, 2, 23, 60, 130])), data.draw(st.booleans())
     torch.set_num_threads(data.draw(st.sampled_from([1, 2])))
     example = Example(layer_of(channels, parity, first, last, linear), n_atoms, data.draw(st.integers(0, 99)), added)
-    assert_equal(example.training_step("fused"), example.training_step("reference"))
+    assert_equal(example.training_step("cpp"), example.training_step("reference"))
 
 
 @pytest.mark.parametrize("used", [0, 1])
@@ -117,7 +118,7 @@ def test_outputs_that_nobody_uses(used: int) -> None:
     """Cotangents that are absent count as zero, and what the output does not depend on has no gradient."""
     example = Example(layer_of((8, 8), False, False, False, False), 30, 1, True)
     found = []
-    for backend in ("fused", "reference"):
+    for backend in ("cpp", "reference"):
         value = torch.sin(example.outputs(backend)[used]).sum()
         (first,) = torch.autograd.grad(value, example.messages[used], create_graph=True)
         (first.square().sum() + value).backward(inputs=[*example.messages, *example.outward])
@@ -131,7 +132,7 @@ def test_outputs_that_nobody_uses(used: int) -> None:
 def test_gradients_of_matrices_can_be_differentiated() -> None:
     example = Example(layer_of((5, 3), True, False, False, False), 9, 2, True)
     found = []
-    for backend in ("fused", "reference"):
+    for backend in ("cpp", "reference"):
         value = torch.stack([torch.sin(output).sum() for output in example.outputs(backend)]).sum()
         first = torch.autograd.grad(value, [*example.matrices, *example.inputs], create_graph=True)
         loss = torch.stack([g.square().sum() for g in first]).sum()
@@ -143,7 +144,7 @@ def test_second_derivatives_equal_finite_differences() -> None:
     example = Example(layer_of((2, 1), False, False, False, False), 3, 4, True)
 
     def function(*_: Tensor) -> tuple[Tensor, ...]:
-        return tuple(example.outputs("fused"))
+        return tuple(example.outputs("cpp"))
 
     assert torch.autograd.gradcheck(function, (*example.inputs, *example.matrices))
     assert torch.autograd.gradgradcheck(function, (*example.inputs, *example.matrices))
@@ -154,7 +155,7 @@ def test_frozen_matrices_get_no_gradient_and_the_rest_is_right() -> None:
     for matrix in [*example.outward, *example.inward]:
         matrix.requires_grad_(False)
     found = []
-    for backend in ("fused", "reference"):
+    for backend in ("cpp", "reference"):
         value = torch.stack([torch.sin(output).sum() for output in example.outputs(backend)]).sum()
         first = torch.autograd.grad(value, example.inputs, create_graph=True)
         loss = torch.stack([g.square().sum() for g in first]).sum()
@@ -176,7 +177,7 @@ def test_any_part_of_the_gradients(data: st.DataObject) -> None:
     of_first, of_second = data.draw(some), data.draw(some)
     used = data.draw(st.lists(st.sampled_from(range(len(example.outputs("reference")))), min_size=1, unique=True))
     found: list[list[Tensor]] = []
-    for backend in ("fused", "reference"):
+    for backend in ("cpp", "reference"):
         outputs = example.outputs(backend)
         value = torch.stack([torch.sin(outputs[k]).sum() for k in used]).sum()
         assume(value.requires_grad)
@@ -192,14 +193,14 @@ def test_species_with_gaps_in_memory() -> None:
     expected = example.outputs("reference")
     example.species = torch.stack([example.species] * 2, 1)[:, 0]
     assert not example.species.is_contiguous()
-    assert_equal(example.outputs("fused"), expected)
+    assert_equal(example.outputs("cpp"), expected)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_results_repeat_bit_for_bit(threads: int) -> None:
     torch.set_num_threads(threads)
     example = Example(layer_of((8, 8, 8), False, False, False, False), 150, 5, True)
-    first, second = (example.training_step("fused") for _ in range(2))
+    first, second = (example.training_step("cpp") for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
@@ -213,14 +214,14 @@ def test_single_precision_over_the_range_of_the_gate() -> None:
     for name in ("messages", "features", "outward", "connecting", "inward"):
         setattr(example, name, [tensor.detach().float() for tensor in getattr(example, name)])
     example.added = example.added.detach().float()
-    assert_equal([output.double() for output in example.outputs("fused")], expected, 1e-6)
+    assert_equal([output.double() for output in example.outputs("cpp")], expected, 1e-6)
 
 
 def test_nan_reaches_its_atom_and_no_other() -> None:
     example = Example(layer_of((8, 8), False, False, False, False), 30, 8, False)
     with torch.no_grad():
         example.messages[0][11] = float("nan")
-    for output in example.outputs("fused"):
+    for output in example.outputs("cpp"):
         bad = torch.zeros(30, dtype=torch.bool)
         bad[11] = True
         assert torch.equal(output.isnan().any(2).any(1), bad)
@@ -228,7 +229,7 @@ def test_nan_reaches_its_atom_and_no_other() -> None:
 
 def test_a_third_derivative_is_refused() -> None:
     example = Example(layer_of((4, 4), False, False, False, False), 5, 9, False)
-    value = torch.stack([output.pow(3).sum() for output in example.outputs("fused")]).sum()
+    value = torch.stack([output.pow(3).sum() for output in example.outputs("cpp")]).sum()
     (first,) = torch.autograd.grad(value, example.messages[0], create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), example.messages[0], create_graph=True)
     with pytest.raises(RuntimeError, match="third derivative"):

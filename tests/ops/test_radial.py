@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.geometry.op import EdgeGeometry
-from mfbench.mfcore.ops.radial.op import DEFAULT_KNOTS, RadialNetwork, bessel, envelope, radial_tables
+from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
+from mfbench.mfcore.ops.radial.functions import DEFAULT_KNOTS, bessel, envelope
+from mfbench.mfcore.ops.radial.network import RadialNetwork, radial_tables
 from tests.ops.examples import (
     CUTOFF,
     Graph,

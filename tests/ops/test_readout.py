@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import Backend
-from mfbench.mfcore.ops.readout.op import readout, readout_reference
+from mfbench.mfcore.backends.names import Backend
+from mfbench.mfcore.ops.readout.op import readout
+from mfbench.mfcore.ops.readout.reference import readout_reference
 from tests.ops.examples import skip_without
 
-BACKENDS = ["reference", pytest.param("fused", marks=skip_without("fused"))]
+BACKENDS = ["reference", pytest.param("cpp", marks=skip_without("cpp"))]
 # atoms, scalars, hidden numbers: fewer and more than fit into registers, and numbers that leave some of them half full
 SIZES = [(5, 4, 3), (1, 9, 16), (7, 33, 21), (0, 8, 16)]
 
@@ -102,7 +103,7 @@ def test_a_nan_stays_with_its_atom(backend: Backend) -> None:
     assert first.isnan().any(1).tolist() == [False, True, False, False]
 
 
-@skip_without("fused")
+@skip_without("cpp")
 def test_the_number_of_threads_changes_nothing() -> None:
     found = []
     before = torch.get_num_threads()
@@ -110,7 +111,7 @@ def test_the_number_of_threads_changes_nothing() -> None:
         for threads in (1, 2):
             torch.set_num_threads(threads)
             tensors = inputs(False, True, (5000, 8, 16), torch.float32)
-            energy = readout(*tensors, backend="fused")
+            energy = readout(*tensors, backend="cpp")
             (first,) = torch.autograd.grad(energy.sum(), tensors[0], create_graph=True)
             found.append([energy, first, *torch.autograd.grad(first.square().sum() + energy.sum(), tensors)])
     finally:

@@ -29,9 +29,9 @@ def test_without_a_gpu_it_says_so_and_ends_with_3(
     backends.forget()
 
 
-@skip_without("fused")
+@skip_without("cpp")
 def test_right_kernels_hold_and_the_file_has_the_table(tmp_path: Path) -> None:
-    found = gpu_check.checks("fused", "cpu", degrees=(1,), channels=4)
+    found = gpu_check.checks("cpp", "cpu", degrees=(1,), channels=4)
     assert [check.name for check in found] == [
         "lmax 1, float64",
         "lmax 1, float32",
@@ -40,7 +40,7 @@ def test_right_kernels_hold_and_the_file_has_the_table(tmp_path: Path) -> None:
     ]
     assert all(check.holds for check in found)
     assert 0.0 < found[0].value < found[0].bound < found[1].bound < 1e-2  # two different ways of computing it
-    times = gpu_check.timings("fused", "cpu", [argyrodite(primitive=True)], Size(4, 1, 1), 2)
+    times = gpu_check.timings("cpp", "cpu", [argyrodite(primitive=True)], Size(4, 1, 1), 2)
     text = gpu_check.tables(found, times, "some GPU")
     assert text.count("holds") == len(found)
     gpu_check.write(tmp_path / "gpu.json", found, times, {"device": "some GPU"})

@@ -45,7 +45,7 @@ def test_without_kernels_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         where.main(["--workload", "molecules:2", "--steps", "1"])
 
 
-@skip_without("fused")
+@skip_without("cpp")
 def test_the_parts_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
     where.main(["--workload", "molecules:2", "--steps", "3"])
     printed = capsys.readouterr().out

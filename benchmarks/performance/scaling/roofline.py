@@ -94,6 +94,7 @@ def convolutions() -> dict[str, Measured]:
     from mfbench.benchmarks.performance.contenders.mfcore import MfCore
     from mfbench.mfcore.cores.equivariant.layers import Interaction
     from mfbench.mfcore.ops.convolution.op import convolve
+    from mfbench.mfcore.ops.edges import Edges
     from mfbench.mfcore.ops.geometry.op import edge_geometry
 
     frames = workload(WORKLOAD)
@@ -106,15 +107,14 @@ def convolutions() -> dict[str, Measured]:
     n_atoms, paths = len(batch.positions), middle.paths
     vectors = batch.positions[batch.sender] - batch.positions[batch.receiver] + batch.shift
     with torch.no_grad():
-        geometry = edge_geometry(
-            vectors, batch.sender, batch.receiver, batch.row_pointer, n_atoms, BASE.lmax, module.radial_settings
-        )
+        edges = Edges(n_atoms, batch.sender, batch.receiver, batch.row_pointer)
+        geometry = edge_geometry(vectors, edges, BASE.lmax, module.radial_settings)
         table = middle.radial.table()
     features = [torch.randn(n_atoms, 2 * degree + 1, channels) for degree, _, channels in paths.input]
     n_edges, rows = len(vectors), table.values.shape[0]
 
     def forward() -> list[torch.Tensor]:
-        return convolve(paths, features, geometry, table, "fused")
+        return convolve(paths, features, geometry, table, "cpp")
 
     with torch.no_grad():
         cotangents = [torch.randn_like(out) for out in forward()]

@@ -19,10 +19,10 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import platformdirs
 import torch
 
-from mfbench.mfcore.ops.protocols import KernelsUnavailable
+from mfbench.mfcore.backends.cache import cache_directory
+from mfbench.mfcore.backends.protocol import KernelsUnavailable
 
 _log = logging.getLogger("mfbench")
 
@@ -38,12 +38,6 @@ _FLAGS = (
     "-fno-signed-zeros",
 )
 _TIMEOUT_S = 300
-
-
-def cache_directory() -> Path:
-    """Where libraries are kept: $MFBENCH_CACHE, or the user's cache folder."""
-    root = os.environ.get("MFBENCH_CACHE")
-    return (Path(root) if root else platformdirs.user_cache_path("mfbench")) / "kernels"
 
 
 @cache
@@ -83,7 +77,8 @@ def _generators() -> str:
     shared = [
         core / name for name in ("backends/ir.py", "ops/convolution/instructions.py", "ops/geometry/harmonics.py")
     ]
-    files = [*shared, *sorted(Path(__file__).parent.glob("*.py"))]
+    own = Path(__file__).parent
+    files = [*shared, *sorted(own.glob("*.py")), *sorted(own.glob("templates/*"))]
     return "\n".join([*(path.read_text() for path in files), version("e3nn")])
 
 

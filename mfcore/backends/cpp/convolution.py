@@ -1,11 +1,19 @@
-"""C++ source of the convolution kernels of one set of paths."""
+"""The convolution kernels of one set of paths in C++: their source, and calling them through pointers."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
-from mfbench.mfcore.backends.cpp.runtime import DRIVER, HEAD
+import torch
+from torch import Tensor
+
+from mfbench.mfcore.backends.cpp.compile import load_library
+from mfbench.mfcore.backends.cpp.pointers import Pointers
+from mfbench.mfcore.backends.cpp.source import SCALARS, template, vectors
 from mfbench.mfcore.backends.ir import (
     GROUPS,
     OF_INPUT,
@@ -24,7 +32,9 @@ from mfbench.mfcore.backends.ir import (
     Sums,
     Zero,
 )
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.protocol import EdgeInputs
+from mfbench.mfcore.ops.edges import Edges
 
 _TYPES = {"vector": "v", "scalar": "S", "index": "I", "source": "S* const", "target": "S* const"}
 _WRITTEN = ("o", "gx", "gy", "gc", "gt")
@@ -114,11 +124,92 @@ def convolution_source(paths: TensorProductPaths, scalar: str) -> str:
     program = Program(paths)
     divisor = math.gcd(*(channels for _, _, channels in paths.input))
     lines = [
-        HEAD.replace("@SCALAR@", scalar).replace("@DIVISOR@", str(divisor & -divisor)),
+        vectors(scalar, divisor & -divisor),
         f"constexpr int NX = {len(program.widths)}, NO = {len(program.out_widths)};",
         f"constexpr I WEIGHTS = {paths.n_weights}, WIDTH[NX] = {{{', '.join(map(str, program.widths))}}};",
-        DRIVER,
+        template("threads.h"),
     ]
     for name in GROUPS:
         lines.extend(_kernel(program, name))
     return "\n".join(lines)
+
+
+class CppConvolution:
+    """The compiled kernels of one set of paths; see :class:`ConvolutionKernels`."""
+
+    def __init__(self, library: ctypes.CDLL, n_inputs: int) -> None:
+        self._functions: dict[str, Any] = {}
+        for name in ("forward", "backward_geometry", "backward_parameters", "double_backward"):
+            function = getattr(library, name)
+            function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int]
+            function.restype = ctypes.c_int
+            self._functions[name] = function
+        self._no_features = [None] * n_inputs
+
+    def _run(self, name: str, edges: Edges, inputs: EdgeInputs, *groups: Sequence[Tensor | None]) -> None:
+        """Call a kernel with pointers to (row pointer, sender, *inputs, *groups)."""
+        pointers = Pointers((edges.row_pointer, edges.sender), inputs, *groups)
+        if self._functions[name](pointers.address, edges.n_atoms, inputs.table.shape[0], torch.get_num_threads()):
+            raise MemoryError("a convolution kernel could not allocate its buffers.")
+
+    def forward(self, edges: Edges, inputs: EdgeInputs, features: Sequence[Tensor], out: Sequence[Tensor]) -> None:
+        """See :meth:`ConvolutionKernels.forward`."""
+        self._run("forward", edges, inputs, features, out)
+
+    def backward_geometry(
+        self,
+        edges: Edges,
+        inputs: EdgeInputs,
+        features: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        for_features: Sequence[Tensor] | None,
+        for_harmonics: Tensor,
+        for_spline: Tensor,
+    ) -> None:
+        """See :meth:`ConvolutionKernels.backward_geometry`."""
+        made = for_features or self._no_features
+        self._run("backward_geometry", edges, inputs, features, cotangents, (for_harmonics, for_spline), made)
+
+    def backward_parameters(
+        self,
+        edges: Edges,
+        inputs: EdgeInputs,
+        features: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        for_features: Sequence[Tensor] | None,
+        for_table: Tensor,
+    ) -> None:
+        """See :meth:`ConvolutionKernels.backward_parameters`."""
+        made = for_features or self._no_features
+        self._run("backward_parameters", edges, inputs, features, cotangents, made, (for_table,))
+
+    def double_backward(
+        self,
+        edges: Edges,
+        inputs: EdgeInputs,
+        features: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        along_features: Sequence[Tensor],
+        along_harmonics: Tensor,
+        along_spline: Tensor,
+        for_cotangents: Sequence[Tensor],
+        for_features: Sequence[Tensor],
+        for_table: Tensor,
+    ) -> None:
+        """See :meth:`ConvolutionKernels.double_backward`."""
+        directions = (*along_features, along_harmonics, along_spline)
+        results = (*for_cotangents, *for_features, for_table)
+        self._run("double_backward", edges, inputs, features, cotangents, directions, results)
+
+
+@cache
+def cpp_convolution(
+    input: Layout, lmax: int, output: tuple[tuple[int, int], ...], dtype: torch.dtype
+) -> CppConvolution:
+    """The compiled kernels of the paths between these irreps. Raises KernelsUnavailable."""
+    scalar = SCALARS[dtype]
+
+    def source() -> str:
+        return convolution_source(TensorProductPaths(input, lmax, output), scalar)
+
+    return CppConvolution(load_library(f"convolution {input} {lmax} {output} {scalar}", source), len(input))

@@ -1,44 +1,48 @@
-"""C++ source of sums over edges, see :class:`~mfbench.mfcore.ops.protocols.EdgeKernels`.
+"""Sums over edges in C++, called through pointers.
 
 Each thread owns some atoms and reads the senders of all edges, so that results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
-from mfbench.mfcore.backends.cpp.runtime import HEAD
+import ctypes
+from functools import cache
 
-_EDGES = r"""
-constexpr I FEW = 8192;  // edges that are not worth waking other threads
-static int team_of(I edges, int threads) { return edges < FEW ? 1 : threads; }
+import torch
+from torch import Tensor
 
-extern "C" void edge_differences(I n, const I* first, const I* second, const S* x, const S* added, S* o, int threads) {
-  threads = team_of(n, threads);
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-  for (I e = 0; e < n; ++e) {
-    const S *a = x + 3 * first[e], *b = x + 3 * second[e];
-    for (int k = 0; k < 3; ++k) o[3 * e + k] = a[k] - b[k] + (added ? added[3 * e + k] : S(0));
-  }
-}
-extern "C" void edge_sums(I n, const I* row, const I* sender, const S* g, S* o, int threads) {
-  threads = team_of(row[n], threads);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    const I thread = omp_get_thread_num(), team = omp_get_num_threads();
-    const I low = n * thread / team, high = n * (thread + 1) / team;
-    for (I i = low; i < high; ++i) {
-      S x = 0, y = 0, z = 0;
-      for (I e = row[i]; e < row[i + 1]; ++e) { x += g[3 * e]; y += g[3 * e + 1]; z += g[3 * e + 2]; }
-      o[3 * i] = x; o[3 * i + 1] = y; o[3 * i + 2] = z;
-    }
-    for (I e = 0; e < row[n]; ++e) {
-      const I j = sender[e];
-      if (j >= low && j < high) for (int k = 0; k < 3; ++k) o[3 * j + k] -= g[3 * e + k];
-    }
-  }
-}
-"""
+from mfbench.mfcore.backends.cpp.compile import load_library
+from mfbench.mfcore.backends.cpp.source import SCALARS, template, vectors
+from mfbench.mfcore.ops.edges import Edges
 
 
-def edges_source(scalar: str) -> str:
+def edge_sums_source(scalar: str) -> str:
     """C++ source of the sums for `scalar` "float" or "double"."""
-    return HEAD.replace("@SCALAR@", scalar).replace("@DIVISOR@", "64") + _EDGES
+    return vectors(scalar) + template("edge_sums.cpp")
+
+
+class CppEdges:
+    """The compiled sums over edges in one dtype; see :class:`EdgeKernels`."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._differences, self._sums = library.edge_differences, library.edge_sums
+        for function, pointers in ((self._differences, 5), (self._sums, 4)):
+            function.argtypes = [ctypes.c_int64, *[ctypes.c_void_p] * pointers, ctypes.c_int]
+            function.restype = None
+
+    def differences(self, first: Tensor, second: Tensor, atoms: Tensor, added: Tensor | None, out: Tensor) -> None:
+        """See :meth:`EdgeKernels.differences`."""
+        pointers = [first.data_ptr(), second.data_ptr(), atoms.data_ptr(), 0 if added is None else added.data_ptr()]
+        self._differences(first.shape[0], *pointers, out.data_ptr(), torch.get_num_threads())
+
+    def sums(self, edges: Edges, per_edge: Tensor, out: Tensor) -> None:
+        """See :meth:`EdgeKernels.sums`."""
+        pointers = [tensor.data_ptr() for tensor in (edges.row_pointer, edges.sender, per_edge, out)]
+        self._sums(edges.n_atoms, *pointers, torch.get_num_threads())
+
+
+@cache
+def cpp_edges(dtype: torch.dtype) -> CppEdges:
+    """The compiled sums in one dtype. Raises KernelsUnavailable."""
+    scalar = SCALARS[dtype]
+    return CppEdges(load_library(f"edges {scalar}", lambda: edge_sums_source(scalar)))

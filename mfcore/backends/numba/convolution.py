@@ -36,7 +36,7 @@ add, st, put, put_knot, zero, room = _f.add, _f.st, _f.put, _f.put_knot, _f.zero
 
 
 def head(scalar: str, lanes: int) -> str:
-    """What every generated module begins with; lines that it calls are in ``numba_vectors``."""
+    """The lines with which every generated module begins; it calls those of ``vectors``."""
     halves = [2**k for k in range(lanes.bit_length() - 1)]
     folds = "\n".join(f"fold{half} = _f.folds[{half}]" for half in halves)
     return HEAD.format(scalar=scalar, size=4 if scalar == "float32" else 8, lanes=lanes, folds=folds)

@@ -1,4 +1,4 @@
-"""Python source, for numba, of the geometry operator; the mathematics is that of ``cpp_geometry``."""
+"""Python source, for numba, of the geometry operator; the mathematics is that in C++."""
 
 from __future__ import annotations
 

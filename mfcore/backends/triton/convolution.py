@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mfbench.mfcore.backends.protocol import KernelsUnavailable
+from mfbench.mfcore.backends.triton.compile import interpreted, load
 from mfbench.mfcore.backends.triton.intervals import intervals
-from mfbench.mfcore.backends.triton.loading import interpreted, load
 from mfbench.mfcore.backends.triton.program import INTEGERS, POINTERS, TritonProgram
 from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
-from mfbench.mfcore.ops.protocols import ConvolutionKernels, EdgeInputs, Edges, KernelsUnavailable
+from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels, EdgeInputs
+from mfbench.mfcore.ops.edges import Edges
 
 _SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 _WEIGHTS_OF_A_BLOCK = 128  # of the reduction

@@ -1,4 +1,4 @@
-"""The geometry operator in Triton; the mathematics is that of the CPU's ``cpp_geometry``. An edge is a lane."""
+"""The geometry operator in Triton; the mathematics is that in C++. An edge is a lane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.backends.triton.loading import interpreted, load
+from mfbench.mfcore.backends.protocol import KernelsUnavailable
+from mfbench.mfcore.backends.triton.compile import interpreted, load
 from mfbench.mfcore.backends.triton.program import HEAD
 from mfbench.mfcore.ops.geometry.harmonics import (
     expression,
@@ -18,7 +19,7 @@ from mfbench.mfcore.ops.geometry.harmonics import (
     monomials,
     vector_jacobian,
 )
-from mfbench.mfcore.ops.protocols import GeometryKernels, KernelsUnavailable
+from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
 
 _SCALARS = {torch.float32: "float32", torch.float64: "float64"}
 _BLOCK = 128  # edges of a program of four warps

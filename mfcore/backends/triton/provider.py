@@ -1,8 +1,8 @@
 """Kernels in Triton: CUDA, float32 and float64.
 
-Generated from the same program as the CPU's kernels; `mfbench.mfcore.backends.triton.program` divides the work. Nothing
-is atomic: results repeat bit for bit. A kernel is compiled when it is first called, in a few seconds; Triton keeps what
-it has compiled in its own cache folder.
+Generated from the same program as the CPU's kernels; see :mod:`mfbench.mfcore.backends.triton.program` for how they
+divide the work. Nothing is atomic: results repeat bit for bit. A kernel is compiled when it is first called, in a few
+seconds; Triton keeps what it has compiled in its own cache folder.
 
 What stands behind them: they are tested against the reference by Triton's interpreter (TRITON_INTERPRET=1), which
 runs them on the CPU, and they are compiled for GPUs of compute capability 8.0 and 9.0. They have never been run or
@@ -17,16 +17,17 @@ from importlib.util import find_spec
 
 import torch
 
-from mfbench.mfcore.backends.triton.loading import interpreted
+from mfbench.mfcore.backends.triton.compile import interpreted
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
-from mfbench.mfcore.ops.protocols import ConvolutionKernels, GeometryKernels
+from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
+from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
 
 _PARTS = "mfbench.mfcore.backends.triton"
 _LEAST_CAPABILITY = (8, 0)  # of a GPU, by what the kernels are compiled for in tests
 
 
 class TritonProvider:
-    """See :class:`~mfbench.mfcore.ops.protocols.Provider`. Under Triton's interpreter it is one for the CPU."""
+    """See :class:`~mfbench.mfcore.backends.protocol.Provider`. Under Triton's interpreter it is one for the CPU."""
 
     dtypes = (torch.float32, torch.float64)
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mfbench.mfcore.backends.names import Backend
+
 
 class CoreConfig(BaseModel):
     """Shape of the network; the same for every arm of a comparison."""
@@ -38,7 +40,7 @@ class CoreConfig(BaseModel):
         1.0, gt=0, description="Initial size of the readout's last matrix; 1 keeps the variance of its input."
     )
     zbl: bool = Field(False, description="Add the Ziegler-Biersack-Littmark repulsion of the nuclei.")
-    backend: Literal["auto", "reference", "fused", "numba", "triton"] = Field("auto", description="What convolves.")
+    backend: Backend = Field("auto", description="What convolves.")
 
     @model_validator(mode="after")
     def _one_channel_count_per_degree(self) -> CoreConfig:

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mfbench.mfcore.backends.select import Kernels
 from mfbench.mfcore.cores.equivariant.config import CoreConfig
 from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
-from mfbench.mfcore.ops.convolution.op import Backend, convolve
-from mfbench.mfcore.ops.geometry.op import EdgeGeometry
-from mfbench.mfcore.ops.node_update.op import Matrices, UpdateCall, UpdateIrrep, UpdateShape, update
+from mfbench.mfcore.ops.convolution.op import convolve
+from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
+from mfbench.mfcore.ops.node_update.op import update
+from mfbench.mfcore.ops.node_update.protocol import Matrices, UpdateCall, UpdateIrrep, UpdateShape
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
-from mfbench.mfcore.ops.radial.op import RadialNetwork, RadialTable, entries
+from mfbench.mfcore.ops.radial.network import RadialNetwork, entries
+from mfbench.mfcore.ops.radial.table import RadialTable
 from mfbench.mfcore.ops.readout.op import readout
 
 
@@ -68,7 +71,6 @@ class Interaction(nn.Module):
         mean_neighbours: float,
     ) -> None:
         super().__init__()
-        self.backend = config.backend
         parities = (1, -1) if config.parity else (0,)
         wanted = [(0, 1)] if last else [(d, p if p else (-1) ** d) for d in range(config.lmax + 1) for p in parities]
         wanted.sort(key=lambda irrep: (irrep != (0, 1), irrep[0]))  # invariant scalars come first
@@ -144,6 +146,7 @@ class Interaction(nn.Module):
 
     def forward(
         self,
+        kernels: Kernels,
         mixed: Sequence[Tensor],
         features: Sequence[Tensor],
         added: Tensor | None,
@@ -158,6 +161,8 @@ class Interaction(nn.Module):
 
         Parameters
         ----------
+        kernels
+            What computes, looked up once for all layers.
         mixed
             Inputs of the convolution: features after this layer's first linear maps, (A, 2l+1, C) for each irrep.
         features
@@ -183,15 +188,14 @@ class Interaction(nn.Module):
             Features, and the next layer's mixed features.
         """
         weights = self.radial(geometry) if table is None else table
-        messages = convolve(self.paths, mixed, geometry, weights, self.backend)
+        messages = convolve(self.paths, mixed, geometry, weights, kernels)
         if self.bias_out is not None:
             added = self.bias_out(added, fidelity)
         inward = [] if following is None else entries(following.linear_in)
         matrices = Matrices(entries(self.linear_out), self._connecting, inward)
         call = UpdateCall(self.shape, self.scale, groups, matrices, tf32)
         connected = [features[source] for _, source in self.shape.connections]
-        backend = self.backend if self.radial.mode == "table" else "reference"
-        result, mixed = update(call, messages, connected, added, backend)
+        result, mixed = update(call, messages, connected, added, kernels)
         if following is not None and following.bias_in is not None:
             mixed[0] = following.bias_in(mixed[0], fidelity)
         return result, mixed
@@ -209,17 +213,16 @@ class Interaction(nn.Module):
 class ConditionedReadout(nn.Module):
     """Scalars → energy of each atom by a one-hidden-layer network with fidelity rows on both layers."""
 
-    def __init__(self, channels: int, hidden: int, n_fidelities: int, scale: float, backend: Backend = "auto") -> None:
+    def __init__(self, channels: int, hidden: int, n_fidelities: int, scale: float) -> None:
         super().__init__()
-        self.backend = backend
         self.hidden, self.out = _matrix(channels, hidden), _matrix(hidden, 1, scale)
         self.bias_hidden = FidelityBias(n_fidelities, hidden) if n_fidelities else None
         self.bias_out = FidelityBias(n_fidelities, 1) if n_fidelities else None
 
-    def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
+    def forward(self, scalars: Tensor, fidelity: Tensor, kernels: Kernels) -> Tensor:
         """Dimensionless energy of each atom, (A,), from scalars (A, 1, C) and the one-hot of fidelities (A, 1, F)."""
         added = None if self.bias_hidden is None else self.bias_hidden(None, fidelity).squeeze(1)
-        energy = readout(scalars.squeeze(1), self.hidden, self.out.T, added, self.backend)
+        energy = readout(scalars.squeeze(1), self.hidden, self.out.T, added, kernels)
         if self.bias_out is not None:
             energy = self.bias_out(energy.view(-1, 1, 1), fidelity).view(-1)
         return energy
@@ -228,15 +231,14 @@ class ConditionedReadout(nn.Module):
 class MultiHeadReadout(nn.Module):
     """One readout network per fidelity on shared scalars."""
 
-    def __init__(self, channels: int, hidden: int, n_heads: int, scale: float, backend: Backend = "auto") -> None:
+    def __init__(self, channels: int, hidden: int, n_heads: int, scale: float) -> None:
         super().__init__()
-        self.backend = backend
         self._shape = (n_heads, hidden)
         self.hidden = _matrix(channels, n_heads * hidden)
         self.out = nn.Parameter(torch.randn(n_heads, hidden) / math.sqrt(hidden) * scale)
 
-    def forward(self, scalars: Tensor, fidelity: Tensor) -> Tensor:
+    def forward(self, scalars: Tensor, fidelity: Tensor, kernels: Kernels) -> Tensor:
         """Dimensionless energy of each atom from its fidelity's head, (A,); arguments as in the other readout."""
         # zeros for the other heads: to choose by a gather would have a slow gradient
         out = (fidelity.view(-1, self._shape[0], 1) * self.out).flatten(1)
-        return readout(scalars.squeeze(1), self.hidden, out, None, self.backend)
+        return readout(scalars.squeeze(1), self.hidden, out, None, kernels)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mfbench.mfcore.backends.select import Kernels, kernels_for
 from mfbench.mfcore.cores.equivariant.activation_checkpointing import recomputed
 from mfbench.mfcore.cores.equivariant.config import CoreConfig
 from mfbench.mfcore.cores.equivariant.inference.core import FrozenCore
@@ -22,10 +23,13 @@ from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution.instructions import Layout
 from mfbench.mfcore.ops.edge_sums.op import edge_vectors
-from mfbench.mfcore.ops.geometry.op import EdgeGeometry, edge_geometry
+from mfbench.mfcore.ops.edges import Edges
+from mfbench.mfcore.ops.geometry.op import edge_geometry
+from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
-from mfbench.mfcore.ops.protocols import Edges
-from mfbench.mfcore.ops.radial.op import RadialSettings, RadialTable, radial_tables
+from mfbench.mfcore.ops.radial.functions import RadialSettings
+from mfbench.mfcore.ops.radial.network import radial_tables
+from mfbench.mfcore.ops.radial.table import RadialTable
 
 __all__ = ["Conditioning", "CoreOutput", "EquivariantCore"]
 
@@ -95,7 +99,7 @@ class EquivariantCore(nn.Module):
             kind, count = MultiHeadReadout, len(self.fidelities)
         else:
             kind, count = ConditionedReadout, rows
-        self.readout = kind(width, config.readout_hidden, count, config.readout_scale, config.backend)
+        self.readout = kind(width, config.readout_hidden, count, config.readout_scale)
         self.repulsion = ZBLRepulsion(self.species) if config.zbl else None
         shape = (len(self.fidelities), len(self.species))
         self.register_buffer("reference", torch.zeros(shape, dtype=torch.float64))
@@ -186,32 +190,23 @@ class EquivariantCore(nn.Module):
             :mod:`mfbench.mfcore.ops.node_update.tf32`.
         """
         differentiate = forces or stress
-        backend = self.config.backend
+        kernels = kernels_for(self.config.backend, batch.positions, self.radial_settings.mode == "table")
         edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
-        vectors = edge_vectors(batch.positions, edges, batch.shift, backend)
+        vectors = edge_vectors(batch.positions, edges, batch.shift, kernels)
         vectors.requires_grad_(differentiate)
         with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
-            energy = self._energy(batch, vectors, tf32)
+            energy = self._energy(batch, vectors, edges, kernels, tf32)
             if not differentiate:
                 return CoreOutput(energy, None, None)
             (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=create_graph)
         if not create_graph:
             energy = energy.detach()
-        return CoreOutput.of_edges(energy, gradient, vectors.detach(), batch, forces, stress, backend)
+        return CoreOutput.of_edges(energy, gradient, vectors.detach(), batch, edges, forces, stress, kernels)
 
-    def _energy(self, batch: Batch, vectors: Tensor, tf32: bool) -> Tensor:
+    def _energy(self, batch: Batch, vectors: Tensor, edges: Edges, kernels: Kernels, tf32: bool) -> Tensor:
         """Interaction energy of each frame, (B,) eV."""
         atom_fidelity = batch.fidelity.index_select(0, batch.frame)
-        geometry = edge_geometry(
-            vectors,
-            batch.sender,
-            batch.receiver,
-            batch.row_pointer,
-            batch.positions.shape[0],
-            self.config.lmax,
-            self.radial_settings,
-            self.config.backend,
-        )
+        geometry = edge_geometry(vectors, edges, self.config.lmax, self.radial_settings, kernels)
         one_hot = vectors.new_empty(0)  # nobody reads it
         if self.conditioning != "none":
             one_hot = torch.nn.functional.one_hot(atom_fidelity, len(self.fidelities)).to(vectors.dtype)[:, None, :]
@@ -224,10 +219,12 @@ class EquivariantCore(nn.Module):
         if not again and self.radial_settings.mode == "table":
             tables = radial_tables([layer.radial for layer in layers])
         for layer, following, table in zip_longest(layers, layers[1:], tables):
-            evaluate = partial(_recomputed, layer, tf32) if again else partial(layer, table=table, tf32=tf32)
+            evaluate = partial(layer, kernels, table=table, tf32=tf32)
+            if again:
+                evaluate = partial(_recomputed, layer, kernels, tf32)
             features, mixed = evaluate(mixed, features, added, geometry, groups, one_hot, following)
             added = None
-        atomic = self.readout(features[0], one_hot)
+        atomic = self.readout(features[0], one_hot, kernels)
         scale = self.scale.to(atomic.dtype).view(-1)
         label = atom_fidelity * len(self.species) + batch.species
         shift = self.reference_shift.view(-1).index_select(0, label)
@@ -245,6 +242,7 @@ class EquivariantCore(nn.Module):
 
 def _recomputed(
     layer: Interaction,
+    kernels: Kernels,
     tf32: bool,
     mixed: Sequence[Tensor],
     features: Sequence[Tensor],
@@ -263,7 +261,7 @@ def _recomputed(
         edges: Any = dict(zip(names, inputs[last:], strict=True))
         rows = None if added is None else inputs[m]
         result, following_mixed = layer(
-            inputs[:n], inputs[n:m], rows, replace(geometry, **edges), groups, fidelity, following, tf32=tf32
+            kernels, inputs[:n], inputs[n:m], rows, replace(geometry, **edges), groups, fidelity, following, tf32=tf32
         )
         return [*result, *following_mixed]
 

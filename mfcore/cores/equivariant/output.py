@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import Backend
+from mfbench.mfcore.backends.select import Backend, Kernels
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.ops.edge_sums.op import atom_forces
-from mfbench.mfcore.ops.protocols import Edges
+from mfbench.mfcore.ops.edges import Edges
 
 
 @dataclass
@@ -38,9 +38,10 @@ class CoreOutput:
         gradient: Tensor,
         vectors: Tensor,
         batch: Batch,
+        edges: Edges,
         forces: bool,
         stress: bool,
-        backend: Backend = "auto",
+        backend: Backend | Kernels = "auto",
     ) -> CoreOutput:
         """Forces and stress from the gradient of the energy with respect to the edge vectors.
 
@@ -57,6 +58,8 @@ class CoreOutput:
             (E, 3) Å, sender less receiver.
         batch
             Graph.
+        edges
+            Of the graph.
         forces, stress
             What to compute.
         backend
@@ -64,7 +67,6 @@ class CoreOutput:
         """
         force = stresses = None
         if forces:
-            edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
             force = atom_forces(gradient, edges, backend)
         if stress:
             virial = gradient.new_zeros(batch.n_frames, 9).index_add(

@@ -1,4 +1,4 @@
-"""The convolution with a radial table by kernels, whoever provides them.
+"""The convolution with a radial table by kernels of any backend.
 
 Two functions make it twice differentiable: :class:`_Convolution`, and :class:`_Backward`, its gradient. Each pass
 computes only the gradients that torch's engine will use, see :func:`~mfbench.mfcore.ops.autograd.wanted`. Second
@@ -9,19 +9,18 @@ reference, so every first and second derivative is right; a third one is an erro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mfbench.mfcore.ops.autograd import refuse_derivatives, wanted
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels, EdgeInputs
 from mfbench.mfcore.ops.convolution.reference import convolve_reference
-from mfbench.mfcore.ops.protocols import ConvolutionKernels, EdgeInputs, Edges
-from mfbench.mfcore.ops.radial.op import RadialTable, evaluate_spline
-
-if TYPE_CHECKING:
-    from mfbench.mfcore.ops.geometry.op import EdgeGeometry
+from mfbench.mfcore.ops.edges import Edges
+from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
+from mfbench.mfcore.ops.radial.table import RadialTable, evaluate_spline
 
 
 class _Call(NamedTuple):
@@ -32,7 +31,7 @@ class _Call(NamedTuple):
     edges: Edges
 
 
-def convolve_fused(
+def convolve_by_kernels(
     paths: TensorProductPaths,
     kernels: ConvolutionKernels,
     features: Sequence[Tensor],

@@ -100,6 +100,14 @@ class TensorProductPaths:
             (*wanted[n], sum(c for c, path in zip(channels, self.paths, strict=True) if path.k_out == k))
             for k, n in enumerate(reached)
         )
+        self._key = self.input, self.lmax, self.output_irreps
+        self._hash = hash(self._key)  # kernels are looked up by it in every pass
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, TensorProductPaths) and self._key == other._key)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def n_harmonics(self) -> int:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import Backend, backend_report, check_backend, convolution_kernels
+from mfbench.mfcore.backends.select import Backend, Kernels, kernels_for
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution.autograd import convolve_fused
+from mfbench.mfcore.ops.convolution.autograd import convolve_by_kernels
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
 from mfbench.mfcore.ops.convolution.reference import convolve_reference
-from mfbench.mfcore.ops.geometry.op import EdgeGeometry
-from mfbench.mfcore.ops.radial.op import RadialTable, RadialWeights
-
-__all__ = ["Backend", "backend_report", "convolve"]
+from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
+from mfbench.mfcore.ops.radial.network import RadialWeights
+from mfbench.mfcore.ops.radial.table import RadialTable
 
 
 def convolve(
@@ -22,7 +21,7 @@ def convolve(
     features: Sequence[Tensor],
     geometry: EdgeGeometry,
     weights: RadialWeights,
-    backend: Backend = "auto",
+    backend: Backend | Kernels = "auto",
 ) -> list[Tensor]:
     """Sum over the edges into each atom of weight ⊙ (features[sender] ⊗ harmonics[edge]).
 
@@ -40,9 +39,9 @@ def convolve(
     geometry
         Edges.
     weights
-        From :class:`~mfbench.mfcore.ops.radial.op.RadialNetwork`.
+        From :class:`~mfbench.mfcore.ops.radial.network.RadialNetwork`.
     backend
-        "reference" (plain torch), or kernels, which need a radial table: "fused" (generated C++) and "numba" on the
+        "reference" (plain torch), or kernels, which need a radial table: "cpp" (generated C++) and "numba" on the
         CPU, "triton" on CUDA. "auto": the first of these that can be used, or what the environment variable
         MFBENCH_BACKEND names. For a fixed number of threads the results of the CPU's kernels repeat bit for bit.
 
@@ -56,22 +55,24 @@ def convolve(
     ConfigError
         If shapes or dtypes do not fit the paths, or the backend is unknown or cannot be used.
     """
-    check_backend(backend)
     table = weights if isinstance(weights, RadialTable) else None
     values = weights.values if isinstance(weights, RadialTable) else weights
+    found = kernels_for(backend, values, table is not None)
     _check(paths, features, geometry, values, table is not None)
-    kernels = convolution_kernels(paths, values.device, values.dtype, table is not None, backend)
+    kernels = found.convolution(paths)
     if kernels is not None and table is not None:
-        return convolve_fused(paths, kernels, features, geometry, table)
+        return convolve_by_kernels(paths, kernels, features, geometry, table)
     dense = values if table is None else table.dense(geometry)
-    return convolve_reference(paths, features, geometry.sender, geometry.receiver, geometry.harmonics, dense)
+    return convolve_reference(
+        paths, features, geometry.edges.sender, geometry.edges.receiver, geometry.harmonics, dense
+    )
 
 
 def _check(
     paths: TensorProductPaths, features: Sequence[Tensor], geometry: EdgeGeometry, values: Tensor, table: bool
 ) -> None:
     """Raise ConfigError where the kernels would read beyond a tensor."""
-    n, dtype = geometry.n_atoms, values.dtype
+    n, dtype = geometry.edges.n_atoms, values.dtype
     if len(features) != len(paths.input):
         raise ConfigError(f"convolution: expected {len(paths.input)} features, got {len(features)}.")
     for feature, (degree, _, channels) in zip(features, paths.input, strict=True):
@@ -80,15 +81,15 @@ def _check(
                 f"convolution: expected a feature of shape {(n, 2 * degree + 1, channels)} and {dtype}, "
                 f"got {tuple(feature.shape)} and {feature.dtype}."
             )
-    n_edges = geometry.sender.shape[0]
+    n_edges = geometry.edges.sender.shape[0]
     rows = geometry.settings.n_knots + 3 if table else n_edges
     if values.shape != (rows, paths.n_weights) or geometry.harmonics.shape != (n_edges, paths.n_harmonics):
         raise ConfigError(
             f"convolution: expected weights {(rows, paths.n_weights)} and harmonics {(n_edges, paths.n_harmonics)}, "
             f"got {tuple(values.shape)} and {tuple(geometry.harmonics.shape)}."
         )
-    if geometry.harmonics.dtype != dtype or geometry.row_pointer.shape[0] != n + 1:
+    if geometry.harmonics.dtype != dtype or geometry.edges.row_pointer.shape[0] != n + 1:
         raise ConfigError(
             f"convolution: expected harmonics of {dtype} and {n + 1} row pointers, "
-            f"got {geometry.harmonics.dtype} and {geometry.row_pointer.shape[0]}."
+            f"got {geometry.harmonics.dtype} and {geometry.edges.row_pointer.shape[0]}."
         )

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.ops.autograd import refuse_derivatives, wanted
+from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
 from mfbench.mfcore.ops.geometry.reference import reference_harmonics, reference_spline
-from mfbench.mfcore.ops.protocols import GeometryKernels
-from mfbench.mfcore.ops.radial.op import RadialSettings
+from mfbench.mfcore.ops.radial.functions import RadialSettings
 
 
 class _Call(NamedTuple):
@@ -28,7 +28,7 @@ class _Call(NamedTuple):
         return self.settings.cutoff, self.settings.n_knots
 
 
-def fused_geometry(
+def geometry_by_kernels(
     kernels: GeometryKernels, vectors: Tensor, lmax: int, settings: RadialSettings
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Harmonics (E, (lmax + 1)²), spline interval (E,) int32 and spline weights × envelope (E, 4) of (E, 3) vectors."""

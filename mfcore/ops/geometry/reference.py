@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.ops.radial.op import envelope
+from mfbench.mfcore.ops.radial.functions import envelope
 
 
 def reference_harmonics(vectors: Tensor, lmax: int) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.ops.autograd import all_wanted, differentiable_gradients, refuse_derivatives
-from mfbench.mfcore.ops.node_update.op import Matrices, UpdateCall, UpdateInputs, update_reference
-from mfbench.mfcore.ops.protocols import UpdateKernels
+from mfbench.mfcore.ops.node_update.protocol import Matrices, UpdateCall, UpdateInputs, UpdateKernels
+from mfbench.mfcore.ops.node_update.reference import update_reference
 
 
 class _Call(NamedTuple):
@@ -56,14 +56,14 @@ class _Call(NamedTuple):
         return [like.new_empty(s) for s in shapes], [like.new_empty(s) for s in shapes] if mixes else []
 
 
-def update_fused(
+def update_by_kernels(
     kernels: UpdateKernels,
     call: UpdateCall,
     messages: Sequence[Tensor],
     features: Sequence[Tensor],
     added: Tensor | None,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Results and mixed features; arguments as of :func:`~mfbench.mfcore.ops.node_update.op.update_reference`."""
+    """Results and mixed features; arguments as of :func:`update_reference`."""
     given = [*messages, *features, *call.matrices.outward, *call.matrices.connecting, *call.matrices.inward]
     given += [] if added is None else [added]
     made = _Update.apply(_Call(kernels, call), *[tensor.contiguous() for tensor in given])  # type: ignore[no-untyped-call]

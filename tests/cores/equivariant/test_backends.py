@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import Backend
+from mfbench.mfcore.backends.names import Backend
 from mfbench.mfcore.cores.equivariant.config import CoreConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import GraphStore

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from mfbench.mfcore.backends.select import kernels_for
 from mfbench.mfcore.cores.equivariant.inference.edges import Convolution, EdgePass, edge_pass
 from mfbench.mfcore.cores.equivariant.inference.update import Kept, Operands, cotangents, evaluate, to_features
 from mfbench.mfcore.cores.equivariant.layers import ConditionedReadout, Interaction
@@ -18,10 +19,11 @@ from mfbench.mfcore.cores.equivariant.output import CoreOutput
 from mfbench.mfcore.cores.equivariant.zbl import ZBLRepulsion
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.ops.activations import GATE_SCALE
 from mfbench.mfcore.ops.edge_sums.op import edge_vectors
-from mfbench.mfcore.ops.node_update.op import GATE_SCALE, UpdateShape
+from mfbench.mfcore.ops.edges import Edges
+from mfbench.mfcore.ops.node_update.protocol import UpdateShape
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
-from mfbench.mfcore.ops.protocols import Edges
 
 if TYPE_CHECKING:
     from mfbench.mfcore.cores.equivariant.model import EquivariantCore
@@ -150,9 +152,10 @@ class FrozenCore:
             raise ConfigError(f"frozen network: expected a batch of {self.dtype}, got {batch.positions.dtype}.")
         keep = forces or stress
         edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
-        vectors = edge_vectors(batch.positions, edges, batch.shift, self._backend)
+        kernels = kernels_for(self._backend, batch.positions, self._settings.mode == "table")
+        vectors = edge_vectors(batch.positions, edges, batch.shift, kernels)
         convolutions = [layer.convolution for layer in self._layers]
-        run = edge_pass(convolutions, vectors, edges, self._lmax, self._settings, self._backend, keep)
+        run = edge_pass(convolutions, vectors, edges, self._lmax, self._settings, kernels, keep)
         plan = self._plan(batch.species)
         energy, gradient = vectors.new_zeros(batch.n_frames), torch.zeros_like(vectors)
         if self._repulsion is not None:
@@ -178,7 +181,7 @@ class FrozenCore:
         for_hidden = torch.ops.aten.silu_backward(plan.scale[:, None] * self._out, hidden)
         self._back(run, plan, passes, (for_hidden @ self._hidden.T)[:, None, :])
         gradient = gradient.add_(run.gradient())
-        return CoreOutput.of_edges(energy, gradient, vectors, batch, forces, stress, self._backend)
+        return CoreOutput.of_edges(energy, gradient, vectors, batch, edges, forces, stress, kernels)
 
     def _back(self, run: EdgePass, plan: _Plan, passes: list[tuple[Operands, Kept]], gradient: Tensor) -> None:
         """Go back through the layers, from the gradient of the last scalars (A, 1, C)."""

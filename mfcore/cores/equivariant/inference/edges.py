@@ -9,12 +9,16 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import Backend, convolution_kernels, kernels_of_geometry
+from mfbench.mfcore.backends.select import Kernels
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
 from mfbench.mfcore.ops.convolution.op import convolve
+from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels, EdgeInputs
+from mfbench.mfcore.ops.edges import Edges
 from mfbench.mfcore.ops.geometry.op import edge_geometry
-from mfbench.mfcore.ops.protocols import ConvolutionKernels, EdgeInputs, Edges, GeometryKernels
-from mfbench.mfcore.ops.radial.op import RadialNetwork, RadialSettings, RadialTable
+from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
+from mfbench.mfcore.ops.radial.functions import RadialSettings
+from mfbench.mfcore.ops.radial.network import RadialNetwork
+from mfbench.mfcore.ops.radial.table import RadialTable
 
 DIFFERENTIABLE = ("harmonics", "spline", "basis", "envelope")  # what depends on the vectors in an EdgeGeometry
 
@@ -46,7 +50,7 @@ def edge_pass(
     edges: Edges,
     lmax: int,
     settings: RadialSettings,
-    backend: Backend,
+    kernels: Kernels,
     keep: bool,
 ) -> EdgePass:
     """Begin an evaluation.
@@ -59,18 +63,18 @@ def edge_pass(
         (E, 3) Å.
     edges
         Which atoms they join.
-    lmax, settings, backend
+    lmax, settings
         Of the network.
+    kernels
+        What computes.
     keep
         Whether there will be a way back.
     """
-    table = settings.mode == "table"
-    geometry = kernels_of_geometry(lmax, settings.envelope_power, vectors, table, backend)
-    found = [convolution_kernels(c.paths, vectors.device, vectors.dtype, table, backend) for c in convolutions]
-    kernels = {id(c.paths): k for c, k in zip(convolutions, found, strict=True) if k is not None}
-    if geometry is not None and len(kernels) == len(convolutions):
-        return _ByKernels(geometry, kernels, vectors, edges, lmax, settings, keep)
-    return _ByAutograd(vectors, edges, lmax, settings, backend, keep)
+    geometry = kernels.geometry(lmax, settings.envelope_power)
+    found = {c.paths: k for c in convolutions if (k := kernels.convolution(c.paths)) is not None}
+    if geometry is not None and len(found) == len(convolutions):
+        return _ByKernels(geometry, found, vectors, edges, lmax, settings, keep)
+    return _ByAutograd(vectors, edges, lmax, settings, kernels, keep)
 
 
 class _ByKernels:
@@ -79,7 +83,7 @@ class _ByKernels:
     def __init__(
         self,
         geometry: GeometryKernels,
-        kernels: dict[int, ConvolutionKernels],
+        kernels: dict[TensorProductPaths, ConvolutionKernels],
         vectors: Tensor,
         edges: Edges,
         lmax: int,
@@ -97,7 +101,7 @@ class _ByKernels:
 
     def messages(self, convolution: Convolution, mixed: Sequence[Tensor]) -> list[Tensor]:
         assert convolution.table is not None
-        kernels, features = self._kernels[id(convolution.paths)], [m.contiguous() for m in mixed]
+        kernels, features = self._kernels[convolution.paths], [m.contiguous() for m in mixed]
         inputs = EdgeInputs(self._knot, self._harmonics, self._spline, convolution.table.values)
         layout = convolution.paths.output_layout
         out = [self._spline.new_empty(self._edges.n_atoms, 2 * degree + 1, c) for degree, _, c in layout]
@@ -125,12 +129,11 @@ class _ByAutograd:
     """Any backend: each convolution is a graph of its own."""
 
     def __init__(
-        self, vectors: Tensor, edges: Edges, lmax: int, settings: RadialSettings, backend: Backend, keep: bool
+        self, vectors: Tensor, edges: Edges, lmax: int, settings: RadialSettings, kernels: Kernels, keep: bool
     ) -> None:
-        self._vectors, self._keep, self._backend = vectors.detach().requires_grad_(keep), keep, backend
-        shared = (edges.sender, edges.receiver, edges.row_pointer, edges.n_atoms, lmax, settings, backend)
+        self._vectors, self._keep, self._all = vectors.detach().requires_grad_(keep), keep, kernels
         with torch.set_grad_enabled(keep):
-            geometry = edge_geometry(self._vectors, *shared)
+            geometry = edge_geometry(self._vectors, edges, lmax, settings, kernels)
         ends = {name: getattr(geometry, name) for name in DIFFERENTIABLE}
         self._ends = {name: value for name, value in ends.items() if value is not None and value.requires_grad}
         self._starts: dict[str, Any] = {name: value.detach().requires_grad_() for name, value in self._ends.items()}
@@ -142,7 +145,7 @@ class _ByAutograd:
         features = [m.detach().requires_grad_(self._keep) for m in mixed]
         with torch.set_grad_enabled(self._keep):
             weights = convolution.radial(self._inner) if convolution.table is None else convolution.table
-            out = convolve(convolution.paths, features, self._inner, weights, self._backend)
+            out = convolve(convolution.paths, features, self._inner, weights, self._all)
         if self._keep:
             self._passed.append((features, out))
         return [m.detach() for m in out]

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.ops.node_update.op import GATE_SCALE, PSEUDOSCALAR_SCALE, UpdateShape
+from mfbench.mfcore.ops.activations import GATE_SCALE, PSEUDOSCALAR_SCALE
+from mfbench.mfcore.ops.node_update.protocol import UpdateShape
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
 
 

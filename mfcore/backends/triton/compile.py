@@ -8,9 +8,9 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
-from mfbench.mfcore.backends.cpp.compile import cache_directory
+from mfbench.mfcore.backends.cache import cache_directory
+from mfbench.mfcore.backends.protocol import KernelsUnavailable
 from mfbench.mfcore.files import write_text
-from mfbench.mfcore.ops.protocols import KernelsUnavailable
 
 
 def interpreted() -> bool:

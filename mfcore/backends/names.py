@@ -1,0 +1,7 @@
+"""Names of the backends."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Backend = Literal["auto", "reference", "cpp", "numba", "triton"]
