@@ -1,55 +1,91 @@
-"""The layout that the packages promise: imports run one way, files stay small, and --help costs nothing."""
+"""The layout that the packages promise.
+
+Imports run one way and in no circle; plug-ins are named at home only; files stay small; a test names every module;
+docstrings say their noun; `--help` costs nothing. What is not so yet stands in :mod:`tests.layout_exceptions`.
+"""
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
-import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("mfcore", "strategies", "benchmarks")
-#: What each package may import of the others.
-ALLOWED = {"mfcore": {"mfcore"}, "strategies": {"mfcore", "strategies"}, "benchmarks": set(PACKAGES)}
-LONGEST = 450
-#: What `--help` may not import.
-HEAVY = {"torch", "numpy", "pandas", "ase", "scipy", "sklearn", "matplotlib", "pyarrow", "e3nn", "lightning_fabric"}
+from tests import layout_exceptions as known
+from tests.layout import (
+    FILES,
+    PACKAGES,
+    ROOT,
+    TESTS,
+    circles,
+    documented,
+    homes,
+    import_graph,
+    imports,
+    literals,
+    name_of,
+    project,
+    within,
+)
 
-FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+#: Packages that each package may import of.
+ALLOWED = {"mfcore": {"mfcore"}, "strategies": {"mfcore", "strategies"}, "benchmarks": set(PACKAGES)}
+LONGEST = 400
+CLI = "mfbench.benchmarks.cli"
+#: Modules that `--help` may not import.
+HEAVY = {"torch", "numpy", "pandas", "ase", "scipy", "sklearn", "matplotlib", "pyarrow", "e3nn", "lightning_fabric"}
+#: Groups of entry points, and the package that ours of each group live in.
+COLLECTIONS = {
+    "mfbench.strategies": "mfbench.strategies",
+    "mfbench.tasks": "mfbench.benchmarks.tasks",
+    "mfbench.cores": "mfbench.mfcore.cores",
+    "mfbench.observables": "mfbench.benchmarks.observables",
+}
+PLUGINS = {
+    group: homes(project()["entry-points"].get(group, {}), collection) for group, collection in COLLECTIONS.items()
+}
 
 
 def imported(path: Path) -> set[str]:
-    """Names that a file imports anywhere, also inside functions and for typing only.
+    """Top-level names that a file imports, but of this project the package: "mfcore" for `mfbench.mfcore.errors`."""
+    return {name.removeprefix("mfbench.").partition(".")[0] for name in imports(path)}
 
-    The top-level name, but for this project the package: "strategies" for `mfbench.strategies.base`.
-    """
-    modules = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            modules += [f"{node.module}.{alias.name}" for alias in node.names]
-    return {module.removeprefix("mfbench.").partition(".")[0] for module in modules}
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def test_there_are_packages_to_look_at() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(PACKAGES)
 
 
+# ---- imports
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_imports_run_one_way(package: str) -> None:
     forbidden = ({*PACKAGES, "tests"}) - ALLOWED[package]
     files = [path for path in FILES if path.is_relative_to(ROOT / package)]
-    wrong = {str(path.relative_to(ROOT)): imported(path) & forbidden for path in files}
+    wrong = {short(path): imported(path) & forbidden for path in files}
     assert {name: names for name, names in wrong.items() if names} == {}
 
 
-def test_the_check_sees_an_import_of_any_kind(tmp_path: Path) -> None:
+def test_a_command_imports_no_command() -> None:
+    graph = import_graph(FILES)
+    commands = {name for name in graph.successors(f"{CLI}.main") if within(name, CLI)}
+    assert len(commands) >= 10
+    assert {(a, b) for a, b in graph.edges if {a, b} <= commands and a not in known.COMMANDS} == set()
+
+
+def test_no_circle_of_files() -> None:
+    new = [sorted(circle) for circle in circles(import_graph(FILES)) if not any(circle <= old for old in known.CIRCLES)]
+    assert new == [], "types or functions that two files need belong in a third file below both"
+
+
+def test_the_checks_see_an_import_of_any_kind(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
     path.write_text(
         "import a.b, c\nfrom d.e import f\ndef g():\n    from h import i\nfrom mfbench import j\nimport mfbench.k.l\n"
@@ -57,9 +93,110 @@ def test_the_check_sees_an_import_of_any_kind(tmp_path: Path) -> None:
     assert imported(path) == {"a", "c", "d", "h", "j", "k"}
 
 
+def test_the_check_sees_circles_of_any_kind(tmp_path: Path) -> None:
+    texts = {
+        "p/__init__.py": "",
+        "p/a.py": "from mfbench.p import b",
+        "p/b.py": "def f():\n    import mfbench.p.c",
+        "p/c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mfbench.p.a import A",
+        "p/d.py": "from mfbench.p.a import A",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    graph = import_graph([tmp_path / name for name in texts], tmp_path)
+    assert circles(graph) == [{"mfbench.p.a", "mfbench.p.b", "mfbench.p.c"}]
+
+
+# ---- plug-ins
+
+
+def named_elsewhere(path: Path, module: str) -> set[str]:
+    """Our own plug-ins that a file names, as a string or by importing from them, and that live elsewhere."""
+    strings, modules = literals(path), imports(path)
+    return {
+        name
+        for plugins in PLUGINS.values()
+        for name, home in plugins.items()
+        if not within(module, home)
+        if (name in strings and name not in known.COMMON_WORDS) or any(within(m, home) for m in modules)
+    }
+
+
+def excepted(module: str) -> set[str]:
+    lists = (known.NAMED_FOR_A_REASON, known.NAMED_STILL)
+    return {name for names in lists for pattern in names if fnmatchcase(module, pattern) for name in names[pattern]}
+
+
+def test_plugins_are_named_at_home_only() -> None:
+    modules = {name_of(path): path for path in FILES}
+    found = {module: named_elsewhere(path, module) - excepted(module) for module, path in modules.items()}
+    found = {module: names for module, names in found.items() if names}
+    assert found == {}, "ask plug-ins for their traits, or take them from their registries by a name that is given"
+
+
+def test_the_check_sees_a_name_in_code_and_not_in_a_docstring(tmp_path: Path) -> None:
+    words, code = tmp_path / "words.py", tmp_path / "code.py"
+    words.write_text('"""transfer"""\n#: transfer\nX = 1\n"""multi_head"""\n')
+    assert named_elsewhere(words, "mfbench.benchmarks.x") == set()
+    code.write_text('a = {"multi_head": 1}\ndef f():\n    from mfbench.benchmarks.tasks.h2co.card import x\n')
+    assert named_elsewhere(code, "mfbench.benchmarks.x") == {"multi_head", "h2co", "h2co_3level"}
+    assert named_elsewhere(code, "mfbench.benchmarks.tasks.h2co.y") == {"multi_head"}
+
+
+def test_plugins_live_below_their_collections() -> None:
+    for group, plugins in PLUGINS.items():
+        assert all(within(home, COLLECTIONS[group]) and home != COLLECTIONS[group] for home in plugins.values()), group
+
+
+# ---- files and words
+
+
 def test_files_stay_small() -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
-    assert {name: n for name, n in lengths.items() if n > LONGEST} == {}
+    kinds = {".py", ".js", ".css", ".j2", ".cpp", ".h"}
+    paths = [p for folder in (*PACKAGES, "tests") for p in (ROOT / folder).rglob("*") if p.suffix in kinds]
+    lengths = {short(path): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    assert {name: n for name, n in lengths.items() if n > known.LONG.get(name, LONGEST)} == {}
+
+
+def test_docstrings_say_their_noun() -> None:
+    wrong = [
+        f"{short(path)}:{line}: {text.splitlines()[0]}"
+        for path in (*FILES, *TESTS)
+        for line, text in documented(path)
+        if re.match(r"(What|Who|Whether)\b", text)
+    ]
+    assert len(wrong) <= known.HIDDEN_NOUNS, "\n".join(wrong)
+
+
+def test_the_check_sees_docstrings_of_any_kind(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(
+        '"""What 1."""\n#: Who 2\nX = 1\n"""Whether 3."""\n'
+        'class A:\n    """What 4."""\n    def f(self):\n        """Who 5."""\n'
+    )
+    assert sorted(re.findall(r"\d", " ".join(text for _, text in documented(path)))) == ["1", "2", "3", "4", "5"]
+
+
+# ---- tests
+
+
+def test_every_module_is_named_in_a_test() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in TESTS if path.name != "layout_exceptions.py"}
+    named = {name for path in texts for name in imports(path)}
+    named |= {name for text in texts.values() for name in re.findall(r"mfbench(?:\.\w+)+", text)}
+    named |= {name.rpartition(".")[0] for name in named}  # a module whose part is named
+    named |= {f"{name}.__main__" for name in named}  # `python -m` takes the name of the package
+    # the contract suites take plug-ins by the names of their entry points
+    strings = set().union(*(literals(path) for path in texts))
+    points = {name: point for group in PLUGINS for name, point in project()["entry-points"].get(group, {}).items()}
+    named |= {point.partition(":")[0] for name, point in points.items() if name in strings}
+    modules = [name_of(path) for path in FILES if path.stat().st_size]
+    missing = [name for name in modules if name not in named and not any(fnmatchcase(name, p) for p in known.UNNAMED)]
+    assert missing == [], "name them in a test, or in tests.layout_exceptions with the reason"
+
+
+# ---- dependencies
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -75,8 +212,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_everything_that_is_imported_is_declared() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    lists = [project()["dependencies"], *project()["optional-dependencies"].values()]
     declared = {re.split(r"[^A-Za-z0-9_.-]", item)[0].lower() for items in lists for item in items}
     distribution = {"yaml": "pyyaml", "sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
     # mace cannot be an extra, see pyproject.toml; sevenn has torch_geometric; gpaw is in a Python of its own
@@ -88,9 +224,8 @@ def test_everything_that_is_imported_is_declared() -> None:
 
 
 def test_every_dependency_is_pinned_for_the_tests() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["test"], *extras["type"], *extras["lint"]]
+    extras = project()["optional-dependencies"]
+    wanted = [*project()["dependencies"], *extras["test"], *extras["type"], *extras["lint"]]
     pins = {
         line.partition("==")[0].lower()
         for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
