@@ -8,22 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfbench.benchmarks.reports.arms import reference_of, traits
 from mfbench.benchmarks.reports.blocks import LEVEL
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import CEILING, FLOOR, REGIME, arms_of, cost_runs, regimes, runs_of, size_key
+from mfbench.benchmarks.reports.rows import REGIME, arms_of, cost_runs, regimes, runs_of, size_key
 from mfbench.mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
 from mfbench.mfcore.metrics.intervals import Runs
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency, data_efficiency
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-REFERENCE = "single_fidelity"
-"""The arm whose HF labels are counted against."""
-
-NEEDS_LOW_LABELS = frozenset({"delta_labels"})
-"""Arms that need the LF label of each structure that they predict, and of each HF training frame."""
 
 CurveOfRuns = dict[int, Runs]
 
@@ -72,6 +67,8 @@ class CostSummary:
         Its parts.
     metric, split
         The error that arms are compared by.
+    reference
+        The arm whose HF labels those of the others are counted against.
     sizes
         HF set sizes.
     efficiency
@@ -96,6 +93,7 @@ class CostSummary:
     regime: dict[str, str]
     metric: str
     split: str
+    reference: str
     sizes: tuple[int, ...]
     efficiency: dict[tuple[str, int], DataEfficiency | None]
     n_reference: int
@@ -155,31 +153,36 @@ def _summary(regime: dict[str, str], rows: DataFrame, details: Details) -> CostS
     curves = {
         arm: curve
         for arm in arms_of(rows)
-        if arm not in (CEILING, FLOOR) and len(curve := _curve(rows, arm, metric, split)) > 1
+        if traits(arm).role not in ("ceiling", "floor") and len(curve := _curve(rows, arm, metric, split)) > 1
     }
-    if REFERENCE not in curves or len(curves) < 2:
+    against = reference_of(curves)
+    if against is None or len(curves) < 2:
         return None
-    reference = curves[REFERENCE]
+    reference = curves[against]
     sizes = tuple(sorted({n for curve in curves.values() for n in curve}))
     efficiency = {
         (arm, n): _efficiency(reference, curve, n) if n in curve else None
         for arm, curve in curves.items()
-        if arm != REFERENCE
+        if arm != against
         for n in sizes
     }
     most = max(reference)
     own = _efficiency(reference, reference, most)
-    needs = tuple(need for arm, curve in curves.items() if (need := _need(rows, arm, curve, reference)) is not None)
+    needs = tuple(
+        need
+        for arm, curve in curves.items()
+        if (need := _need(rows, arm, curve, reference, arm == against)) is not None
+    )
     if own is None:
         return None
-    prices = _prices(rows, regime["n_low"], list(curves))
+    prices = _prices(rows, regime["n_low"], list(curves), against)
     atoms = _atoms_per_frame(details.table("predictions", rows))
     costs = {need.arm: _arm_cost(need, regime["n_low"]) for need in needs if need.status != "not reached"}
     known = {arm: cost for arm, cost in costs.items() if cost is not None}
     predicting = {}
     left_out = []
     for arm, cost in known.items():
-        if arm not in NEEDS_LOW_LABELS:
+        if traits(arm).self_contained:
             predicting[arm] = cost
         elif math.isfinite(atoms) and math.isfinite(prices.low):
             each = cost.prediction + prices.low / atoms
@@ -195,6 +198,7 @@ def _summary(regime: dict[str, str], rows: DataFrame, details: Details) -> CostS
         regime,
         metric,
         split,
+        against,
         sizes,
         efficiency,
         most,
@@ -228,10 +232,10 @@ def _efficiency(reference: CurveOfRuns, curve: CurveOfRuns, n: int) -> DataEffic
         return None
 
 
-def _need(rows: DataFrame, arm: str, curve: CurveOfRuns, reference: CurveOfRuns) -> Need | None:
+def _need(rows: DataFrame, arm: str, curve: CurveOfRuns, reference: CurveOfRuns, itself: bool) -> Need | None:
     """Turn the roles round: how many of the arm's labels there are to one of the reference's, at the same error."""
     most = max(reference)
-    if arm == REFERENCE:
+    if itself:
         share, low, high, status = 1.0, 1.0, 1.0, "reached"
     else:
         found = _efficiency(curve, reference, most)
@@ -265,9 +269,9 @@ def _mean_costs(rows: DataFrame, arm: str, column: str) -> dict[int, float]:
     return {n: float(np.mean(values)) for n, values in found.items() if values}
 
 
-def _prices(rows: DataFrame, n_low: str, arms: list[str]) -> Prices:
-    """Tell label prices apart: the reference pays for HF labels only, the others for LF labels as well."""
-    own = _mean_costs(rows, REFERENCE, "label_cost_cpu_s")
+def _prices(rows: DataFrame, n_low: str, arms: list[str], reference: str) -> Prices:
+    """Tell label prices apart: the reference pays for HF labels only, most others for LF labels as well."""
+    own = {} if traits(reference).uses_low else _mean_costs(rows, reference, "label_cost_cpu_s")
     high = math.nan
     if len(own) > 1:
         high = float(np.polyfit(list(own), list(own.values()), 1)[0])
@@ -276,7 +280,7 @@ def _prices(rows: DataFrame, n_low: str, arms: list[str]) -> Prices:
         extra = [
             (cost - own[n]) / size_key(n_low)
             for arm in arms
-            if arm != REFERENCE and arm not in NEEDS_LOW_LABELS
+            if traits(arm).uses_low and not traits(arm).needs_paired
             for n, cost in _mean_costs(rows, arm, "label_cost_cpu_s").items()
             if n in own
         ]
@@ -288,11 +292,11 @@ def _arm_cost(need: Need, n_low: str) -> ArmCost | None:
     if not (math.isfinite(need.train_cpu_s) and math.isfinite(need.inference_us_per_atom)):
         return None
     low = size_key(n_low)
-    if need.arm == REFERENCE:
+    if not traits(need.arm).uses_low:
         low = 0.0
     elif not math.isfinite(low):
         return None
-    if need.arm in NEEDS_LOW_LABELS:
+    if traits(need.arm).needs_paired:
         low += need.n_high
     return ArmCost(low, need.n_high, need.train_cpu_s, 1e-6 * need.inference_us_per_atom)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.reports.costs import NEEDS_LOW_LABELS, REFERENCE, CostSummary, Need, cost_summaries
+from mfbench.benchmarks.reports.arms import traits
+from mfbench.benchmarks.reports.costs import CostSummary, Need, cost_summaries
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
@@ -147,7 +148,7 @@ def _cost_page(table: CostSummary) -> Page:
             )
             for arm in arms
         ),
-        f"HF labels that {REFERENCE} needs for the same error, over those of the arm",
+        f"HF labels that {table.reference} needs for the same error, over those of the arm",
     )
     header = (
         ("arm", ""),
@@ -160,7 +161,7 @@ def _cost_page(table: CostSummary) -> Page:
     reaching = Grid(
         header,
         tuple(_need_line(need, table) for need in table.needs),
-        f"what the error of {REFERENCE} with {table.n_reference} HF labels costs ({number(table.error)} {unit})",
+        f"what the error of {table.reference} with {table.n_reference} HF labels costs ({number(table.error)} {unit})",
     )
     title = f"costs: {regime_title(table.regime)}, by {name}, {where}"
     return Page(title, None, (saving, reaching), tuple(_cost_notes(table)))
@@ -190,7 +191,7 @@ def _need_line(need: Need, table: CostSummary) -> tuple[Field, ...]:
     n = table.n_reference
     tried = sorted(size for arm, size in table.efficiency if arm == need.arm and table.efficiency[arm, size])
     edges = (float(tried[0]), float(tried[-1])) if tried else (math.nan, math.nan)
-    if need.arm == REFERENCE:
+    if need.arm == table.reference:
         labels, fewer = str(n), "1"
     elif need.status == "not reached":
         labels, fewer = f"> {edges[1]:g}, not reached", f"< {number(n / edges[1], 2)}"
@@ -227,8 +228,7 @@ def _cost_notes(table: CostSummary) -> Iterator[str]:
             f"Cheapest at that error by the price of an HF label in CPU-s (labels and training{free}): "
             f"{_ranges(table.by_label_price)}."
         )
-    if any(need.arm in NEEDS_LOW_LABELS for need in table.needs):
-        names = ", ".join(need.arm for need in table.needs if need.arm in NEEDS_LOW_LABELS)
+    if names := ", ".join(need.arm for need in table.needs if not traits(need.arm).self_contained):
         yield f"{names}: its LF labels for predictions are not in 'infer'."
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.reports.rows import CEILING, NEEDS_LF, arms_of, cells, counts_of, runs_of
+from mfbench.benchmarks.reports.arms import traits
+from mfbench.benchmarks.reports.rows import arms_of, cells, counts_of, runs_of
 from mfbench.mfcore.metrics.recommendation import THRESHOLD, Recommendation, recommend
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def recommendation(
     threshold
         Probability of being best below which no arm is named.
     self_contained
-        Leave out the arm that needs LF calculations to predict, which dynamics can seldom afford.
+        Leave out arms that need LF calculations to predict, which dynamics can seldom afford.
 
     Returns
     -------
@@ -50,8 +51,8 @@ def recommendation(
     for cell in cells(rows):
         chosen = metric or default_metric(cell.rows)
         where = split or default_split(cell.rows)
-        left_out = (CEILING, NEEDS_LF) if self_contained else (CEILING,)
-        arms = [arm for arm in arms_of(cell.rows) if arm not in left_out]
+        arms = [arm for arm in arms_of(cell.rows) if not traits(arm).is_ceiling]
+        arms = [arm for arm in arms if traits(arm).self_contained or not self_contained]
         found[cell.title] = recommend(
             {arm: runs_of(cell.rows, arm, where, chosen) for arm in arms},
             n_failed={arm: counts_of(cell.rows, arm)[1] for arm in arms},
@@ -81,7 +82,7 @@ def reasons(rows: DataFrame, found: Mapping[str, Recommendation]) -> dict[str, s
     for title, first in found.items():
         second = alone[title]
         made[title] = first.reason
-        if NEEDS_LF in first.probabilities and len(second.probabilities) > 1:
+        if not all(traits(arm).self_contained for arm in first.probabilities) and len(second.probabilities) > 1:
             made[title] += f" Of the arms that need no LF calculation to predict, {second.reason}"
     return made
 

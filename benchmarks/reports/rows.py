@@ -7,24 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mfbench.benchmarks.reports.arms import ceilings, in_order
 from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 REGIME = ("task", "n_low", "labels", "pairing", "coverage", "e0")
 """What two runs must share, beside the HF set size, to stand in one table."""
 
 NEEDED = (*REGIME, "n_high", "arm", "seed", "draw", "split", "metric", "value", "status", "run_key")
-
-CEILING = "single_fidelity_all"
-"""The arm that is given every HF label: shown in each table, never a candidate."""
-
-FLOOR = "low_fidelity"
-"""The arm that learns from no HF label but the reference energies."""
-
-NEEDS_LF = "delta_labels"
-"""The arm that needs an LF calculation of every structure that it predicts."""
 
 ALL = "all"
 """HF set size of a run that takes every frame that its coverage allows."""
@@ -70,7 +62,7 @@ def regimes(rows: DataFrame) -> Iterator[tuple[dict[str, str], DataFrame]]:
 def cells(rows: DataFrame) -> Iterator[Cell]:
     """Go through the tables: each regime, its HF set sizes ascending; the ceiling stands in each of them."""
     for regime, part in regimes(rows):
-        ceiling = part["arm"] == CEILING
+        ceiling = of_ceilings(part)
         sizes = sorted({str(n) for n in part.loc[~ceiling, "n_high"]}, key=size_key)
         for size in sizes or sorted({str(n) for n in part["n_high"]}, key=size_key):
             yield Cell(regime, size, part[(part["n_high"].astype(str) == size) | ceiling])
@@ -86,7 +78,7 @@ def size_key(n: str) -> float:
 
 def sizes_of(rows: DataFrame) -> list[int]:
     """HF set sizes of the arms that have a curve, ascending; without "all", whose number rows do not have."""
-    found = {str(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"]}
+    found = {str(n) for n in rows.loc[~of_ceilings(rows), "n_high"]}
     return sorted(int(n) for n in found if math.isfinite(size_key(n)))
 
 
@@ -97,16 +89,20 @@ def places_of(rows: DataFrame) -> dict[str, float]:
     """
     numbers = sizes_of(rows)
     places = {str(n): float(n) for n in numbers}
-    if ALL in {str(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"]}:
+    if ALL in {str(n) for n in rows.loc[~of_ceilings(rows), "n_high"]}:
         first, last = ([1, 4] if len(numbers) < 2 else numbers)[-2:]
         places[ALL] = (numbers[-1] if numbers else 1) * math.sqrt(last / first)
     return places
 
 
 def arms_of(rows: DataFrame) -> list[str]:
-    """Arms in their natural order: floor, single fidelity, the strategies by name, ceiling."""
-    rank = {FLOOR: 0, "single_fidelity": 1, CEILING: 3}
-    return sorted({str(arm) for arm in rows["arm"]}, key=lambda arm: (rank.get(arm, 2), arm))
+    """Arms in their natural order: the floor, the reference, the others by name, the ceiling."""
+    return in_order(str(arm) for arm in rows["arm"].unique())
+
+
+def of_ceilings(rows: DataFrame) -> Series:
+    """Mark the rows of arms that are given every HF label."""
+    return rows["arm"].isin(ceilings(str(arm) for arm in rows["arm"].unique()))
 
 
 def runs_of(rows: DataFrame, arm: str, split: str, metric: str) -> dict[tuple[int, int], float]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.reports.arms import ceilings, traits
 from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.dynamics import failures, over_starts, survivors
@@ -14,9 +15,6 @@ from mfbench.benchmarks.reports.equations_of_state import moduli
 from mfbench.benchmarks.reports.metrics import Better, Family, metric_of, of_family
 from mfbench.benchmarks.reports.numbers import number
 from mfbench.benchmarks.reports.rows import (
-    CEILING,
-    FLOOR,
-    NEEDS_LF,
     REGIME,
     Cell,
     arms_of,
@@ -48,11 +46,6 @@ COSTS = {
     "label_cost_cpu_s": ("labels", "CPU-s", 1.0),
     "inference_us_per_atom": ("infer", "µs/atom", 1.0),
     "inference_evaluations": ("infer", "evals", 1.0),
-}
-ARM_NOTES = {
-    CEILING: "the ceiling: it is given every HF label, and is not ranked",
-    FLOOR: "the floor: HF labels only set its reference energies",
-    NEEDS_LF: "needs the LF labels of every structure that it predicts; their cost is not in 'infer'",
 }
 
 SECTION_NOTES: dict[Family, str] = {
@@ -204,21 +197,22 @@ class Summary:
         for section in self.sections:
             notes += [SECTION_NOTES[section.family]] if section.family in SECTION_NOTES else []
             notes += [note for note in (self._ceiling(section), self._partial(section)) if note]
-        notes += [f"{line.arm}: {ARM_NOTES[line.arm]}." for line in self.lines if line.arm in ARM_NOTES]
+        notes += [f"{line.arm}: {note}." for line in self.lines if (note := traits(line.arm).note)]
         return notes
 
     def _ceiling(self, section: Section) -> str:
         """Say how often the criteria of dynamics pass the potential that is trained on all HF labels."""
         if section.family != "stability":
             return ""
+        ceiling = next(iter(ceilings(line.arm for line in self.lines)), "")
         rates = [
             f"{number(entry.interval.estimate, 2)} at {quantity.title.removeprefix(SURVIVED)}"
             for quantity in section.quantities
-            if quantity.title.startswith(SURVIVED) and (entry := self.entries.get((CEILING, quantity)))
+            if quantity.title.startswith(SURVIVED) and (entry := self.entries.get((ceiling, quantity)))
         ]
         if not rates:
             return ""
-        return f"The reference's own rate, of {CEILING}, trained on every HF label: {', '.join(rates)} survived."
+        return f"The reference's own rate, of {ceiling}, trained on every HF label: {', '.join(rates)} survived."
 
     def _partial(self, section: Section) -> str:
         """Name what some finished runs of an arm lack: a mean over the others may be over the better ones."""
@@ -278,7 +272,7 @@ def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:
     ceilings: set[tuple[str, ...]] = set()
     for table in tables:
         for line in table.lines:
-            if line.arm == CEILING:
+            if traits(line.arm).is_ceiling:
                 place = tuple(table.cell.regime.values())
                 if place in ceilings:
                     continue  # it stands in the table of every set size, and is one result
@@ -333,7 +327,9 @@ def _summary(cell: Cell, details: Details) -> Summary:
     for quantity in (*scores, *retention, *(quantity for found in families.values() for quantity in found)):
         runs = {arm: runs_of(rows, arm, quantity.split, quantity.key) for arm in arms}
         metric = metric_of(quantity.key)
-        best = best_of({arm: v for arm, v in runs.items() if arm != CEILING}, metric.better if metric else "lower")
+        best = best_of(
+            {arm: v for arm, v in runs.items() if not traits(arm).is_ceiling}, metric.better if metric else "lower"
+        )
         for arm, values in runs.items():
             if values:
                 interval, n_groups = blocks.interval(values, arm, quantity.split, quantity.key)

@@ -24,11 +24,12 @@ from mfbench.benchmarks.reports.figures import (
     survival,
 )
 from mfbench.benchmarks.reports.figures.base import NothingToDraw, Source
-from mfbench.benchmarks.reports.figures.style import STYLES, log_axis, looks, plain
+from mfbench.benchmarks.reports.figures.style import log_axis, looks, plain
 from mfbench.benchmarks.reports.front import on_front, probability_on_front
 from mfbench.benchmarks.reports.rows import places_of
 from mfbench.benchmarks.reports.summary import HF_REFERENCE
 from mfbench.mfcore.metrics.comparison import compare_arms
+from mfbench.strategies.registry import arm_names
 from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import ACTIVATION_EV, GROUPS, LIMIT_PS, make_details
 
@@ -328,7 +329,7 @@ def test_an_arm_far_off_leaves_the_others_their_room():
 
 @pytest.mark.parametrize(("module", "detail"), [(mixing, "mixing"), (arrhenius, "transport"), (msd, "msd")])
 def test_all_arms_have_room_in_the_legend(module, detail):
-    rows = make_rows(dict.fromkeys(STYLES, 10.0), draws=2)
+    rows = make_rows(dict.fromkeys(arm_names(), 10.0), draws=2)
     rows = with_metric(rows, "mixing_energy_mae_mev_per_atom", "mixing", lambda a, d, s: 3.0 + 0.1 * d, "meV/atom")
     rows = with_metric(rows, "mixing_energy_r2", "mixing", lambda a, d, s: 0.9)
     for style in (PAPER, TALK):

@@ -11,7 +11,7 @@ from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.learning_curves import learning_curve_figure
 from mfbench.benchmarks.reports.figures.save import FORMATS, metadata, save
-from mfbench.benchmarks.reports.figures.style import OTHERS, PAPER, STYLES, TALK, USES, Style, looks
+from mfbench.benchmarks.reports.figures.style import OTHERS, PAPER, TALK, USES, Style, looks
 from mfbench.benchmarks.reports.rows import check
 from mfbench.mfcore.errors import ConfigError
 
@@ -23,7 +23,6 @@ __all__ = [
     "KINDS",
     "OTHERS",
     "PAPER",
-    "STYLES",
     "TALK",
     "USES",
     "figures",

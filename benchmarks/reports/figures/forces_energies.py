@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import log_interval, of_size, positive_runs, splits_of
-from mfbench.benchmarks.reports.figures.style import PANELS, Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.figures.style import PANELS, Style, handle, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.recommend import default_split
-from mfbench.benchmarks.reports.rows import CEILING, arms_of, size_key
+from mfbench.benchmarks.reports.rows import arms_of, of_ceilings, size_key
 from mfbench.mfcore.metrics.intervals import Interval
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _figure(rows: DataFrame, style: Style) -> Figure:
     split = default_split(rows)
     if split not in splits_of(rows, FORCE):
         split = splits_of(rows, FORCE)[-1]
-    sizes = sorted({str(n) for n in rows.loc[rows["arm"] != CEILING, "n_high"]}, key=size_key)
+    sizes = sorted({str(n) for n in rows.loc[~of_ceilings(rows), "n_high"]}, key=size_key)
     sizes = sizes or sorted({str(n) for n in rows["n_high"]}, key=size_key)
     if len(sizes) > MOST_PANELS:  # the ends and what lies evenly between
         steps = [round(i * (len(sizes) - 1) / (MOST_PANELS - 1)) for i in range(MOST_PANELS)]
@@ -50,14 +51,14 @@ def _figure(rows: DataFrame, style: Style) -> Figure:
     means: list[tuple[float, float]] = []
     for axes, size in zip(panels, sizes, strict=True):
         for arm, look in look_of.items():
-            part = rows if arm == CEILING else of_size(rows, size)
+            part = rows if traits(arm).is_ceiling else of_size(rows, size)
             energy, force = (positive_runs(part, arm, split, metric) for metric in (ENERGY, FORCE))
             if energy and force:
                 x, y = log_interval(energy), log_interval(force)
                 _cross(axes, x, y, look.colour, style)
                 marks: dict[str, Any] = {"markersize": size_of(look.marker, 4.5 * style.scale), "zorder": 3}
                 axes.plot([x.estimate], [y.estimate], look.marker, color=look.colour, **marks)
-                seen[arm] = handle(look, line=False)
+                seen[label_of(arm)] = handle(look, line=False)
                 means.append((x.estimate, y.estimate))
         axes.set_title(f"$n_\\mathrm{{high}}$ = {size}")
         axes.set_xscale("log")

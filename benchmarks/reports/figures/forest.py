@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.reports.arms import reference_of
 from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import of_size, positive_runs
-from mfbench.benchmarks.reports.figures.style import PANELS, Style, log_axis, looks, size_of
+from mfbench.benchmarks.reports.figures.style import PANELS, Style, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import CEILING, arms_of, size_key
+from mfbench.benchmarks.reports.rows import arms_of, of_ceilings, size_key
 from mfbench.mfcore.metrics.comparison import compare_arms
 from mfbench.mfcore.metrics.intervals import Interval, Runs
 from mfbench.mfcore.metrics.significance import holm
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-REFERENCE = "single_fidelity"
 WIDEST = 30.0
 """Ratios beyond this times the largest estimate are cut off, with an arrow."""
 
@@ -48,11 +48,11 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     drawn = False
     for regime, part in source.regimes():
         metric, split = default_metric(part), default_split(part)
-        candidates = part[part["arm"] != CEILING]
+        candidates = part[~of_ceilings(part)]
         panels = {}
         for size in sorted({str(n) for n in candidates["n_high"]}, key=size_key):
             cell = of_size(candidates, size)
-            reference = REFERENCE if REFERENCE in set(cell["arm"]) else next(iter(arms_of(cell)))
+            reference = reference_of(arms_of(cell)) or arms_of(cell)[0]
             errors = {arm: positive_runs(cell, arm, split, metric) for arm in arms_of(cell)}
             found = ratios(errors, reference, Blocks(source.details.table("blocks", cell)), split, metric)
             if found:
@@ -149,7 +149,7 @@ def _figure(
         axes.set_xscale("log")
         axes.grid(True, axis="x")
     drawn[0].set_xlim(low, high)
-    drawn[0].set_yticks(range(len(arms)), arms)
+    drawn[0].set_yticks(range(len(arms)), [label_of(arm) for arm in arms])
     drawn[0].set_ylim(len(arms) - 0.4, -0.6)
     for axes in drawn:
         log_axis(axes.xaxis, low, high, most=max(15 // len(panels), 3))
@@ -157,7 +157,7 @@ def _figure(
     reference = next(iter(panels.values()))[0]
     groups = all(ratio.n_groups for _, found in panels.values() for ratio in found.values())
     over = "draws and groups of test frames" if groups else "draws"
-    label = f"{known.label if known else metric} ({PANELS.get(split, split)}), ratio to {reference}"
+    label = f"{known.label if known else metric} ({PANELS.get(split, split)}), ratio to {label_of(reference)}"
     label += (", " if len(panels) > 1 else "\n") + f"95 % intervals over {over}"
     figure.supxlabel(label, fontsize=style.font_pt)
     filled = Line2D([], [], color="#606060", marker="o", linestyle="none")

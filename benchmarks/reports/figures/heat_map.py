@@ -1,4 +1,4 @@
-"""Where which arm is ahead: the ratio of its error to single fidelity's, over regimes and HF set sizes."""
+"""Where which arm is ahead: the ratio of its error to the reference's, over regimes and HF set sizes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfbench.benchmarks.reports.arms import reference_of, traits
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import positive_runs
-from mfbench.benchmarks.reports.figures.style import PANELS, Style
+from mfbench.benchmarks.reports.figures.style import PANELS, Style, label_of
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import CEILING, Cell, arms_of
+from mfbench.benchmarks.reports.rows import Cell, arms_of
 from mfbench.benchmarks.reports.summary import best_of
 from mfbench.mfcore.metrics.comparison import paired_difference
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-REFERENCE = "single_fidelity"
 REACH = 4.0
 """Ratios beyond this and its inverse get the same colour at most, so that single large ones leave contrast."""
 
@@ -48,7 +48,8 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
         columns = [column for cell in cells if (column := _column(source, cell, metric, split)).ratios]
         if columns:
             drawn = True
-            to = REFERENCE if any(REFERENCE in column.ratios for column in columns) else "the best arm"
+            reference = reference_of(arm for column in columns for arm in column.ratios)
+            to = "the best arm" if reference is None else label_of(reference)
             figure = _figure(rows, columns, metric, split, to, style)
             yield Drawing(f"heat-map-{task}", figure, rows)
     if not drawn:
@@ -58,11 +59,13 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
 def _column(source: Source, cell: Cell, metric: str, split: str) -> Column:
     runs = {arm: positive_runs(cell.rows, arm, split, metric) for arm in arms_of(cell.rows)}
     runs = {arm: values for arm, values in runs.items() if values}
-    candidates = {arm: values for arm, values in runs.items() if arm != CEILING}
+    candidates = {arm: values for arm, values in runs.items() if not traits(arm).is_ceiling}
     if len(candidates) < 2:
         return Column("", cell.n_high, {}, ())
-    reference = runs.get(REFERENCE)
-    if reference is None:
+    against = reference_of(runs)
+    if against is not None:
+        reference = runs[against]
+    else:
         means = {arm: float(np.mean(np.log(list(values.values())))) for arm, values in candidates.items()}
         reference = candidates[min(means, key=lambda arm: means[arm])]
     ratios = {
@@ -90,7 +93,7 @@ def _figure(rows: DataFrame, columns: list[Column], metric: str, split: str, to:
     for i, arm in enumerate(arms):
         for j, column in enumerate(columns):
             _write(axes, j, i, table[i, j], arm in column.best, reach, size)
-    axes.set_yticks(range(len(arms)), arms)
+    axes.set_yticks(range(len(arms)), [label_of(arm) for arm in arms])
     axes.set_xticks(range(len(columns)), [column.n_high for column in columns])
     axes.set_xlabel("HF labels $n_\\mathrm{high}$")
     axes.tick_params(length=0)

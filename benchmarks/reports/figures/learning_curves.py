@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.reports.arms import ceilings, traits
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import (
     draw_means,
@@ -15,9 +16,9 @@ from mfbench.benchmarks.reports.figures.points import (
     positive_runs,
     splits_of,
 )
-from mfbench.benchmarks.reports.figures.style import PANELS, PAPER, Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.figures.style import PANELS, PAPER, Style, handle, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.metrics import metric_of
-from mfbench.benchmarks.reports.rows import CEILING, arms_of, places_of, sizes_of
+from mfbench.benchmarks.reports.rows import arms_of, places_of, sizes_of
 from mfbench.mfcore.metrics.intervals import Runs
 from mfbench.mfcore.metrics.learning_curve import fit_power_law
 
@@ -92,7 +93,7 @@ def _panel(axes: Axes, rows: DataFrame, split: str, metric: str, style: Style) -
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
     places, sizes = places_of(rows), [str(n) for n in sizes_of(rows)]
-    curved = [arm for arm in arms_of(rows) if arm != CEILING]
+    curved = [arm for arm in arms_of(rows) if not traits(arm).is_ceiling]
     look_of = looks(arms_of(rows))
     handles: dict[str, Any] = {}
     estimates: list[float] = []
@@ -110,7 +111,7 @@ def _panel(axes: Axes, rows: DataFrame, split: str, metric: str, style: Style) -
         y = [interval.estimate for interval in means.values()]
         marks: dict[str, Any] = {"markersize": size_of(marker, 4.5 * style.scale), "markeredgewidth": style.thin(0.8)}
         axes.plot(x, y, marker, color=colour, zorder=3, **marks)
-        handles[arm] = handle(look_of[arm])
+        handles[label_of(arm)] = handle(look_of[arm])
         for n, interval in means.items():
             if math.isfinite(interval.low):
                 bar = [interval.low, interval.high]
@@ -124,12 +125,15 @@ def _panel(axes: Axes, rows: DataFrame, split: str, metric: str, style: Style) -
             ends = [min(fitted), max(fitted)]
             look: dict[str, Any] = {"linestyle": line, "color": colour, "linewidth": style.thin(0.9), "alpha": 0.8}
             axes.plot([n * shift for n in ends], [law(n) for n in ends], zorder=1, **look)
-    if ceiling := positive_runs(rows, CEILING, split, metric):
-        colour, _, line = look_of[CEILING]
+    for arm in ceilings(look_of):
+        ceiling = positive_runs(rows, arm, split, metric)
+        if not ceiling:
+            continue
+        colour, _, line = look_of[arm]
         level = log_interval(ceiling).estimate
         estimates.append(level)
         drawn = axes.axhline(level, color=colour, linestyle=line, linewidth=style.thin(0.9))
-        handles[f"{CEILING}\n(every HF label)"] = drawn
+        handles[f"{label_of(arm)}\n(every HF label)"] = drawn
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.xaxis.set_major_locator(FixedLocator(list(places.values())))

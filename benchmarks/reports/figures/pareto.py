@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import log_interval, of_size, positive_runs
-from mfbench.benchmarks.reports.figures.style import Look, Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.front import on_front, probability_on_front
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import CEILING, arms_of, cost_runs, places_of, size_key
+from mfbench.benchmarks.reports.rows import arms_of, cost_runs, of_ceilings, places_of, size_key
 from mfbench.mfcore.metrics.intervals import Runs
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
         if costs:
             drawn = True
             figure = _figure(points, costs, metric, split, style)
-            yield Drawing(source.name("pareto", regime), figure, part[part["arm"] != CEILING])
+            yield Drawing(source.name("pareto", regime), figure, part[~of_ceilings(part)])
     if not drawn:
         raise NothingToDraw("no regime has two arms or HF set sizes with an error and a known cost.")
 
@@ -52,7 +53,7 @@ def _points(rows: DataFrame, metric: str, split: str) -> dict[Point, Runs]:
     return {
         (arm, n): runs
         for arm in arms_of(rows)
-        if arm != CEILING
+        if not traits(arm).is_ceiling
         for n in places_of(rows)
         if (runs := positive_runs(of_size(rows, n), arm, split, metric))
     }
@@ -93,7 +94,7 @@ def _figure(
     for axes in panels:
         log_axis(axes.yaxis, low, high)
     handles: list[Any] = [handle(look, line=False) for look in look_of.values()]
-    labels = list(look_of)
+    labels = [label_of(arm) for arm in look_of]
     for n in sizes:
         size = _marker_size(n, sizes, style)
         handles.append(Line2D([], [], color="#606060", marker="o", linestyle="none", markersize=size))

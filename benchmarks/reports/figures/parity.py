@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from mfbench.benchmarks.reports.figures.style import PANELS, Style
+from mfbench.benchmarks.reports.figures.style import PANELS, Style, label_of
 from mfbench.benchmarks.reports.numbers import number
 from mfbench.benchmarks.reports.rows import arms_of
 from mfbench.benchmarks.reports.summary import SPLITS
@@ -126,7 +126,7 @@ def _figure(
             continue
         arm = list(pairs)[place]
         _panel(axes, pairs[arm], splits, limits, counted, unit, style)
-        axes.set_title(arm)
+        axes.set_title(label_of(arm))
         if place + across >= len(pairs):
             axes.tick_params(labelbottom=True)
     figure.supxlabel(f"reference {label}", fontsize=style.font_pt)

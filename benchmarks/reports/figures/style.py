@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from mfbench.benchmarks.reports.rows import CEILING, FLOOR
+from mfbench.benchmarks.reports.arms import traits
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
@@ -19,28 +19,13 @@ MM_PER_INCH = 25.4
 PANELS = {"in_coverage": "in coverage", "out_of_coverage": "out of coverage"}
 """Titles of test splits."""
 
-# Okabe and Ito's colours, which the colour-blind tell apart; arms of one family share a colour and differ by marker.
-STYLES: dict[str, tuple[str, str, Any]] = {
-    "single_fidelity": ("#000000", "o", "-"),
-    "multi_fidelity": ("#D55E00", "s", "-"),
-    "multi_head": ("#E69F00", "D", "-"),
-    "transfer": ("#0072B2", "^", "-"),
-    "transfer_frozen": ("#0072B2", "v", "--"),
-    "transfer_replay": ("#56B4E9", "P", "-."),
-    "delta_labels": ("#009E73", "X", "--"),
-    "delta_model": ("#009E73", "*", "-"),
-    FLOOR: ("#808080", "<", ":"),
-    CEILING: ("#808080", "h", "--"),
-}
-"""Colour, marker and line of each arm."""
-
 OTHERS: tuple[tuple[str, str, Any], ...] = (
     ("#CC79A7", "h", "-"),
     ("#CC79A7", "8", "--"),
     ("#F0E442", ">", "-"),
     ("#F0E442", "p", "--"),
 )
-"""For arms that other packages bring."""
+"""For arms without a look of their own. Colours of all are Okabe and Ito's, which the colour-blind tell apart."""
 
 
 class Look(NamedTuple):
@@ -55,7 +40,20 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     """Give each arm its look; arms without one of their own get what is left, in order."""
     names = list(arms)
     extra = iter(OTHERS * len(names))
-    return {arm: Look(*(STYLES.get(arm) or next(extra))) for arm in names}
+    found = {}
+    for arm in names:
+        known = traits(arm)
+        if known.colour and known.marker:
+            found[arm] = Look(known.colour, known.marker, known.line)
+        else:
+            colour, marker, line = next(extra)
+            found[arm] = Look(known.colour or colour, known.marker or marker, line)
+    return found
+
+
+def label_of(arm: str) -> str:
+    """What legends and axes call an arm."""
+    return traits(arm).label
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.reports.costs import REFERENCE, CostSummary
+from mfbench.benchmarks.reports.arms import traits
+from mfbench.benchmarks.reports.costs import CostSummary
 from mfbench.benchmarks.reports.figures.style import PANELS
 from mfbench.benchmarks.reports.html.origin import Origin
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
 from mfbench.benchmarks.reports.recommend import default_metric, default_split, reasons, recommendation
 from mfbench.benchmarks.reports.rows import REGIME, regimes
-from mfbench.benchmarks.reports.summary import ARM_NOTES, HF_REFERENCE, PARTIAL, SECTIONS, Entry, Quantity, Summary
+from mfbench.benchmarks.reports.summary import HF_REFERENCE, PARTIAL, SECTIONS, Entry, Quantity, Summary
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency
 from mfbench.mfcore.metrics.recommendation import Recommendation
 
@@ -242,11 +243,11 @@ def _table(
 def _efficiency(cost: CostSummary) -> Table:
     """Write how many HF labels the reference needs for the error of an arm, over the arm's own number."""
     lines = [Line(arm, tuple(_factor(cost.efficiency.get((arm, n))) for n in cost.sizes)) for arm in cost.arms]
-    meaning = f"HF labels that {REFERENCE} needs for the error that the arm has with n_high, over n_high"
+    meaning = f"HF labels that {cost.reference} needs for the error that the arm has with n_high, over n_high"
     metric = metric_of(cost.metric)
     error = f"{metric.label if metric else cost.metric} {PANELS.get(cost.split, cost.split)}"
     return Table(
-        f"HF labels that {REFERENCE} needs for the same {error}, as a multiple of the arm's",
+        f"HF labels that {cost.reference} needs for the same {error}, as a multiple of the arm's",
         tuple((f"n = {n}", "", meaning) for n in cost.sizes),
         (Group("", tuple(lines)),),
     )
@@ -317,7 +318,7 @@ def _notes(summaries: Iterable[Summary]) -> list[str]:
         for note in summary.notes():
             text = note.replace("bold, or *", "bold").replace("10^6", "10⁶")
             about = text.partition(":")[0]
-            fixed = about in ARM_NOTES and text.endswith(f"{ARM_NOTES[about]}.")
+            fixed = bool(traits(about).note) and text.endswith(f"{traits(about).note}.")
             counts = about.endswith(PARTIAL) or (not fixed and any(line.arm == about for line in summary.lines))
             notes[f"n_high = {summary.cell.n_high}, {text}" if counts else text] = None
     return list(notes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.blocks import LEVEL
 from mfbench.benchmarks.reports.costs import CostSummary
 from mfbench.benchmarks.reports.figures.style import PANELS, looks
@@ -16,7 +17,6 @@ from mfbench.benchmarks.reports.html.origin import Origin
 from mfbench.benchmarks.reports.metrics import of_family
 from mfbench.benchmarks.reports.recommend import default_metric, default_split
 from mfbench.benchmarks.reports.rows import (
-    CEILING,
     REGIME,
     arms_of,
     counts_of,
@@ -85,8 +85,7 @@ def payload(rows: DataFrame, origin: Origin, costs: Sequence[CostSummary] = ()) 
     splits = sorted({str(s) for s in rows.loc[rows["metric"].isin(names), "split"] if s}, key=_split_rank)
     return {
         "rule": {"reach": REACH, "points": POINTS, "threshold": THRESHOLD, "prior": int(PRIOR_UNITS), "level": LEVEL},
-        "ceiling": CEILING,
-        "arms": [{"name": arm, **styles[arm], **_needs(arm)} for arm in arms],
+        "arms": [_arm(arm) | styles[arm] for arm in arms],
         "metrics": [{"name": m.name, "label": m.label, "unit": m.unit} for m in metrics],
         "splits": [{"name": s, "label": PANELS.get(s, s)} for s in splits],
         "costs": [
@@ -114,7 +113,7 @@ def arm_curves(rows: DataFrame, metric: str, split: str, pairing: str) -> dict[s
     """Read what the budget rule needs of each arm but the ceiling, from the rows of one regime."""
     found = {}
     for arm in arms_of(rows):
-        if arm == CEILING:
+        if traits(arm).is_ceiling:
             continue
         own = rows[rows["arm"] == arm]
         curve, failed = {}, {}
@@ -124,9 +123,9 @@ def arm_curves(rows: DataFrame, metric: str, split: str, pairing: str) -> dict[s
             part = own[own["n_high"].astype(str) == size]
             curve[int(size)] = _positive(runs_of(part, arm, split, metric))
             failed[int(size)] = counts_of(part, arm)[1]
-        needs = _needs(arm)
-        per_high = int(needs["lowPerHigh"] and pairing == "disjoint")
-        found[arm] = ArmCurve(curve, needs["usesLow"], per_high, {n: k for n, k in failed.items() if k})
+        known = traits(arm)
+        per_high = int(known.needs_paired and pairing == "disjoint")
+        found[arm] = ArmCurve(curve, known.uses_low, per_high, {n: k for n, k in failed.items() if k})
     return found
 
 
@@ -220,7 +219,7 @@ def _ratios(curves: Mapping[str, Mapping[str, Runs]]) -> dict[str, dict[str, dic
     """By size, reference and arm: ratio of errors, its moderated interval, and p adjusted after Holm over the arms."""
     found: dict[str, dict[str, dict[str, list[float | str | None]]]] = {}
     for size in sorted({size for curve in curves.values() for size in curve}, key=size_key):
-        runs = {arm: curve[size] for arm, curve in curves.items() if size in curve and arm != CEILING}
+        runs = {arm: curve[size] for arm, curve in curves.items() if size in curve and not traits(arm).is_ceiling}
         if len(runs) < 2 or not set.intersection(*(set(r) for r in runs.values())):
             continue
         comparison = compare_arms(runs)
@@ -265,16 +264,12 @@ def _n_low(n_low: str, keys: Sequence[str], origin: Origin) -> int | None:
     return max(counts) if counts else None
 
 
-def _needs(arm: str) -> dict[str, bool]:
-    """Which labels an arm pays for; one that is not installed here is taken to learn from LF labels."""
-    from mfbench.mfcore.errors import ConfigError
-    from mfbench.strategies.registry import arm_class
-
-    try:
-        known = arm_class(arm)
-    except ConfigError:
-        return {"usesLow": True, "lowPerHigh": False}
+def _arm(arm: str) -> dict[str, Any]:
+    known = traits(arm)
     return {
+        "name": arm,
+        "label": known.label,
+        "role": known.role,
         "usesLow": known.uses_low,
         "lowPerHigh": known.needs_paired,
     }

@@ -89,7 +89,7 @@ function labelsOf(regime) {
 
 function curveChart(regime, series, arms) {
   const { means, laws } = regime.series[series];
-  const curved = arms.filter((arm) => arm !== data.ceiling && means[arm]);
+  const curved = arms.filter((arm) => !isCeiling(arm) && means[arm]);
   const labels = labelsOf(regime);
   const places = labels.map((label) => regime.places[label]);
   if (!labels.length) return null;
@@ -126,17 +126,17 @@ function curveChart(regime, series, arms) {
   });
   const room = Math.exp(gap * curved.length + 0.08);
   const ends = [places[0] / room, places[places.length - 1] * room];
-  const ceiling = arms.includes(data.ceiling) && means[data.ceiling] && means[data.ceiling].all;
-  if (ceiling) {
+  for (const arm of arms.filter((name) => isCeiling(name) && means[name] && means[name].all)) {
+    const ceiling = means[arm].all;
     seen.push(ceiling[0]);
     const steps = Array.from({ length: 25 }, (_, i) => ends[0] * (ends[1] / ends[0]) ** (i / 24)); // to rest on anywhere
     traces.unshift({
       x: steps,
       y: steps.map(() => ceiling[0]),
       mode: 'lines',
-      line: { color: colourOf(data.ceiling), dash: 'dash', width: 1.3 },
-      name: data.ceiling,
-      hovertemplate: `${meanText(regime, data.ceiling, 'all', series, ceiling)}<extra></extra>`,
+      line: { color: colourOf(arm), dash: armOf[arm].dash, width: 1.3 },
+      name: arm,
+      hovertemplate: `${meanText(regime, arm, 'all', series, ceiling)}<extra></extra>`,
     });
   }
   if (!seen.length) return null;
@@ -254,7 +254,7 @@ const GLYPHS = {
 
 function paintGlyphs() {
   for (const glyph of all('.glyph')) {
-    const line = glyph.closest('.legend') && glyph.dataset.glyph === data.ceiling;
+    const line = glyph.closest('.legend') && isCeiling(glyph.dataset.glyph);
     glyph.textContent = line ? '╌╌' : `${GLYPHS[armOf[glyph.dataset.glyph].marker]}\ufe0e`;
     glyph.style.color = colourOf(glyph.dataset.glyph);
   }

@@ -17,7 +17,7 @@ function fillChoices() {
   chosen.size = byId('size').value = sizes.length ? sizes[Math.floor((sizes.length - 1) / 2)] : '';
   const reference = byId('reference');
   const names = [...reference.options].map((option) => option.value);
-  chosen.reference = reference.value = names.includes('single_fidelity') ? 'single_fidelity' : names[0];
+  chosen.reference = reference.value = names.find((name) => armOf[name].role === 'reference') || names[0];
 }
 
 function refilter() {

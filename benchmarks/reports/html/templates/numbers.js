@@ -1,6 +1,7 @@
 // The page's data, and how numbers are written: as in the tables.
 const data = JSON.parse(document.getElementById('data').textContent);
 const armOf = Object.fromEntries(data.arms.map((arm) => [arm.name, arm]));
+const isCeiling = (name) => armOf[name].role === 'ceiling';
 const metricOf = Object.fromEntries(data.metrics.map((metric) => [metric.name, metric]));
 const splitOf = Object.fromEntries(data.splits.map((split) => [split.name, split]));
 const regimeOf = Object.fromEntries(data.regimes.map((regime) => [regime.id, regime]));

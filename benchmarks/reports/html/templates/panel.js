@@ -64,7 +64,7 @@ function updatePanel() {
       : 'No run of this regime has the chosen metric and split.';
     return;
   }
-  const names = data.arms.map((arm) => arm.name).filter((name) => name !== data.ceiling && ticked('arm').has(name));
+  const names = data.arms.map((arm) => arm.name).filter((name) => !isCeiling(name) && ticked('arm').has(name));
   const run = new Set(regime.runs.map((one) => one.arm));
   const curves = armCurves(regime, series, names.filter((name) => run.has(name)));
   const found = choose(curves, { nHigh, nLow, highPrice, lowPrice });
