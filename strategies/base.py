@@ -1,4 +1,4 @@
-"""The interface of a strategy, and its settings."""
+"""The interface of a strategy."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.core import Conditioning
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.potentials.potential import Potential
 from mfbench.mfcore.training.budget import Budget
-from mfbench.mfcore.training.config import TrainingConfig
 from mfbench.mfcore.training.progress import Progress
 from mfbench.strategies.checks import check_potential
 from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.settings import StrategySettings
 
 Role = Literal["candidate", "reference", "floor", "ceiling"]
 """The part that an arm plays in a comparison.
@@ -26,21 +26,6 @@ Role = Literal["candidate", "reference", "floor", "ceiling"]
 A candidate may be recommended. So may the reference: the HF labels that another arm saves are counted against its own.
 The floor learns from no HF label but the reference energies. The ceiling is shown in each table, never recommended.
 """
-
-
-class StrategySettings(BaseModel):
-    """What every arm can be told; an arm adds its own options to these."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    core: CoreConfig = CoreConfig()
-    training: TrainingConfig = TrainingConfig()
-    e0: ReferencePolicy | None = Field(
-        None, description="Reference-energy policy; None takes the arm's default (protocol: least squares)."
-    )
-    isolated_energies: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="Energies of isolated atoms by fidelity and element, eV."
-    )
 
 
 class Strategy(ABC):
@@ -86,7 +71,7 @@ class Strategy(ABC):
     Settings: ClassVar[type[StrategySettings]] = StrategySettings
     default_e0: ClassVar[ReferencePolicy] = "least_squares"
 
-    conditionings: ClassVar[tuple[str, ...]] = ()
+    conditionings: ClassVar[tuple[Conditioning, ...]] = ()
     needs_all_high: ClassVar[bool] = False
     needs_paired: ClassVar[bool] = False
     uses_low: ClassVar[bool] = True

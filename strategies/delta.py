@@ -9,15 +9,17 @@ import numpy as np
 from ase import Atoms
 from pydantic import Field
 
-from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.core import Core
 from mfbench.mfcore.data.frames import energy_of, forces_of, set_labels, stress_of
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label
-from mfbench.mfcore.potentials.potential import Potential, Predictions, Term
+from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.predictions import Predictions
 from mfbench.mfcore.training.budget import Stage
-from mfbench.strategies.base import Strategy, StrategySettings
+from mfbench.strategies.base import Strategy
 from mfbench.strategies.fitting import DELTA, Fitting
+from mfbench.strategies.settings import StrategySettings
 
 
 class DeltaLabels(Strategy):
@@ -79,10 +81,10 @@ class DeltaModel(Strategy):
         return Potential(self.name, [base, core], {low: (Term(0, low),), high: (Term(0, low), Term(1, DELTA))})
 
 
-def difference_core(run: Fitting, train: Predictions, validation: Predictions) -> EquivariantCore:
+def difference_core(run: Fitting, train: Predictions, validation: Predictions) -> Core:
     """A network trained, on what is left of the budget, for HF less a baseline; no repulsion: the baseline has it."""
     difference = run.on(difference_set(run.data, train, validation))
-    data, core = difference.data, difference.core([DELTA], zbl=False)
+    data, core = difference.data, difference.core([DELTA], difference=True)
     difference.train(core, DELTA, data.train, data.labels, run.left, validation=data.validation)
     return core
 

@@ -6,14 +6,14 @@ import copy
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
 
 from mfbench import mfcore
-from mfbench.mfcore.cores.equivariant.model import Conditioning, EquivariantCore
+from mfbench.mfcore.core import Conditioning, Core
 from mfbench.mfcore.data.frames import energy_of
 from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.data.reference_energies import (
@@ -33,10 +33,9 @@ from mfbench.mfcore.training.budget import Budget, Ledger, Stage
 from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
 from mfbench.mfcore.training.config import TrainingConfig
 from mfbench.mfcore.training.progress import Progress
-from mfbench.mfcore.training.trainer import StageTask, StageTrainer
-
-if TYPE_CHECKING:
-    from mfbench.strategies.base import StrategySettings
+from mfbench.mfcore.training.stage import StageTask
+from mfbench.mfcore.training.trainer import StageTrainer
+from mfbench.strategies.settings import StrategySettings
 
 DELTA = "delta"
 """Name of the fidelity HF - LF that Δ-learning trains on."""
@@ -111,38 +110,38 @@ class Fitting:
         self,
         fidelities: Sequence[str],
         conditioning: Conditioning = "none",
-        zbl: bool | None = None,
-    ) -> EquivariantCore:
+        difference: bool = False,
+    ) -> Core:
         """A new network for some fidelities of the training set, with reference energies and scales fitted.
 
         Weights depend on the seed only. The scale is the RMS force of each fidelity; one without force
         labels takes that of the nearest cheaper fidelity that has them, or else the spread of its energies.
+        With `difference` the network is made to be added to another one.
         """
         species = self.species(fidelities)
         frames = [a for f in fidelities for a in self.data.train[f]]
-        config = self.settings.core if zbl is None else self.settings.core.model_copy(update={"zbl": zbl})
+        choice = self.settings.core.for_difference() if difference else self.settings.core
         sample = frames[:: max(1, len(frames) // _NEIGHBOUR_SAMPLE)]
-        store = GraphStore(sample, ["-"] * len(sample), ["-"], None, species, config.cutoff)
+        store = GraphStore(sample, ["-"] * len(sample), ["-"], None, species, choice.cutoff)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            core = EquivariantCore(config, species, fidelities, conditioning, store.mean_neighbours())
+            core = choice.build(species, fidelities, conditioning, store.mean_neighbours())
         scale: float | None = None
-        for row, fidelity in enumerate(fidelities):
+        for fidelity in fidelities:
             reference = self.reference(fidelity, species)
             self.set_reference(core, fidelity, reference)
             known = label_scale(self.data.train[fidelity], fidelity, self.data.labels[fidelity])
             scale = known or scale or energy_scale(self.data.train[fidelity], fidelity, reference)
-            core.scale[row] = scale
-        core.reference_shift.requires_grad_(self.policy == "trainable")
+            core.set_scale(fidelity, scale)
+        core.train_offsets(self.policy == "trainable")
         return core
 
-    def set_reference(self, core: EquivariantCore, fidelity: str, reference: ReferenceEnergies) -> None:
+    def set_reference(self, core: Core, fidelity: str, reference: ReferenceEnergies) -> None:
         """Put reference energies into a core and into the record."""
-        row = core.fidelities.index(fidelity)
-        core.reference[row] = torch.tensor(reference.values, dtype=torch.float64)
+        core.set_reference(fidelity, reference.values)
         self.references[fidelity] = reference
 
-    def refit_reference(self, core: EquivariantCore, fidelity: str, start: str) -> None:
+    def refit_reference(self, core: Core, fidelity: str, start: str) -> None:
         """Reference energies of `fidelity` as those of `start` plus least squares of what its model misses.
 
         This is the "residual" policy: before fine-tuning, the model of `start` already gives most of the
@@ -153,8 +152,7 @@ class Fitting:
         predicted = model.predict(frames, start, forces=False).energies
         energies = np.array([energy_of(a, fidelity) for a in frames])
         rest = least_squares_energies(frames, energies - predicted, core.species, "residual")
-        row = core.fidelities.index(start)
-        values = core.reference[row].numpy() + np.array(rest.values)
+        values = core.reference_of(start) + np.array(rest.values)
         self.set_reference(
             core,
             fidelity,
@@ -163,7 +161,7 @@ class Fitting:
 
     def train(
         self,
-        core: EquivariantCore,
+        core: Core,
         name: str,
         frames: Mapping[str, Sequence[Atoms]],
         labels: Mapping[str, LabelSet],
@@ -190,7 +188,7 @@ class Fitting:
         validation, high
             Frames to select on and their fidelity (default: the last of `frames`).
         trainable
-            Prefixes of the parameters that may change.
+            Groups of the parameters that may change (:meth:`mfbench.mfcore.core.Core.parameter_groups`); None: all.
         share
             Whether other runs may reuse the stage: it depends on nothing that is particular to this run.
         training
@@ -218,7 +216,7 @@ class Fitting:
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
 
-    def _stage_key(self, core: EquivariantCore, task: StageTask, config: TrainingConfig, budget: Budget) -> str:
+    def _stage_key(self, core: Core, task: StageTask, config: TrainingConfig, budget: Budget) -> str:
         return digest(
             {
                 "core": core.description(),

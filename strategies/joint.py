@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mfbench.mfcore.cores.equivariant.model import Conditioning
+from mfbench.mfcore.core import Conditioning
 from mfbench.mfcore.potentials.potential import Potential, Term
 from mfbench.strategies.base import Strategy
 from mfbench.strategies.fitting import Fitting

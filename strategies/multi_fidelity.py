@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mfbench.mfcore.cores.equivariant.model import Conditioning
+from mfbench.mfcore.core import Conditioning
 from mfbench.strategies.joint import JointStrategy
 
 
@@ -13,7 +13,7 @@ class MultiFidelity(JointStrategy):
 
     name: ClassVar[str] = "multi_fidelity"
     summary: ClassVar[str] = "low and high fidelity jointly, one network conditioned on the fidelity"
-    conditionings: ClassVar[tuple[str, ...]] = ("one_hot",)
+    conditionings: ClassVar[tuple[Conditioning, ...]] = ("one_hot",)
     position: ClassVar[int] = 20
     colour: ClassVar[str] = "#D55E00"
     marker: ClassVar[str] = "s"

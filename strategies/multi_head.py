@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mfbench.mfcore.cores.equivariant.model import Conditioning
+from mfbench.mfcore.core import Conditioning
 from mfbench.strategies.joint import JointStrategy
 
 
@@ -13,7 +13,7 @@ class MultiHead(JointStrategy):
 
     name: ClassVar[str] = "multi_head"
     summary: ClassVar[str] = "low and high fidelity jointly, shared trunk, one readout per fidelity"
-    conditionings: ClassVar[tuple[str, ...]] = ("heads",)
+    conditionings: ClassVar[tuple[Conditioning, ...]] = ("heads",)
     position: ClassVar[int] = 30
     colour: ClassVar[str] = "#E69F00"
     marker: ClassVar[str] = "D"

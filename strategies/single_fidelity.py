@@ -64,6 +64,6 @@ class LowFidelity(Strategy):
         low, high = run.data.low[-1], run.data.high
         core = run.core([low, high])
         run.train(core, low, {low: run.data.train[low]}, run.data.labels, run.budget, share=True)
-        core.scale[1] = core.scale[0]  # the network is the LF one; only E0 differs
+        core.set_scale(high, core.scale_of(low))  # the network is the LF one; only E0 differs
         run.refit_reference(core, high, start=low)
         return Potential(self.name, [core], {low: (Term(0, low),), high: (Term(0, high),)})

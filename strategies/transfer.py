@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.core import READOUT, Conditioning, Core
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.potentials.potential import Potential, Term
-from mfbench.strategies.base import Strategy, StrategySettings
+from mfbench.strategies.base import Strategy
 from mfbench.strategies.checks import check_replayed
 from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.settings import StrategySettings
 
 
 class TransferSettings(StrategySettings):
@@ -59,14 +60,15 @@ class Transfer(Strategy):
         )
         return Potential(self.name, [core], {high: (Term(0, high),)})
 
-    def pretrained(self, run: Fitting) -> EquivariantCore:
+    def pretrained(self, run: Fitting) -> Core:
         """A core trained on each LF in turn, with HF reference energies in place."""
         assert isinstance(self.settings, TransferSettings)
         core = run.core(run.data.fidelities)
         budget = run.budget.fraction(self.settings.pretrain_share / len(run.data.low))
         for low in run.data.low:
             run.train(core, low, {low: run.data.train[low]}, run.data.labels, budget, share=True)
-        core.scale[-1] = core.scale[-2]  # one network for both: its output keeps its unit
+        # one network for both: its output keeps its unit
+        core.set_scale(run.data.high, core.scale_of(run.data.low[-1]))
         if run.policy == "residual":
             run.refit_reference(core, run.data.high, start=run.data.low[-1])
         return core
@@ -86,7 +88,7 @@ class TransferFrozen(Transfer):
     colour: ClassVar[str] = "#0072B2"
     marker: ClassVar[str] = "v"
     line: ClassVar[str] = "--"
-    trainable: ClassVar[tuple[str, ...] | None] = ("readout",)
+    trainable: ClassVar[tuple[str, ...] | None] = (READOUT,)
 
 
 class TransferReplay(Transfer):
@@ -94,7 +96,7 @@ class TransferReplay(Transfer):
 
     name: ClassVar[str] = "transfer_replay"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune on high fidelity with replay of low fidelity"
-    conditionings: ClassVar[tuple[str, ...]] = ("heads",)
+    conditionings: ClassVar[tuple[Conditioning, ...]] = ("heads",)
     position: ClassVar[int] = 60
     colour: ClassVar[str] = "#56B4E9"
     marker: ClassVar[str] = "P"
@@ -104,7 +106,7 @@ class TransferReplay(Transfer):
     def _fit(self, run: Fitting) -> Potential:
         assert isinstance(self.settings, ReplaySettings)
         low, high = run.data.low[-1], run.data.high
-        core = self.pretrained(run).with_heads()
+        core = self.pretrained(run).expand_heads()
         n_replay = min(len(run.data.train[low]), max(1, round(self.settings.replay_ratio * len(run.data.train[high]))))
         chosen = np.random.default_rng([run.seed, n_replay]).permutation(len(run.data.train[low]))[:n_replay]
         run.train(

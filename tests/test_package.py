@@ -51,7 +51,8 @@ def test_a_whole_package_starts_and_stays_light() -> None:
 
 def test_the_doors_lead_to_what_they_name() -> None:
     from mfbench.mfcore.potentials.potential import Potential, load
-    from mfbench.strategies.base import Strategy, StrategySettings
+    from mfbench.strategies.base import Strategy
+    from mfbench.strategies.settings import StrategySettings
 
     assert (mfbench.Potential, mfbench.load) == (Potential, load)
     assert mfbench.strategies.Strategy is Strategy

@@ -64,11 +64,11 @@ def core(size: Size, backend: str, device: str, dtype: torch.dtype) -> Equivaria
     """Return an untrained network, the same for all backends, devices and dtypes."""
     import torch
 
-    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
     from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 
     torch.manual_seed(0)
-    config = CoreConfig(**size._asdict(), backend=backend)
+    config = EquivariantConfig(**size._asdict(), backend=backend)
     made = EquivariantCore(config, SPECIES, ("low", "high"), "one_hot", 28.0)
     return made.to(device=device, dtype=dtype)
 
@@ -77,10 +77,10 @@ def batch_of(frames: Sequence[Atoms], device: str, dtype: torch.dtype) -> Batch:
     """Return frames as one graph."""
     import numpy as np
 
-    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
     from mfbench.mfcore.data.graphs import GraphStore
 
-    store = GraphStore(frames, ["high"] * len(frames), ("low", "high"), None, SPECIES, CoreConfig().cutoff)
+    store = GraphStore(frames, ["high"] * len(frames), ("low", "high"), None, SPECIES, EquivariantConfig().cutoff)
     return store.batch(np.arange(len(frames))).to(device, dtype)
 
 
@@ -91,7 +91,7 @@ def step(network: EquivariantCore, batch: Batch, stress: bool = True) -> dict[st
     made = {"energy": found.energy, "forces": found.forces}
     if found.stress is not None:
         made["stress"] = found.stress.nan_to_num()
-    loss = sum(value.square().mean() for value in made.values())
+    loss = torch.stack([value.square().mean() for value in made.values()]).sum()
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     for parameter in parameters.values():
         parameter.grad = None
@@ -192,7 +192,7 @@ def timings(backend: str, device: str, frames: Sequence[Atoms], size: Size, roun
     calls: dict[str, dict[str, Callable[[], Any]]] = {}
     for name in (backend, "reference"):
         network = core(size, name, device, torch.float32)
-        frozen = core(size, name, device, torch.float32).freeze().frozen("high")
+        frozen = core(size, name, device, torch.float32).freeze().for_inference("high")
         calls[name] = {
             "energies": partial(frozen, batch, forces=False),
             "energies and forces": partial(frozen, batch),

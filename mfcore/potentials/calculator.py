@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mfbench.mfcore.memory import keep_freed_memory
-from mfbench.mfcore.potentials.potential import Potential
+from mfbench.mfcore.potentials.predictions import Predictor
 
 
 class PotentialCalculator(Calculator):
@@ -37,7 +37,7 @@ class PotentialCalculator(Calculator):
         "stress",
     ]
 
-    def __init__(self, potential: Potential, fidelity: str, base: Calculator | None = None) -> None:
+    def __init__(self, potential: Predictor, fidelity: str, base: Calculator | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         keep_freed_memory()
         self.potential, self.fidelity, self.base = potential, fidelity, base

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
-from mfbench.mfcore.cores.equivariant.inference.core import FrozenCore
-from mfbench.mfcore.cores.equivariant.model import EquivariantCore
-from mfbench.mfcore.cores.equivariant.output import CoreOutput
+from mfbench.mfcore.core import Core, CoreOutput
 from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import LabelSet
@@ -41,12 +39,12 @@ class FrozenPotential:
         If the networks have no species in common.
     """
 
-    def __init__(self, terms: Sequence[tuple[EquivariantCore, str]]) -> None:
+    def __init__(self, terms: Sequence[tuple[Core, str]]) -> None:
         first = terms[0][0]
         self.species = tuple(n for n in first.species if all(n in core.species for core, _ in terms))
         if not self.species:
             raise ConfigError("the networks of this potential have no species in common.")
-        self.cores = [FrozenCore(core, fidelity, self.species) for core, fidelity in terms]
+        self.cores = [core.for_inference(fidelity, self.species) for core, fidelity in terms]
         self.cutoff = max(core.cutoff for core in self.cores)
         self.device, self.dtype = self.cores[0].device, self.cores[0].dtype
 
@@ -92,7 +90,7 @@ class FrozenPotential:
         return self.graphs(frames).batch(np.arange(len(frames))).to(self.device, self.dtype)
 
 
-def state_of(cores: Sequence[EquivariantCore]) -> list[tuple[int, int]]:
+def state_of(cores: Sequence[Core]) -> list[tuple[int, int]]:
     """What changes when weights or reference energies of networks are written to."""
     tensors = [t for core in cores for t in (*core.parameters(), *core.buffers())]
     return [(t.data_ptr(), -1 if t.is_inference() else t._version) for t in tensors]

@@ -6,46 +6,26 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
-from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.core import Core
+from mfbench.mfcore.cores.registry import core_from_description
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.files import write_text
+from mfbench.mfcore.potentials.calculator import PotentialCalculator
 from mfbench.mfcore.potentials.inference import FrozenPotential, state_of
+from mfbench.mfcore.potentials.predictions import Predictions
 from mfbench.mfcore.training.budget import Ledger
 from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
 from mfbench.mfcore.training.devices import DTYPES
 
-if TYPE_CHECKING:
-    from ase.calculators.calculator import Calculator
-
-    from mfbench.mfcore.potentials.calculator import PotentialCalculator
-
 HEADER = "potential.json"
 _FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predicted labels of B frames.
-
-    Attributes
-    ----------
-    energies
-        (B,) eV, reference energies included.
-    forces
-        Per frame (n, 3) eV/Å; None if not asked for.
-    stress
-        (B, 3, 3) eV/Å³, ASE's sign, NaN for molecules; None if not asked for.
-    """
-
-    energies: np.ndarray
-    forces: list[np.ndarray] | None
-    stress: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +57,7 @@ class Potential:
     """
 
     arm: str
-    cores: list[EquivariantCore]
+    cores: list[Core]
     answers: dict[str, tuple[Term, ...]]
     label_base: dict[str, str] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
@@ -213,8 +193,6 @@ class Potential:
 
     def calculator(self, fidelity: str | None = None, *, base: Calculator | None = None) -> PotentialCalculator:
         """An ASE calculator of one fidelity (energy, forces, stress); `base` as in :meth:`predict`."""
-        from mfbench.mfcore.potentials.calculator import PotentialCalculator
-
         return PotentialCalculator(self, self._resolve(fidelity), base=base)
 
     def save(self, directory: str | Path) -> None:
@@ -226,7 +204,7 @@ class Potential:
             "format": _FORMAT,
             "arm": self.arm,
             "n_cores": len(self.cores),
-            "precision": next(k for k, v in DTYPES.items() if v == self.cores[0].embedding.dtype),
+            "precision": next(k for k, v in DTYPES.items() if v == self.cores[0].dtype),
             "answers": {f: [[t.core, t.fidelity] for t in terms] for f, terms in self.answers.items()},
             "label_base": self.label_base,
             "ledger": self.ledger.as_dict(),
@@ -254,8 +232,7 @@ def load(directory: str | Path) -> Potential:
     for number in range(header["n_cores"]):
         tensors, description = load_tensors(folder / f"core_{number}.safetensors")
         description.pop("format")
-        core = EquivariantCore.from_description(description)
-        core = core.to(dtype=DTYPES[header["precision"]])
+        core = core_from_description(description).to(dtype=DTYPES[header["precision"]])
         core.load_state_dict(tensors)
         cores.append(core.freeze())
     answers = {f: tuple(Term(int(c), str(n)) for c, n in terms) for f, terms in header["answers"].items()}

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfbench.mfcore.errors import SelfCheckError
 from mfbench.mfcore.training.config import LossConfig
-
-if TYPE_CHECKING:
-    from mfbench.mfcore.training.trainer import StageTrainer
+from mfbench.mfcore.training.stage import RunningStage
 
 _FRAMES = 4
 _RELATIVE = 1e-7
 """Of the gradient's norm: the same batch is evaluated twice by the same code, so that no effect is exactly none."""
 
 
-def check_high_counts(trainer: StageTrainer) -> None:
+def check_high_counts(trainer: RunningStage) -> None:
     """Refuse a stage in which the labels of the fidelity that is selected on do not move the weights.
 
     The gradient of a batch of both fidelities must change when the weight of the target fidelity is doubled.
@@ -49,7 +45,7 @@ def check_high_counts(trainer: StageTrainer) -> None:
         )
 
 
-def check_all_seen(trainer: StageTrainer) -> None:
+def check_all_seen(trainer: RunningStage) -> None:
     """Refuse a stage that has gone through an epoch and has never seen a frame of one of its fidelities.
 
     Raises
@@ -68,14 +64,14 @@ def check_all_seen(trainer: StageTrainer) -> None:
             )
 
 
-def validation_energy_mae(trainer: StageTrainer) -> float | None:
+def validation_energy_mae(trainer: RunningStage) -> float | None:
     """Mean absolute energy error of the present weights on the validation frames, eV/atom; None without energies."""
     if not len(trainer.validation):
         return None
     errors: list[Tensor] = []
     with torch.no_grad():
         for group in trainer.validation_groups():
-            batch = trainer.validation.batch(group).to(trainer.world.device, trainer.dtype)
+            batch = trainer.validation.batch(group).to(trainer.core.device, trainer.dtype)
             output = trainer.core(batch, forces=False)
             error = (output.energy - trainer.target(batch)).abs().double() / batch.n_atoms
             errors.append(error[torch.isfinite(batch.energy)].cpu())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.cores.equivariant.model import CoreOutput
+from mfbench.mfcore.core import CoreOutput
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.training.config import LossConfig, LossKind
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -15,10 +15,9 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.core import FIDELITY, Core, ForwardOptions
 from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import BudgetError, DataError, TrainingError
-from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.memory import keep_freed_memory
 from mfbench.mfcore.training.budget import Budget, Stage, Stopwatch
 from mfbench.mfcore.training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
@@ -28,49 +27,9 @@ from mfbench.mfcore.training.devices import DTYPES, average_gradients, fabric
 from mfbench.mfcore.training.loss import loss_of
 from mfbench.mfcore.training.progress import Progress, silent
 from mfbench.mfcore.training.sampler import batch_ends, epoch_order
+from mfbench.mfcore.training.stage import StageState, StageTask
 
 _VALIDATION_ATOMS = 2000
-
-
-@dataclass
-class StageTask:
-    """What one stage trains on.
-
-    Attributes
-    ----------
-    name
-        For the ledger, progress and checkpoints.
-    frames
-        Training frames by fidelity.
-    labels
-        Labels that may be learned, by fidelity.
-    high
-        The fidelity whose frames are repeated to `high_share` in a joint stage, and that is validated on.
-    validation
-        Frames with labels of `high` to select on; empty takes the last weights.
-    trainable
-        Prefixes of parameter names that may change; None is all.
-    """
-
-    name: str
-    frames: Mapping[str, Sequence[Atoms]]
-    labels: Mapping[str, LabelSet]
-    high: str
-    validation: Sequence[Atoms] = ()
-    trainable: tuple[str, ...] | None = None
-
-
-@dataclass
-class _State:
-    """What a checkpoint holds beside tensors."""
-
-    stage: Stage
-    epoch: int = 0
-    position: int = 0
-    checks: int = 0
-    best: float = math.inf
-    stale: int = 0
-    scores: list[float] = field(default_factory=list)
 
 
 class StageTrainer:
@@ -96,7 +55,7 @@ class StageTrainer:
 
     def __init__(
         self,
-        core: EquivariantCore,
+        core: Core,
         task: StageTask,
         config: TrainingConfig,
         budget: Budget,
@@ -110,7 +69,8 @@ class StageTrainer:
         self.world = fabric(config.accelerator, config.devices)
         self.dtype = DTYPES[config.precision]
         self.core = core.to(device=self.world.device, dtype=self.dtype)
-        self.core.recompute = config.recompute
+        self._validating, self._training = _options(config)
+        core.check_options(self._training)
         names, fidelities = [], []
         for fidelity, chosen in task.frames.items():
             names += list(chosen)
@@ -132,7 +92,7 @@ class StageTrainer:
         self.optimizer = kind(groups, lr=config.learning_rate, amsgrad=config.amsgrad, fused=True)
         self.average = [p.detach().clone() for p in self.parameters]
         self.best = [p.detach().clone() for p in self.parameters]
-        self.state = _State(Stage(task.name))
+        self.state = StageState(Stage(task.name))
 
     def _store(self, frames: Sequence[Atoms], fidelities: list[str]) -> GraphStore:
         store = GraphStore(
@@ -141,25 +101,22 @@ class StageTrainer:
             self.core.fidelities,
             dict(self.task.labels),
             self.core.species,
-            self.core.config.cutoff,
+            self.core.cutoff,
         )
         return store.to(self.world.device, self.dtype)
 
     def _choose_parameters(self) -> list[torch.nn.Parameter]:
+        trainable = None if self.task.trainable is None else self.core.in_groups(self.task.trainable)
         chosen = []
         for name, parameter in self.core.named_parameters():
-            if name == "reference_shift":
-                if parameter.requires_grad:
-                    chosen.append(parameter)
-                continue
-            wanted = self.task.trainable is None or name.startswith(self.task.trainable)
-            parameter.requires_grad_(wanted)
-            if wanted:
+            if parameter is not self.core.reference_shift:  # the strategy decides about these, not the stage
+                parameter.requires_grad_(trainable is None or name in trainable)
+            if parameter.requires_grad:
                 chosen.append(parameter)
         return chosen
 
     def _parameter_groups(self) -> list[dict[str, object]]:
-        conditioned = {id(p) for n, p in self.core.named_parameters() if ".bias_" in n}
+        conditioned = {id(self.core.get_parameter(name)) for name in self.core.in_groups([FIDELITY])}
         common = [p for p in self.parameters if id(p) not in conditioned]
         rows = [p for p in self.parameters if id(p) in conditioned]
         groups: list[dict[str, object]] = [{"params": common, "weight_decay": self.config.weight_decay}]
@@ -248,8 +205,8 @@ class StageTrainer:
     def loss(self, batch: Batch, training: bool, config: LossConfig | None = None) -> Tensor:
         """Loss of a batch, by the stage's weights or others."""
         batch = batch.to(self.world.device, self.dtype)
-        tf32 = training and self.config.precision == "mixed"  # validation is what potentials are later: float32
-        output = self.core(batch, batch.has_forces, batch.has_stress, create_graph=training, tf32=tf32)
+        options = self._training if training else self._validating
+        output = self.core(batch, batch.has_forces, batch.has_stress, create_graph=training, **options)
         return loss_of(output, batch, self.target(batch), self.core.fidelities, config or self.config.loss)
 
     def _step(self, batch: Batch) -> None:
@@ -345,4 +302,12 @@ class StageTrainer:
         values = copy.deepcopy(header["state"])
         values["stage"] = Stage(**values["stage"])
         values["best"] = float(values["best"])
-        self.state = _State(**values)
+        self.state = StageState(**values)
+
+
+def _options(config: TrainingConfig) -> tuple[ForwardOptions, ForwardOptions]:
+    """Ways of computing in validation and in training; validation is what potentials are later: float32."""
+    validating = ForwardOptions(activation_checkpointing=True) if config.recompute else ForwardOptions()
+    if config.precision != "mixed":
+        return validating, validating
+    return validating, ForwardOptions(**validating, tf32=True)

@@ -28,7 +28,7 @@ from mfbench.mfcore.backends.triton import intervals as triton_intervals
 from mfbench.mfcore.backends.triton.compile import interpreted
 from mfbench.mfcore.backends.triton.convolution import TritonConvolution
 from mfbench.mfcore.backends.triton.intervals import Intervals, divide
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.errors import ConfigError
@@ -139,7 +139,8 @@ def test_nan_reaches_the_receiver_and_no_other_atom() -> None:
 def core_step(frames: list[Atoms], backend: Backend) -> dict[str, torch.Tensor]:
     """Energies, forces, stress, and parameter gradients of a loss on all three."""
     torch.manual_seed(3)
-    config = CoreConfig(cutoff=2.6, n_layers=2, lmax=1, channels=3, radial_hidden=(4,), n_knots=4, backend=backend)
+    shape = {"n_layers": 2, "lmax": 1, "channels": 3, "radial_hidden": (4,), "n_knots": 4}
+    config = EquivariantConfig(cutoff=2.6, backend=backend, **shape)
     core = EquivariantCore(config, (1, 8, 12), ("low", "high"), "one_hot", 4.0).double()
     store = GraphStore(frames, ["high"] * len(frames), ("low", "high"), None, (1, 8, 12), config.cutoff)
     found = core(store.batch(np.arange(len(frames))), stress=True, create_graph=True)

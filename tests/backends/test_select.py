@@ -12,7 +12,7 @@ from mfbench.mfcore.backends import select as backends
 from mfbench.mfcore.backends.protocol import KernelsUnavailable
 from mfbench.mfcore.backends.report import backend_report
 from mfbench.mfcore.backends.select import kernels_for
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.errors import ConfigError
 from tests.ops.examples import paths_named
 
@@ -156,7 +156,7 @@ def test_the_environment_says_what_auto_stands_for(monkeypatch: pytest.MonkeyPat
 
 def test_the_configuration_knows_every_backend() -> None:
     for name in ("auto", "reference", *backends.PROVIDERS):
-        assert CoreConfig(backend=name).backend == name  # type: ignore[arg-type]
+        assert EquivariantConfig(backend=name).backend == name  # type: ignore[arg-type]
         backends.check_backend(name)
     for name in backends.PROVIDERS:
         assert backends.provider(name).device in ("cpu", "cuda")

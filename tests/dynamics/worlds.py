@@ -12,7 +12,7 @@ from ase.build import molecule
 from ase.spacegroup import crystal
 from torch import Tensor
 
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.dynamics.models import ForceModel
@@ -130,7 +130,7 @@ def small_core(
     """An untrained network with a landscape flat enough for 1 fs steps."""
     torch.manual_seed(seed)
     settings = {"cutoff": 4.0, "channels": 4, "n_layers": 2, "lmax": 1, "radial_hidden": (8,), "n_bessel": 6}
-    core = EquivariantCore(CoreConfig(**(settings | changes)), SPECIES, fidelities, "one_hot", 20.0)
+    core = EquivariantCore(EquivariantConfig(**(settings | changes)), SPECIES, fidelities, "one_hot", 20.0)
     core = core.to(dtype=torch.float64)
     core.scale.fill_(scale)
     core.reference.normal_(mean=-100.0)

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.layers import Interaction
 from mfbench.mfcore.ops.convolution.instructions import Layout
 from mfbench.mfcore.ops.node_update.op import update
@@ -33,7 +33,7 @@ def keep_threads() -> Iterator[None]:
 def layer_of(channels: tuple[int, ...], parity: bool, first: bool, last: bool, linear: bool) -> Interaction:
     """A layer in float64 whose incoming features are those of such a network."""
     torch.manual_seed(7)
-    config = CoreConfig(
+    config = EquivariantConfig(
         lmax=len(channels) - 1,
         channels=channels,
         parity=parity,

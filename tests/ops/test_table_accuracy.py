@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.graphs import Batch, GraphStore
@@ -32,7 +32,7 @@ def clusters(n: int) -> list[Atoms]:
 def trained(store: GraphStore) -> tuple[EquivariantCore, list[float]]:
     """A network after 150 steps, and its loss at each."""
     torch.manual_seed(0)
-    core = EquivariantCore(CoreConfig(n_layers=2, lmax=1, channels=16), SPECIES, (HIGH,), "none", 5.0)
+    core = EquivariantCore(EquivariantConfig(n_layers=2, lmax=1, channels=16), SPECIES, (HIGH,), "none", 5.0)
     parameters = [p for p in core.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=0.01)
     rng, losses = np.random.default_rng(0), []

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data import graphs
 from mfbench.mfcore.data.frames import set_labels
@@ -24,7 +24,8 @@ from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.config import TrainingConfig
 from mfbench.mfcore.training.sampler import batch_ends
-from mfbench.mfcore.training.trainer import StageTask, StageTrainer
+from mfbench.mfcore.training.stage import StageTask
+from mfbench.mfcore.training.trainer import StageTrainer
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 
@@ -78,7 +79,7 @@ def frames_of_many_sizes() -> list[Atoms]:
 
 def trainer(path: Path | None, progress: Callable[..., None] | None = None, **options: Any) -> StageTrainer:
     torch.manual_seed(0)
-    config = CoreConfig(cutoff=3.0, n_layers=2, lmax=1, channels=4, radial_hidden=(8,))
+    config = EquivariantConfig(cutoff=3.0, n_layers=2, lmax=1, channels=4, radial_hidden=(8,))
     core = EquivariantCore(config, (1, 6, 8), ("high",), "none", 5.0)
     frames = frames_of_many_sizes()
     task = StageTask("t", {"high": frames[:-4]}, {"high": LabelSet.parse("EF")}, "high", frames[-4:])

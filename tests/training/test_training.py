@@ -11,7 +11,7 @@ from ase import Atoms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfbench.mfcore.cores.equivariant.model import CoreOutput
+from mfbench.mfcore.core import CoreOutput
 from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.data.reference_energies import composition, isolated_energies, least_squares_energies

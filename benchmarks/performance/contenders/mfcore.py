@@ -21,7 +21,7 @@ class MfCore(Contender):
     network, training
         See :class:`Contender`.
     core
-        Other settings of :class:`mfbench.mfcore.cores.equivariant.config.CoreConfig`.
+        Other settings of :class:`mfbench.mfcore.cores.equivariant.config.EquivariantConfig`.
     """
 
     packages = ("mfbench", "e3nn")
@@ -30,12 +30,12 @@ class MfCore(Contender):
     radial_hidden = (32,)  # its table makes a deep radial network unneeded; the parameters go into channels
 
     def __init__(self, network: Network, training: Labelled, **core: Any) -> None:
-        from mfbench.mfcore.cores.equivariant.config import CoreConfig
+        from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
         from mfbench.mfcore.cores.equivariant.model import EquivariantCore
         from mfbench.mfcore.data.reference_energies import least_squares_energies
 
         n_layers, channels = self.shape(network)
-        config = CoreConfig(
+        config = EquivariantConfig(
             cutoff=network.cutoff,
             n_layers=n_layers,
             lmax=network.lmax,
@@ -50,8 +50,8 @@ class MfCore(Contender):
             config, self._species, [_FIDELITY], mean_neighbours=mean_neighbours
         )
         reference = least_squares_energies(training.frames, training.energies, self._species)
-        self.module.reference[0] = torch.tensor(reference.values, dtype=torch.float64)
-        self.module.scale[0] = training.force_rms
+        self.module.set_reference(_FIDELITY, reference.values)
+        self.module.set_scale(_FIDELITY, training.force_rms)
 
     def _store(self, frames: Sequence[Atoms]) -> Any:
         from mfbench.mfcore.data.graphs import GraphStore

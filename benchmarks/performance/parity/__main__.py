@@ -63,7 +63,7 @@ def core_settings_of(given: list[str]) -> dict[str, Any]:
     """
     from pydantic import ValidationError
 
-    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
     from mfbench.mfcore.errors import ConfigError
 
     values = {}
@@ -74,7 +74,7 @@ def core_settings_of(given: list[str]) -> dict[str, Any]:
             raise ConfigError(f"--core {entry}: {reason}.")
         values[name] = value
     try:
-        return CoreConfig.model_validate(values).model_dump(mode="json", exclude_defaults=True)
+        return EquivariantConfig.model_validate(values).model_dump(mode="json", exclude_defaults=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"--core {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None

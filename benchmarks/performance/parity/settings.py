@@ -51,8 +51,8 @@ class Job:
     Attributes
     ----------
     core
-        Settings of the core (:class:`mfbench.mfcore.cores.equivariant.config.CoreConfig`) that are not its defaults;
-        empty for peers.
+        Settings of the core (:class:`mfbench.mfcore.cores.equivariant.config.EquivariantConfig`) that are not its
+        defaults; empty for peers.
     """
 
     contender: str

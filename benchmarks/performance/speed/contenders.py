@@ -28,7 +28,7 @@ class SpeedCore(MfCore):
     def fix(self) -> None:
         """Make it a fixed function."""
         self.module.freeze()
-        self._frozen = self.module.frozen(self.module.fidelities[0])
+        self._frozen = self.module.for_inference(self.module.fidelities[0])
 
     def energy_forces(self, batch: Any, training: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """See :class:`Contender`."""

@@ -17,7 +17,7 @@ STEPS = 10
 def test_dynamics_steps(benchmark: Any, name: str) -> None:
     """Ten steps of Langevin dynamics, the start of the simulation included."""
     engine = pytest.importorskip("mfbench.mfcore.dynamics.engine", reason="there is no dynamics engine")
-    from mfbench.mfcore.cores.equivariant.config import CoreConfig
+    from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
     from mfbench.mfcore.cores.equivariant.model import EquivariantCore
     from mfbench.mfcore.dynamics.models import PotentialForces
     from mfbench.mfcore.dynamics.settings import DynamicsSettings, starts
@@ -26,7 +26,7 @@ def test_dynamics_steps(benchmark: Any, name: str) -> None:
     frames = workload(name)
     species = sorted({int(z) for atoms in frames for z in atoms.numbers})
     torch.manual_seed(0)
-    core = EquivariantCore(CoreConfig(cutoff=BASE.cutoff), species, ["high"], mean_neighbours=28.0)
+    core = EquivariantCore(EquivariantConfig(cutoff=BASE.cutoff), species, ["high"], mean_neighbours=28.0)
     core.scale.fill_(1e-3)  # a flat landscape: an untrained one would tear the crystal apart
     model = PotentialForces(Potential("untrained", [core.freeze()], {"high": (Term(0, "high"),)}))
     settings = DynamicsSettings(duration_ps=STEPS / 1000)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mfbench.mfcore.backends.names import Backend
+from mfbench.mfcore.core import CoreConfig
 
 
-class CoreConfig(BaseModel):
+class EquivariantConfig(CoreConfig):
     """Shape of the network; the same for every arm of a comparison."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cutoff: float = Field(5.0, gt=0, description="Neighbour cutoff, Å.")
     n_layers: int = Field(3, ge=1, le=8, description="Message-passing layers.")
     lmax: int = Field(2, ge=0, le=3, description="Highest degree of spherical harmonics and features.")
     channels: int | tuple[int, ...] = Field(
@@ -43,7 +41,7 @@ class CoreConfig(BaseModel):
     backend: Backend = Field("auto", description="What convolves.")
 
     @model_validator(mode="after")
-    def _one_channel_count_per_degree(self) -> CoreConfig:
+    def _one_channel_count_per_degree(self) -> EquivariantConfig:
         if not isinstance(self.channels, int) and len(self.channels) != self.lmax + 1:
             raise ValueError(f"channels: expected one number, or {self.lmax + 1} (one per degree 0..lmax)")
         return self

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mfbench.mfcore.backends.select import Kernels
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
 from mfbench.mfcore.ops.convolution.op import convolve
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
@@ -63,7 +63,7 @@ class Interaction(nn.Module):
     def __init__(
         self,
         layout: Layout,
-        config: CoreConfig,
+        config: EquivariantConfig,
         n_species: int,
         n_fidelities: int,
         first: bool,

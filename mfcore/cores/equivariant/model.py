@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from mfbench.mfcore.backends.select import Kernels, kernels_for
+from mfbench.mfcore.core import FIDELITY, READOUT, TRUNK, Conditioning, Core, CoreConfig, CoreOutput, InferenceCore
+from mfbench.mfcore.cores.edge_gradient import output_of_edges
 from mfbench.mfcore.cores.equivariant.activation_checkpointing import recomputed
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.inference.core import FrozenCore
 from mfbench.mfcore.cores.equivariant.inference.edges import DIFFERENTIABLE
 from mfbench.mfcore.cores.equivariant.layers import ConditionedReadout, Interaction, MultiHeadReadout
-from mfbench.mfcore.cores.equivariant.output import CoreOutput
 from mfbench.mfcore.cores.equivariant.zbl import ZBLRepulsion
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import ConfigError
@@ -31,53 +32,39 @@ from mfbench.mfcore.ops.radial.functions import RadialSettings
 from mfbench.mfcore.ops.radial.network import radial_tables
 from mfbench.mfcore.ops.radial.table import RadialTable
 
-__all__ = ["Conditioning", "CoreOutput", "EquivariantCore"]
 
-Conditioning = Literal["none", "one_hot", "heads"]
-
-
-class EquivariantCore(nn.Module):
+class EquivariantCore(Core):
     """Per-atom energies from equivariant messages; forces and stress are derivatives of their sum.
 
-    Parameters
-    ----------
-    config
-        Shape of the network.
-    species
-        Atomic numbers.
-    fidelities
-        Names, in the order of the batch's fidelity index.
-    conditioning
-        How the fidelity enters: not at all, as a one-hot on the scalar channels of all self-interactions
-        and the readout, or as one readout head each.
-    mean_neighbours
-        Mean number of edges per atom in the training set.
-
-    Attributes
-    ----------
-    recompute
-        Keep only what goes in and out of a layer where derivatives are wanted, and compute the rest again.
+    "one_hot" adds rows of the fidelity to the scalar channels of all self-interactions and of the readout, "heads" has
+    one readout network each. With `activation_checkpointing`, only what goes in and out of a layer is kept where
+    derivatives are wanted. Parameters are those of :class:`mfbench.mfcore.core.Core`.
     """
 
-    reference: Tensor
-    scale: Tensor
+    name: ClassVar[str] = "equivariant"
+    summary: ClassVar[str] = "E(3)-equivariant message passing after NequIP, with kernels of its own"
+    Config: ClassVar[type[CoreConfig]] = EquivariantConfig
+    conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "one_hot", "heads")
+    options: ClassVar[frozenset[str]] = frozenset({"tf32", "activation_checkpointing"})
+
+    config: EquivariantConfig
 
     def __init__(
         self,
-        config: CoreConfig,
+        config: EquivariantConfig,
         species: Sequence[int],
         fidelities: Sequence[str],
         conditioning: Conditioning = "none",
         mean_neighbours: float = 20.0,
     ) -> None:
-        super().__init__()
-        self.config, self.species, self.fidelities = config, tuple(species), tuple(fidelities)
-        self.conditioning: Conditioning = conditioning
-        self.recompute = False
-        self.mean_neighbours = float(mean_neighbours)
+        super().__init__(config, species, fidelities, conditioning, mean_neighbours)
         rows = len(self.fidelities) if conditioning == "one_hot" else 0
         width = config.channels_of(0)
         self.embedding = nn.Parameter(torch.randn(len(self.species), width))
+        # behind the embedding: the last bits of a gradient's norm depend on the order of the parameters
+        shift = self.reference_shift
+        del self.reference_shift
+        self.reference_shift = shift
         layout: Layout = ((0, 1, width),)
         self.layers = nn.ModuleList()
         self.radial_settings: RadialSettings
@@ -101,38 +88,26 @@ class EquivariantCore(nn.Module):
             kind, count = ConditionedReadout, rows
         self.readout = kind(width, config.readout_hidden, count, config.readout_scale)
         self.repulsion = ZBLRepulsion(self.species) if config.zbl else None
-        shape = (len(self.fidelities), len(self.species))
-        self.register_buffer("reference", torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(shape, dtype=torch.float64))
-        self.reference_shift = nn.Parameter(torch.zeros(shape), requires_grad=False)
-
-    def freeze(self) -> EquivariantCore:
-        """Make it a fixed function: no parameter asks for a gradient, and radial tables are made only once."""
-        self.eval()
-        self.requires_grad_(False)
-        return self
-
-    def frozen(self, fidelity: str) -> FrozenCore:
-        """One fidelity of the present weights as a fixed function for inference: same answers, faster."""
-        return FrozenCore(self, fidelity)
-
-    def description(self) -> dict[str, Any]:
-        """Arguments that build the same network again, as plain JSON values."""
-        return {
-            "config": self.config.model_dump(mode="json"),
-            "species": list(self.species),
-            "fidelities": list(self.fidelities),
-            "conditioning": self.conditioning,
-            "mean_neighbours": self.mean_neighbours,
-        }
 
     @classmethod
-    def from_description(cls, description: dict[str, Any]) -> EquivariantCore:
-        """Build the network that :meth:`description` describes; weights are random."""
-        values = dict(description)
-        return cls(config=CoreConfig(**values.pop("config")), **values)
+    def difference_config(cls, config: CoreConfig) -> CoreConfig:
+        """The same without the nuclei's repulsion."""
+        return config.model_copy(update={"zbl": False})
 
-    def with_heads(self) -> EquivariantCore:
+    def groups_of(self, parameter: str) -> tuple[str, ...]:
+        """Embedding and layers are the trunk's parts; rows of the fidelity are where they are added."""
+        part, _, rest = parameter.partition(".")
+        fidelity = (FIDELITY,) if ".bias_" in parameter else ()
+        if part == "readout":
+            return (READOUT, *fidelity)
+        number = 0 if part == "embedding" else 1 + int(rest.partition(".")[0])
+        return (TRUNK, f"{TRUNK}.{number}", *fidelity)
+
+    def for_inference(self, fidelity: str, species: Sequence[int] | None = None) -> InferenceCore:
+        """One fidelity of the present weights as a fixed function: same answers, faster."""
+        return FrozenCore(self, fidelity, species)
+
+    def expand_heads(self) -> Self:
         """The same function with one readout per fidelity, all starting from the present one.
 
         Raises
@@ -142,8 +117,8 @@ class EquivariantCore(nn.Module):
         """
         if not isinstance(self.readout, ConditionedReadout) or self.conditioning != "none":
             raise ConfigError(f"a '{self.conditioning}' network cannot be given heads.")
-        made = EquivariantCore(self.config, self.species, self.fidelities, "heads", self.mean_neighbours)
-        made = made.to(device=self.embedding.device, dtype=self.embedding.dtype)
+        made = type(self)(self.config, self.species, self.fidelities, "heads", self.mean_neighbours)
+        made = made.to(device=self.device, dtype=self.dtype)
         state = {k: v for k, v in self.state_dict().items() if not k.startswith("readout.")}
         count = len(self.fidelities)
         state["readout.hidden"] = self.readout.hidden.detach().repeat(1, count)
@@ -152,21 +127,6 @@ class EquivariantCore(nn.Module):
         made.reference_shift.requires_grad_(self.reference_shift.requires_grad)
         return made
 
-    def to(self, *args: Any, **kwargs: Any) -> EquivariantCore:
-        """As torch's, but reference energies and scales stay float64: they may be 10⁴ eV."""
-        reference, scale = self.reference.clone(), self.scale.clone()
-        super().to(*args, **kwargs)
-        self.reference, self.scale = reference.to(self.embedding.device), scale.to(self.embedding.device)
-        return self
-
-    def reference_energy(self, batch: Batch) -> Tensor:
-        """Sum of E0 over the atoms of each frame, (B,) eV, float64."""
-        label = batch.fidelity.index_select(0, batch.frame) * len(self.species) + batch.species
-        per_atom = self.reference.view(-1).index_select(0, label)
-        return torch.zeros(batch.n_frames, dtype=torch.float64, device=per_atom.device).index_add(
-            0, batch.frame, per_atom
-        )
-
     def forward(
         self,
         batch: Batch,
@@ -174,8 +134,9 @@ class EquivariantCore(nn.Module):
         stress: bool = False,
         create_graph: bool = False,
         tf32: bool = False,
+        activation_checkpointing: bool = False,
     ) -> CoreOutput:
-        """Energies, forces and stress of a batch, see :class:`~mfbench.mfcore.cores.equivariant.output.CoreOutput`.
+        """Energies, forces and stress of a batch, see :class:`mfbench.mfcore.core.CoreOutput`.
 
         Parameters
         ----------
@@ -188,6 +149,9 @@ class EquivariantCore(nn.Module):
         tf32
             Multiply features with matrices in TF32, here and in all derivatives; see
             :mod:`mfbench.mfcore.ops.node_update.tf32`.
+        activation_checkpointing
+            Compute layers again on the way back; see
+            :mod:`mfbench.mfcore.cores.equivariant.activation_checkpointing`.
         """
         differentiate = forces or stress
         kernels = kernels_for(self.config.backend, batch.positions, self.radial_settings.mode == "table")
@@ -195,15 +159,17 @@ class EquivariantCore(nn.Module):
         vectors = edge_vectors(batch.positions, edges, batch.shift, kernels)
         vectors.requires_grad_(differentiate)
         with torch.set_grad_enabled(differentiate or torch.is_grad_enabled()):
-            energy = self._energy(batch, vectors, edges, kernels, tf32)
+            energy = self._energy(batch, vectors, edges, kernels, tf32, activation_checkpointing)
             if not differentiate:
                 return CoreOutput(energy, None, None)
             (gradient,) = torch.autograd.grad(energy.sum(), vectors, create_graph=create_graph)
         if not create_graph:
             energy = energy.detach()
-        return CoreOutput.of_edges(energy, gradient, vectors.detach(), batch, edges, forces, stress, kernels)
+        return output_of_edges(energy, gradient, vectors.detach(), batch, edges, forces, stress, kernels)
 
-    def _energy(self, batch: Batch, vectors: Tensor, edges: Edges, kernels: Kernels, tf32: bool) -> Tensor:
+    def _energy(
+        self, batch: Batch, vectors: Tensor, edges: Edges, kernels: Kernels, tf32: bool, checkpointing: bool
+    ) -> Tensor:
         """Interaction energy of each frame, (B,) eV."""
         atom_fidelity = batch.fidelity.index_select(0, batch.frame)
         geometry = edge_geometry(vectors, edges, self.config.lmax, self.radial_settings, kernels)
@@ -214,7 +180,7 @@ class EquivariantCore(nn.Module):
         groups = SpeciesGroups(batch.species, layers[0].n_matrices)
         features: list[Tensor] = []
         mixed, added = layers[0].start(self.embedding, batch.species, one_hot)
-        again = self.recompute and torch.is_grad_enabled()
+        again = checkpointing and torch.is_grad_enabled()
         tables: list[RadialTable] = []
         if not again and self.radial_settings.mode == "table":
             tables = radial_tables([layer.radial for layer in layers])
@@ -225,11 +191,7 @@ class EquivariantCore(nn.Module):
             features, mixed = evaluate(mixed, features, added, geometry, groups, one_hot, following)
             added = None
         atomic = self.readout(features[0], one_hot, kernels)
-        scale = self.scale.to(atomic.dtype).view(-1)
-        label = atom_fidelity * len(self.species) + batch.species
-        shift = self.reference_shift.view(-1).index_select(0, label)
-        atomic = torch.addcmul(shift, atomic, scale.index_select(0, label))
-        energy = torch.zeros(batch.n_frames, dtype=atomic.dtype, device=atomic.device).index_add(0, batch.frame, atomic)
+        energy = self.frame_energies(atomic, batch)
         if self.repulsion is not None:
             pair = self.repulsion(
                 vectors.norm(dim=1),

@@ -6,21 +6,25 @@ import pytest
 import torch
 from torch import Tensor
 
+from mfbench.mfcore.core import Conditioning
 from mfbench.mfcore.cores.equivariant.activation_checkpointing import recomputed
-from mfbench.mfcore.cores.equivariant.model import Conditioning
 from mfbench.mfcore.data.graphs import GraphStore
 from tests.cores.equivariant.test_model import FIDELITIES, SPECIES, argyrodite, ethanol, make_core
 
 
-def loss_gradients(recompute: bool, conditioning: Conditioning, frozen: bool, **changes: object) -> list[Tensor]:
+def loss_gradients(checkpointing: bool, conditioning: Conditioning, frozen: bool, **changes: object) -> list[Tensor]:
     """Gradients of a training step by all parameters."""
     core = make_core(conditioning, **changes)
-    core.recompute = recompute
     if frozen:  # as transfer with a frozen trunk
         core.layers.requires_grad_(False)
     store = GraphStore([ethanol(), argyrodite()], ["low", "high"], FIDELITIES, None, SPECIES, core.config.cutoff)
     parameters = [p for p in core.parameters() if p.requires_grad]
-    out = core(store.batch([0, 1]).to("cpu", torch.float64), stress=True, create_graph=True)
+    out = core(
+        store.batch([0, 1]).to("cpu", torch.float64),
+        stress=True,
+        create_graph=True,
+        activation_checkpointing=checkpointing,
+    )
     assert out.stress is not None
     loss = out.energy.square().sum() + out.forces.square().sum() + out.stress[1].square().sum()
     loss.backward(inputs=parameters)
@@ -54,10 +58,9 @@ def test_a_part_of_any_kind_to_second_order() -> None:
     assert torch.autograd.gradgradcheck(function, (*given, weight))
 
 
-def kept_bytes(recompute: bool) -> int:
+def kept_bytes(checkpointing: bool) -> int:
     """Bytes that autograd's graphs hold before the way back to the parameters, each storage once."""
     core = make_core("one_hot", channels=16)
-    core.recompute = recompute
     store = GraphStore([argyrodite()] * 2, ["high"] * 2, FIDELITIES, None, SPECIES, core.config.cutoff)
     batch = store.batch([0, 1]).to("cpu", torch.float64)
     storages: dict[int, int] = {}
@@ -67,7 +70,7 @@ def kept_bytes(recompute: bool) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        out = core(batch, create_graph=True)
+        out = core(batch, create_graph=True, activation_checkpointing=checkpointing)
     assert out.forces is not None
     return sum(storages.values())
 

@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from torch import Tensor
 
 from mfbench.mfcore.backends.names import Backend
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import GraphStore
 from tests.ops.examples import KERNELS, device_of
@@ -37,7 +37,7 @@ def frames(name: str) -> list[Atoms]:
 def training_step(name: str, backend: Backend) -> dict[str, Tensor]:
     """Energies, forces, stress, and all parameter gradients of a loss on all three, float64."""
     torch.manual_seed(3)
-    config = CoreConfig(cutoff=3.5, n_layers=2, lmax=1, channels=8, radial_hidden=(8,), backend=backend)
+    config = EquivariantConfig(cutoff=3.5, n_layers=2, lmax=1, channels=8, radial_hidden=(8,), backend=backend)
     core = EquivariantCore(config, SPECIES, ("low", "high"), "one_hot", 9.0).to(dtype=torch.float64)
     core = core.to(device=device_of(backend))
     some = frames(name)

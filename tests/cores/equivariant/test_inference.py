@@ -8,8 +8,9 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
-from mfbench.mfcore.cores.equivariant.model import Conditioning, EquivariantCore
+from mfbench.mfcore.core import Conditioning
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import ConfigError, DataError
@@ -24,7 +25,8 @@ def make_core(conditioning: Conditioning = "one_hot", species: tuple[int, ...] =
     """A network in which everything that freezing folds has a value of its own for each species and fidelity."""
     torch.manual_seed(3)
     settings = {"cutoff": 4.0, "channels": 8, "n_layers": 3, "radial_hidden": (16,), "zbl": True} | changes
-    core = EquivariantCore(CoreConfig(**settings), species, FIDELITIES, conditioning, 12.0).to(dtype=torch.float64)
+    config = EquivariantConfig(**settings)
+    core = EquivariantCore(config, species, FIDELITIES, conditioning, 12.0).to(dtype=torch.float64)
     shape = (2, len(species))
     core.reference[:] = 1e4 * torch.rand(shape, dtype=torch.float64)
     core.scale[:] = 1 + torch.rand(shape, dtype=torch.float64)
@@ -64,7 +66,7 @@ def test_same_energies_forces_and_stress(conditioning: Conditioning, variant: di
     small, large = frames(), frames() * 4  # self-connections of few and of many atoms are computed in two ways
     for atoms in (small, large):
         for fidelity in FIDELITIES:
-            batch, frozen = graph(atoms, fidelity), core.frozen(fidelity)
+            batch, frozen = graph(atoms, fidelity), core.for_inference(fidelity)
             wanted, got = core(batch, stress=True), frozen(batch, stress=True)
             torch.testing.assert_close(got.energy, wanted.energy, rtol=1e-12, atol=1e-10)
             torch.testing.assert_close(got.forces, wanted.forces, rtol=0, atol=1e-10)
@@ -79,7 +81,7 @@ def test_same_energies_forces_and_stress(conditioning: Conditioning, variant: di
 def test_positions_may_change_and_longer_edges_add_nothing() -> None:
     """As in molecular dynamics: one batch whose positions move, with a neighbour list that has a skin."""
     core, atoms = make_core(), frames()
-    frozen = core.frozen("high")
+    frozen = core.for_inference("high")
     batch, step = graph(atoms, cutoff=5.0), torch.linspace(-0.2, 0.2, 3, dtype=torch.float64)
     for _ in range(2):
         batch.positions += step
@@ -94,20 +96,20 @@ def test_positions_may_change_and_longer_edges_add_nothing() -> None:
 
 def test_it_keeps_its_weights_and_notices_other_species() -> None:
     core, batch = make_core(), graph([molecule("CH3CH2NH2")])
-    frozen = core.frozen("high")
+    frozen = core.for_inference("high")
     before = frozen(batch).energy
     with torch.no_grad():
         for parameter in core.parameters():
             parameter += 1.0
     assert torch.equal(frozen(batch).energy, before)
-    assert not torch.allclose(core.frozen("high")(batch).energy, before)
+    assert not torch.allclose(core.for_inference("high")(batch).energy, before)
     batch.species[0] = (batch.species[0] + 1) % 2  # written in place: what was kept for this tensor no longer holds
     again = frozen(batch).energy
     assert not torch.allclose(again, before)
     batch.species = batch.species.clone()
     assert torch.equal(frozen(batch).energy, again)
     with pytest.raises(ConfigError, match="middle"):
-        core.frozen("middle")
+        core.for_inference("middle")
 
 
 def two_networks() -> Potential:
@@ -119,7 +121,7 @@ def two_networks() -> Potential:
 
 def test_a_batch_of_another_dtype_is_refused() -> None:
     """Kernels take addresses: a table of float32 read as float64 would end beyond its memory."""
-    frozen = make_core().frozen("high")
+    frozen = make_core().for_inference("high")
     batch = FrozenPotential([(make_core(), "high")]).batch(frames())
     with pytest.raises(ConfigError, match=r"expected a batch of .*float64, got .*float32"):
         frozen(batch.to("cpu", torch.float32))

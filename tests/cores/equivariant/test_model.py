@@ -10,8 +10,9 @@ from ase.build import bulk, make_supercell, molecule
 from ase.spacegroup import crystal
 from e3nn import o3
 
-from mfbench.mfcore.cores.equivariant.config import CoreConfig
-from mfbench.mfcore.cores.equivariant.model import Conditioning, CoreOutput, EquivariantCore
+from mfbench.mfcore.core import Conditioning, CoreOutput
+from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import GraphStore
 
 SPECIES = (1, 3, 6, 8, 15, 16, 17, 31, 7)
@@ -21,7 +22,7 @@ FIDELITIES = ("low", "high")
 def make_core(conditioning: Conditioning = "one_hot", **changes: object) -> EquivariantCore:
     torch.manual_seed(11)
     settings = {"cutoff": 4.0, "channels": 8, "n_layers": 3, "lmax": 2, "radial_hidden": (16,), "zbl": True}
-    core = EquivariantCore(CoreConfig(**(settings | changes)), SPECIES, FIDELITIES, conditioning, 12.0)
+    core = EquivariantCore(EquivariantConfig(**(settings | changes)), SPECIES, FIDELITIES, conditioning, 12.0)
     return core.to(dtype=torch.float64)
 
 
@@ -157,7 +158,7 @@ def test_fidelity_changes_the_answer_only_where_it_enters(conditioning: Conditio
 def test_heads_made_from_one_readout_give_its_answer() -> None:
     core = make_core("none")
     for fidelity in FIDELITIES:
-        before, after = (float(evaluate(c, [ethanol()], fidelity).energy[0]) for c in (core, core.with_heads()))
+        before, after = (float(evaluate(c, [ethanol()], fidelity).energy[0]) for c in (core, core.expand_heads()))
         assert after == pytest.approx(before, rel=1e-12)
 
 
@@ -175,7 +176,7 @@ def test_a_smaller_readout_is_the_same_network_with_smaller_forces(conditioning:
 
 def test_the_readout_does_not_start_at_zero() -> None:
     with pytest.raises(ValueError, match="readout_scale"):
-        CoreConfig(readout_scale=0.0)
+        EquivariantConfig(readout_scale=0.0)
 
 
 def test_energy_is_smooth_where_a_neighbour_crosses_the_cutoff() -> None:

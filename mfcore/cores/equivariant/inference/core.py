@@ -6,16 +6,17 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from mfbench.mfcore.backends.select import kernels_for
+from mfbench.mfcore.core import CoreOutput
+from mfbench.mfcore.cores.edge_gradient import output_of_edges
 from mfbench.mfcore.cores.equivariant.inference.edges import Convolution, EdgePass, edge_pass
 from mfbench.mfcore.cores.equivariant.inference.update import Kept, Operands, cotangents, evaluate, to_features
 from mfbench.mfcore.cores.equivariant.layers import ConditionedReadout, Interaction
-from mfbench.mfcore.cores.equivariant.output import CoreOutput
+from mfbench.mfcore.cores.equivariant.network import Network
 from mfbench.mfcore.cores.equivariant.zbl import ZBLRepulsion
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import ConfigError
@@ -24,9 +25,6 @@ from mfbench.mfcore.ops.edge_sums.op import edge_vectors
 from mfbench.mfcore.ops.edges import Edges
 from mfbench.mfcore.ops.node_update.protocol import UpdateShape
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
-
-if TYPE_CHECKING:
-    from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 
 
 @dataclass
@@ -98,13 +96,11 @@ class FrozenCore:
         If the core does not know the fidelity or a species.
     """
 
-    def __init__(self, core: EquivariantCore, fidelity: str, species: Sequence[int] | None = None) -> None:
-        if fidelity not in core.fidelities:
-            raise ConfigError(f"fidelity '{fidelity}': this network has {', '.join(core.fidelities)}.")
+    def __init__(self, core: Network, fidelity: str, species: Sequence[int] | None = None) -> None:
         self.species = core.species if species is None else tuple(species)
         if not set(self.species) <= set(core.species):
             raise ConfigError(f"species {self.species}: this network has {core.species}.")
-        row, chosen = core.fidelities.index(fidelity), [core.species.index(number) for number in self.species]
+        row, chosen = core.row(fidelity), [core.species.index(number) for number in self.species]
         self.fidelity, self.cutoff = fidelity, core.config.cutoff
         self.device, self.dtype = core.embedding.device, core.embedding.dtype
         self._lmax, self._backend, self._settings = core.config.lmax, core.config.backend, core.radial_settings
@@ -181,7 +177,7 @@ class FrozenCore:
         for_hidden = torch.ops.aten.silu_backward(plan.scale[:, None] * self._out, hidden)
         self._back(run, plan, passes, (for_hidden @ self._hidden.T)[:, None, :])
         gradient = gradient.add_(run.gradient())
-        return CoreOutput.of_edges(energy, gradient, vectors, batch, edges, forces, stress, kernels)
+        return output_of_edges(energy, gradient, vectors, batch, edges, forces, stress, kernels)
 
     def _back(self, run: EdgePass, plan: _Plan, passes: list[tuple[Operands, Kept]], gradient: Tensor) -> None:
         """Go back through the layers, from the gradient of the last scalars (A, 1, C)."""
@@ -254,7 +250,7 @@ def _frozen_layer(layer: Interaction, following: Interaction | None, row: int, s
     )
 
 
-def _frozen_readout(core: EquivariantCore, row: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+def _frozen_readout(core: Network, row: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """Hidden matrix (C, H), output weights (H,), bias of the hidden layer (H,) and of the output (), of a fidelity."""
     readout = core.readout
     none = core.embedding.new_zeros(()).detach()

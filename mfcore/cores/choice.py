@@ -1,0 +1,100 @@
+"""The choice of a core: its name, a checkpoint to start from, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_serializer, model_validator
+
+from mfbench.mfcore.core import Conditioning, Core, CoreConfig
+from mfbench.mfcore.cores.registry import DEFAULT, core_class
+from mfbench.mfcore.errors import ConfigError
+
+
+class CoreChoice(BaseModel):
+    """A core as configurations name it: ``{name: equivariant, cutoff: 5.0, channels: 32}``, or its name alone.
+
+    Keys beside `name` and `checkpoint` are the core's own settings, validated by its `Config`.
+
+    Attributes
+    ----------
+    name
+        Entry point of group `mfbench.cores`; "equivariant" where none is given.
+    checkpoint
+        Weights to start from: a file or, where the core has such, a name. None: random ones.
+    config
+        The core's settings, defaults included.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    checkpoint: str | None
+    config: SerializeAsAny[CoreConfig]
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_the_cores_own_settings(cls, values: Any) -> Any:
+        if isinstance(values, str):
+            values = {"name": values}
+        if not isinstance(values, dict):
+            return values
+        own = dict(values)
+        name, checkpoint = own.pop("name", DEFAULT), own.pop("checkpoint", None)
+        if not isinstance(name, str):
+            raise ValueError(f"name: expected that of a core, got {name!r}")
+        try:
+            found = core_class(name)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        # errors of the core's settings keep the places of their keys
+        return {"name": name, "checkpoint": checkpoint, "config": found.Config.model_validate(own)}
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        return {"name": self.name, "checkpoint": self.checkpoint, **self.config.model_dump(mode="json")}
+
+    @property
+    def core(self) -> type[Core]:
+        """Class of the core."""
+        return core_class(self.name)
+
+    @property
+    def checkpoint_file(self) -> Path | None:
+        """File of the checkpoint; None without one.
+
+        Raises
+        ------
+        ConfigError
+            If there is none, though it is asked for.
+        """
+        return None if self.checkpoint is None else self.core.checkpoint_file(self.checkpoint)
+
+    @property
+    def cutoff(self) -> float:
+        """Neighbour cutoff of the network, Å."""
+        return self.core.cutoff_of(self.config, self.checkpoint_file)
+
+    def for_difference(self) -> CoreChoice:
+        """The choice for a network that learns differences to another one, see `Core.difference_config`."""
+        return self.model_copy(update={"config": self.core.difference_config(self.config)})
+
+    def build(
+        self, species: Sequence[int], fidelities: Sequence[str], conditioning: Conditioning, mean_neighbours: float
+    ) -> Core:
+        """Build the network; parameters as those of :class:`mfbench.mfcore.core.Core`.
+
+        Raises
+        ------
+        ConfigError
+            If the core lacks the conditioning, or starts from no checkpoint though one is given.
+        """
+        file = self.checkpoint_file
+        if file is None:
+            return self.core(self.config, species, fidelities, conditioning, mean_neighbours)
+        return self.core.from_checkpoint(file, self.config, species, fidelities, conditioning, mean_neighbours)

@@ -1,0 +1,54 @@
+"""Cores by name, from the entry points of group `mfbench.cores`; another package can bring one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from mfbench.mfcore.core import Core
+from mfbench.mfcore.errors import ConfigError
+
+GROUP = "mfbench.cores"
+DEFAULT = "equivariant"
+"""The core that counts where none is named."""
+
+
+@cache
+def _points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def core_names() -> list[str]:
+    """Names of all cores: the default one, then the others in alphabetical order."""
+    return sorted(_points(), key=lambda name: (name != DEFAULT, name))
+
+
+def core_class(name: str) -> type[Core]:
+    """The class of a core.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such core, or its entry point names something else.
+    """
+    point = _points().get(name)
+    if point is None:
+        raise ConfigError(f"core '{name}': unknown; the cores are {', '.join(core_names())}.")
+    found = point.load()
+    if not (isinstance(found, type) and issubclass(found, Core)):
+        raise ConfigError(f"core '{name}': {point.value} is no class on mfbench.mfcore.core.Core.")
+    return found
+
+
+def core_from_description(description: Mapping[str, Any]) -> Core:
+    """The network that :meth:`mfbench.mfcore.core.Core.description` describes; weights are random.
+
+    Raises
+    ------
+    ConfigError
+        If its core is not installed.
+    """
+    values = dict(description)
+    return core_class(values.pop("core", DEFAULT)).from_description(values)

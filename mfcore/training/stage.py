@@ -1,0 +1,84 @@
+"""A training stage: its task, its state, and the part of its trainer that checks look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch import Tensor
+
+from mfbench.mfcore.core import Core
+from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.fidelity import LabelSet
+from mfbench.mfcore.training.budget import Stage
+from mfbench.mfcore.training.config import LossConfig, TrainingConfig
+
+
+@dataclass
+class StageTask:
+    """The frames, labels and parameters of one stage.
+
+    Attributes
+    ----------
+    name
+        For the ledger, progress and checkpoints.
+    frames
+        Training frames by fidelity.
+    labels
+        Labels that may be learned, by fidelity.
+    high
+        The fidelity whose frames are repeated to `high_share` in a joint stage, and that is validated on.
+    validation
+        Frames with labels of `high` to select on; empty takes the last weights.
+    trainable
+        Groups of parameters that may change (:meth:`mfbench.mfcore.core.Core.parameter_groups`); None is all.
+    """
+
+    name: str
+    frames: Mapping[str, Sequence[Atoms]]
+    labels: Mapping[str, LabelSet]
+    high: str
+    validation: Sequence[Atoms] = ()
+    trainable: tuple[str, ...] | None = None
+
+
+@dataclass
+class StageState:
+    """The state of a stage that a checkpoint holds beside tensors."""
+
+    stage: Stage
+    epoch: int = 0
+    position: int = 0
+    checks: int = 0
+    best: float = math.inf
+    stale: int = 0
+    scores: list[float] = field(default_factory=list)
+
+
+class RunningStage(Protocol):
+    """A stage that is being trained; see :class:`mfbench.mfcore.training.trainer.StageTrainer`."""
+
+    core: Core
+    task: StageTask
+    config: TrainingConfig
+    state: StageState
+    store: GraphStore
+    validation: GraphStore
+    high: np.ndarray
+    low: np.ndarray
+    parameters: list[torch.nn.Parameter]
+    dtype: torch.dtype
+
+    def loss(self, batch: Batch, training: bool, config: LossConfig | None = None) -> Tensor:
+        """Loss of a batch, by the stage's weights or others."""
+
+    def target(self, batch: Batch) -> Tensor:
+        """Energies less reference energies, (B,) eV."""
+
+    def validation_groups(self) -> list[np.ndarray]:
+        """Indices of the validation frames, in groups that are evaluated at once."""
