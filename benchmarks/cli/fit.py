@@ -128,7 +128,8 @@ def predict(
 ) -> None:
     """Predict energies (eV) and forces (eV/Å) of frames."""
     import mfbench
-    from mfbench.mfcore.data.frames import read_frames, set_labels, write_frames
+    from mfbench.mfcore.data.frames import set_labels, write_frames
+    from mfbench.mfcore.data.read import read_frames
 
     potential = mfbench.load(model)
     frames = read_frames(file)

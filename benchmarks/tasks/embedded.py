@@ -11,7 +11,7 @@ from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import Task
 from mfbench.benchmarks.tasks.fetch import sha256_of
-from mfbench.mfcore.data.frames import read_frames
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.errors import DataError
 
 

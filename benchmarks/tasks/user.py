@@ -18,12 +18,12 @@ from mfbench.mfcore.data.frames import (
     fidelities_in,
     forces_of,
     has_label,
-    read_frames,
     rename_fidelity,
     set_labels,
     stress_of,
 )
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, near_duplicates, sampling_tolerance
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.data.splits import groups_of, id_of, nested_order, split_groups, unite_groups
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.fidelity import Label, LabelSet

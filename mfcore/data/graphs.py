@@ -14,6 +14,7 @@ from ase import Atoms
 from torch import Tensor
 
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
+from mfbench.mfcore.data.periodic import repeated_volume, whole_cell
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label, LabelSet
 
@@ -30,7 +31,7 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     Parameters
     ----------
     atoms
-        A molecule or a fully periodic cell of any size (also smaller than the cutoff).
+        A molecule, or a cell of any size (also smaller than the cutoff) that is periodic in one to three directions.
     cutoff
         Å.
 
@@ -48,8 +49,10 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     """
     from vesin import NeighborList
 
-    periodic = bool(atoms.pbc.any())
-    cell = np.asarray(atoms.cell.array if periodic else np.zeros((3, 3)), dtype=np.float64)
+    periodic = np.array(atoms.pbc, dtype=np.bool_)
+    cell = np.asarray(atoms.cell.array if periodic.any() else np.zeros((3, 3)), dtype=np.float64)
+    if periodic.any() and not periodic.all():
+        cell = whole_cell(atoms)
     positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
     if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
         raise DataError("positions or cell are not finite numbers.", key="positions")
@@ -113,7 +116,7 @@ class _Kept:
 
     def find(self, atoms: Atoms, cutoff: float) -> _Neighbours:
         """As :func:`neighbour_list`; not to be written to."""
-        cell = atoms.cell.array.tobytes() if atoms.pbc.any() else b""
+        cell = atoms.cell.array.tobytes() + atoms.pbc.tobytes() if atoms.pbc.any() else b""
         key = (cutoff, np.asarray(atoms.positions, dtype=np.float64).tobytes(), cell)
         with self._lock:
             if key in self._lists:
@@ -239,7 +242,7 @@ class GraphStore:
             shifts.append(shift)
             counts.append(len(atoms))
             edge_count.append(len(sender))
-            volume.append(atoms.get_volume() if atoms.pbc.any() else np.nan)
+            volume.append(repeated_volume(atoms))
             seen = labels[fidelity] if labels is not None else LabelSet.parse("EFS")
             energy.append(energy_of(atoms, fidelity) if Label.ENERGY in seen else np.nan)
             forces.append(forces_of(atoms, fidelity) if Label.FORCES in seen else np.full((len(atoms), 3), np.nan))

@@ -14,8 +14,9 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from mfbench.mfcore.data.agreement import work_agreement
-from mfbench.mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, read_frames
+from mfbench.mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label
 from mfbench.mfcore.data.leakage import Duplicate, near_duplicates, sampling_tolerance
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.data.reference_energies import composition
 from mfbench.mfcore.data.splits import groups_of, id_of
 from mfbench.mfcore.fidelity import Label

@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 from mfbench.benchmarks.tasks.base import Regime, Task
-from mfbench.mfcore.data.frames import has_label, validate_frame
+from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.leakage import near_duplicates
 from mfbench.mfcore.data.splits import groups_of, id_of
+from mfbench.mfcore.data.validation import validate_frame
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import Label
 from tests.tasks.toy import Oracle

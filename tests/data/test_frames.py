@@ -16,12 +16,12 @@ from mfbench.mfcore.data.frames import (
     fidelities_in,
     forces_of,
     has_label,
-    read_frames,
     rename_fidelity,
     set_labels,
     stress_of,
     write_frames,
 )
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label
 
@@ -97,12 +97,20 @@ def test_labels_of_a_calculator_are_read(tmp_path):
     np.testing.assert_allclose(stress_of(read, "pbe"), expected)
 
 
-def test_ref_keys_win_over_plain_ones_and_prefixed_ones_over_both(tmp_path):
-    path = write_text(tmp_path / "a.xyz", HEADER + " REF_energy=-7.0")
-    assert energy_of(read_frames(path, "x")[0], "x") == -7.0
-    path = write_text(tmp_path / "b.xyz", HEADER + " REF_energy=-7.0 mp2_energy=-8.0 free_energy=-9.0")
+def test_a_lone_energy_never_displaces_an_energy_with_forces(tmp_path):
+    for key in ("REF_energy", "mp2_energy", "fermi_energy", "dispersion_energy"):
+        path = write_text(tmp_path / "a.xyz", HEADER + f" {key}=-7.0")
+        (atoms,) = read_frames(path, "x")
+        assert energy_of(atoms, "x") == -1.5
+        assert has_label(atoms, "x", Label.FORCES)
+    path = write_text(tmp_path / "b.xyz", HEADER + " mp2_energy=-8.0 free_energy=-9.0")
     (atoms,) = read_frames(path)
-    assert fidelities_in([atoms]) == ["mp2"]
+    assert set(fidelities_in([atoms])) == {"reference", "mp2"}
+
+
+def test_a_level_that_a_file_does_not_have_is_refused(tmp_path):
+    header = 'Properties=species:S:1:pos:R:3:mp2_forces:R:3 mp2_energy=-8.0 pbc="F F F"'
+    path = write_text(tmp_path / "b.xyz", header)
     with pytest.raises(DataError, match=r"b\.xyz.*'ccsd_energy'.*mp2") as caught:
         read_frames(path, "ccsd")
     assert caught.value.key == "ccsd_energy"
@@ -162,13 +170,27 @@ FAULTS = {
     "infinite force": (HEADER, ["H 0 0 0 inf 0 0", LINES[1]], "x_forces", "NaN or infinite"),
     "infinite energy": (HEADER.replace("-1.5", "inf"), LINES, "x_energy", "infinite"),
     "energy is text": (HEADER.replace("-1.5", "low"), LINES, "x_energy", "numbers"),
-    "mixed pbc": (HEADER.replace("F F F", "T T F") + CELL, LINES, "pbc", "some axes"),
+    "pbc without a vector": (
+        HEADER.replace("F F F", "T T T") + ' Lattice="5 0 0 0 5 0 0 0 0"',
+        LINES,
+        "Lattice",
+        "zero",
+    ),
+    "pbc without a cell": (PERIODIC, LINES, "Lattice", "along a and that lattice vector is zero"),
+    "lengths in nm": (PERIODIC + ' Lattice="0.3 0 0 0 0.3 0 0 0 0.3"', LINES, "Lattice", "0.3 Å"),
+    "atoms at one place": (HEADER, ["H 1 2 3 0 0 0", "H 1 2 3 0 0 0"], "pos", "atoms 0 and 1"),
+    "far beyond a length": (HEADER, ["H 1e200 0 0 0 0 0", LINES[1]], "pos", "1e[+]200"),
+    "energy is a truth value": (HEADER.replace("-1.5", "T"), LINES, "x_energy", "found 'True'"),
+    "energy of no calculation": (HEADER.replace("-1.5", "1e308"), LINES, "x_energy", "5e[+]307 eV per atom"),
+    "a key twice": (HEADER + " energy=-1.5", LINES, "energy", "'-1.5' and as '-1.5'"),
+    "columns without end": (HEADER.replace("pos:R:3", "pos:R:1000000000"), LINES, "Properties", "columns"),
+    "a column too many": (HEADER, [LINES[0] + " 7", LINES[1]], "Properties", "atom 0 has 8 columns"),
     "no volume": (PERIODIC + ' Lattice="5 0 0 0 5 0 5 5 0"', LINES, "Lattice", "no volume"),
     "non-finite position": (HEADER, ["H nan 0 0 0 0 0", LINES[1]], "pos", "finite"),
     "unknown element": (HEADER, ["X 0 0 0 0 0 0", LINES[1]], "species", "unknown"),
-    "stress of a molecule": (HEADER + ' stress="0 0 0 0 0 0 0 0 0"', LINES, "x_stress", "not periodic"),
-    "stress not symmetric": (PERIODIC + CELL + ' REF_stress="0 1 0 0 0 0 0 0 0"', LINES, "x_stress", "symmetric"),
-    "stress of wrong shape": (PERIODIC + CELL + ' REF_stress="0 1 0 0"', LINES, "x_stress", "shape"),
+    "stress of a molecule": (HEADER + ' stress="1 0 0 0 0 0 0 0 0"', LINES, "x_stress", "not periodic"),
+    "stress not symmetric": (PERIODIC + CELL + ' stress="0 1 0 0 0 0 0 0 0"', LINES, "x_stress", "symmetric"),
+    "stress of wrong shape": (PERIODIC + CELL + ' stress="0 1 0 0"', LINES, "x_stress", "shape"),
 }
 
 

@@ -27,7 +27,7 @@ from mfbench.benchmarks.labelling.gpaw.convert import convert, stored_labels
 from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound, by_dynamics, sampler
 from mfbench.benchmarks.labelling.gpaw.labels import LEVELS, Progress, compute, read_labels
 from mfbench.benchmarks.tasks.crystals import OBSERVED
-from mfbench.mfcore.data.frames import read_frames
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.files import replacing

@@ -11,7 +11,7 @@ from ase import Atoms
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tasks.crystals import CrystalTask
 from mfbench.benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
-from mfbench.mfcore.data.frames import read_frames
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 
-from mfbench.mfcore.data.frames import read_frames, write_frames
+from mfbench.mfcore.data.frames import write_frames
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.errors import ConfigError, DataError
 
 #: Names of ase.build.molecule by number of heavy atoms; the order seeds the sampling.

@@ -10,7 +10,8 @@ from ase.io import write
 
 from mfbench.benchmarks.labelling.gpaw import generation
 from mfbench.benchmarks.labelling.gpaw.generation import Crystal
-from mfbench.mfcore.data.frames import has_label, read_frames
+from mfbench.mfcore.data.frames import has_label
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.fidelity import Label
 
 

@@ -11,7 +11,8 @@ from ase.calculators.lj import LennardJones
 
 from mfbench.benchmarks.labelling.gpaw.convert import convert, stored_labels
 from mfbench.benchmarks.labelling.gpaw.labels import GEOMETRIES, PYTHON_VARIABLE, compute, gpaw_python, read_labels
-from mfbench.mfcore.data.frames import Label, energy_of, forces_of, has_label, read_frames, stress_of
+from mfbench.mfcore.data.frames import Label, energy_of, forces_of, has_label, stress_of
+from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.errors import ConfigError, DataError
 
 STAND_IN = """

@@ -13,7 +13,7 @@ from mfbench.benchmarks.tasks.ingan.sample import round_one as ingan
 from mfbench.benchmarks.tasks.li6ps5cl.generate import CRYSTAL as ARGYRODITE
 from mfbench.benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
 from mfbench.benchmarks.tasks.li6ps5cl.sample import round_one as li6ps5cl
-from mfbench.mfcore.data.frames import read_frames
+from mfbench.mfcore.data.read import read_frames
 
 
 def shortest(atoms):

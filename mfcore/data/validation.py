@@ -1,0 +1,124 @@
+"""Checks of one frame: a geometry that can be, and labels of the right type, shape and size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from mfbench.mfcore.data.frames import full_stress, key_of, prefixes
+from mfbench.mfcore.data.label_keys import numbers
+from mfbench.mfcore.data.periodic import LARGEST_LENGTH, cell_problem, coincident
+from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.fidelity import Label
+
+FloatArray = NDArray[np.float64]
+
+#: Absolute values of labels that no level of theory gives: eV per atom, eV/Å, eV/Å³ (or kbar, which is told later).
+LARGEST = {Label.ENERGY: 1e7, Label.FORCES: 1e6, Label.STRESS: 1e6}
+_UNIT = {Label.ENERGY: "eV per atom", Label.FORCES: "eV/Å", Label.STRESS: "eV/Å³"}
+_ASYMMETRY_LIMIT = 1e-4  # eV/Å³; codes print stress to about this many digits
+
+
+def check_geometry(atoms: Atoms, *, file: str | Path | None = None, index: int | None = None) -> None:
+    """Refuse a frame whose atoms or cell cannot be.
+
+    Raises
+    ------
+    DataError
+        Naming file, frame and key: no atom; a position that is not finite or beyond `LARGEST_LENGTH`; an unknown
+        element; a cell that cannot be (see :func:`cell_problem`); two atoms at one place.
+    """
+
+    def fault(problem: str, key: str | None = None, hint: str | None = None) -> DataError:
+        return DataError(problem, file=file, frame=index, key=key, hint=hint)
+
+    if len(atoms) == 0:
+        raise fault("the frame has no atom.")
+    if not np.isfinite(atoms.positions).all():
+        raise fault("a position is not a finite number.", "pos")
+    if (largest := float(np.abs(atoms.positions).max())) > LARGEST_LENGTH:
+        raise fault(f"a coordinate of {largest:.3g} Å.", "pos", "Give positions in Å.")
+    if (atoms.numbers < 1).any():
+        raise fault("an element is unknown (symbol 'X' or atomic number 0).", "species")
+    if problem := cell_problem(atoms):
+        raise fault(problem[0], "Lattice", problem[1])
+    if pair := coincident(atoms):
+        i, j, distance = pair
+        which = f"atom {i} and its periodic image are" if i == j else f"atoms {i} and {j} are"
+        raise fault(f"{which} at one place ({distance:.3g} Å apart).", "pos", "Remove one, or mend the positions.")
+
+
+def validate_frame(atoms: Atoms, *, file: str | Path | None = None, index: int | None = None) -> set[str]:
+    """Check one frame and put its labels in canonical form (labels that are all NaN are removed), in place.
+
+    Returns
+    -------
+    set of str
+        Keys of labels that were taken off since they are none: a zero stress of a molecule.
+
+    Raises
+    ------
+    DataError
+        See :func:`check_geometry` and :func:`mfbench.mfcore.data.read.read_frames`.
+    """
+    check_geometry(atoms, file=file, index=index)
+    dropped: set[str] = set()
+    for name in prefixes(atoms):
+        for label, shape in {Label.ENERGY: (), Label.FORCES: (len(atoms), 3), Label.STRESS: (3, 3)}.items():
+            store: dict[str, Any] = atoms.arrays if label is Label.FORCES else atoms.info
+            key = key_of(name, label)
+            if key in store:
+                values = _label_values(atoms, store[key], label, shape, DataErrorAt(file, index, key))
+                if values is None:
+                    del store[key]  # a missing label has one form from here on: absent
+                elif label is Label.STRESS and not atoms.pbc.any() and not values.any():
+                    del store[key]
+                    dropped.add(key)
+                else:
+                    store[key] = float(values) if label is Label.ENERGY else np.array(values)
+    return dropped
+
+
+class DataErrorAt:
+    """Makes the errors of one label: file, frame and key are known."""
+
+    def __init__(self, file: str | Path | None, frame: int | None, key: str) -> None:
+        self.file, self.frame, self.key = file, frame, key
+
+    def __call__(self, problem: str, hint: str | None = None) -> DataError:
+        """Return the error."""
+        return DataError(problem, file=self.file, frame=self.frame, key=self.key, hint=hint)
+
+
+def _label_values(
+    atoms: Atoms, raw: Any, label: Label, shape: tuple[int, ...], fault: DataErrorAt
+) -> FloatArray | None:
+    """Return the numbers of a label; None if they are all NaN."""
+    try:
+        values = numbers(raw)
+    except (TypeError, ValueError):
+        raise fault(f"found {str(raw)[:40]!r}; expected numbers.") from None
+    if label is Label.STRESS:
+        values = full_stress(values)
+    if values.shape != shape:
+        raise fault(f"shape {values.shape}, expected {shape}.")
+    if np.isnan(values).all():
+        return None
+    if not np.isfinite(values).all():
+        raise fault(
+            f"{int((~np.isfinite(values)).sum())} of {values.size} numbers are NaN or infinite.",
+            "Give the whole label, or none (absent, or NaN throughout).",
+        )
+    largest = float(np.abs(values).max()) / (len(atoms) if label is Label.ENERGY else 1)
+    if largest > LARGEST[label]:
+        raise fault(f"found {largest:.3g} {_UNIT[label]}, which no calculation gives.", "Another unit, or damaged?")
+    if label is Label.STRESS and values.any():
+        if not atoms.pbc.any() or abs(np.linalg.det(atoms.cell.array)) < 1e-6:
+            raise fault("a stress on a frame that is not periodic.", "Drop it, or give pbc and cell.")
+        if np.abs(values - values.T).max() > _ASYMMETRY_LIMIT * max(1.0, float(np.abs(values).max())):
+            raise fault("the stress is not symmetric; expected (3, 3) or Voigt xx yy zz yz xz xy.")
+    return values
