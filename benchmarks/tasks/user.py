@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
+from pydantic import BaseModel, ConfigDict
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, SPLIT_SEED, Pools, Regime, Task
 from mfbench.benchmarks.tasks.fetch import sha256_of
@@ -22,8 +24,9 @@ from mfbench.mfcore.data.frames import (
     set_labels,
     stress_of,
 )
+from mfbench.mfcore.data.label_keys import LabelKeys
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, near_duplicates, sampling_tolerance
-from mfbench.mfcore.data.read import read_frames
+from mfbench.mfcore.data.read import read_file
 from mfbench.mfcore.data.splits import groups_of, id_of, nested_order, split_groups, unite_groups
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.fidelity import Label, LabelSet
@@ -33,6 +36,23 @@ VALIDATION_FRACTION = 0.15
 _COMMON_FRACTION = 0.8  # a label that fewer frames have is not asked for: asking leaves the others out
 _LEAST = 4  # frames that a score or a selection is made on
 _SAME_LABEL = 1e-6  # eV, eV/Å
+
+
+class Reading(BaseModel):
+    """How to read a user's files, otherwise than by default.
+
+    Attributes
+    ----------
+    keys
+        By role (low, high), keys to read energy, forces and stress from.
+    group_key
+        Key that names a frame's group; "none" makes each frame its own group.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: dict[str, dict[str, str]] = {}
+    group_key: str | None = None
 
 
 class UserTask(Task):
@@ -50,6 +70,13 @@ class UserTask(Task):
     low_name, high_name
         Fidelities in them to take. Default: the only one that the file has, or, for plain keys (`energy`,
         `REF_energy`), "low" and "high".
+    reading
+        How to read the files, otherwise than by default.
+
+    Attributes
+    ----------
+    notes
+        Sentences on how the files were read: which keys became labels, which did not, what groups are.
 
     Raises
     ------
@@ -63,11 +90,19 @@ class UserTask(Task):
     default_regime = Regime(coverage="full")
 
     def __init__(
-        self, low: str | Path, high: str | Path, *, low_name: str | None = None, high_name: str | None = None
+        self,
+        low: str | Path,
+        high: str | Path,
+        *,
+        low_name: str | None = None,
+        high_name: str | None = None,
+        reading: Reading | Mapping[str, Any] | None = None,
     ) -> None:
         self.low_file, self.high_file = Path(low), Path(high)
-        highs, high_name = _read(self.high_file, high_name, "high", avoid=None)
-        lows, low_name = _read(self.low_file, low_name, "low", avoid=high_name)
+        self.reading = Reading.model_validate(reading or {})
+        highs, high_name, notes = _read(self.high_file, high_name, "high", None, self.reading)
+        lows, low_name, more = _read(self.low_file, low_name, "low", high_name, self.reading)
+        self.notes = list(dict.fromkeys([*more, *notes]))
         if low_name == high_name:
             raise DataError(
                 f"two fidelities have the same name '{low_name}': {self.low_file} and {self.high_file}.",
@@ -130,27 +165,48 @@ class UserTask(Task):
         return LabelSet.of(label for label, n in counts.items() if n >= _COMMON_FRACTION * len(frames))
 
 
-def _read(path: Path, name: str | None, role: str, avoid: str | None) -> tuple[list[Atoms], str]:
-    """Read a file and settle which of its fidelities is meant."""
-    frames = read_frames(path, name)
-    found = fidelities_in(frames)
+def _read(
+    path: Path, name: str | None, role: str, avoid: str | None, reading: Reading
+) -> tuple[list[Atoms], str, list[str]]:
+    """Read a file, settle which of its fidelities is meant, and say how it was read."""
+    keys = LabelKeys(**reading.keys.get(role, {}))
+    read = read_file(path, name, keys=keys, group_key=reading.group_key)
+    frames, notes = read.frames, [f"{path}: {note}" for note in read.notes]
     if name is None:
-        candidates = [f for f in found if f != avoid] or found
-        if len(candidates) != 1:
-            listed = ", ".join(found) if found else "none"
-            raise DataError(
-                f"which labels are the {role} fidelity? The file has {listed}.",
-                file=path,
-                hint=f"Name one of them ({role}_name)." if found else "Expected keys energy (eV) and forces (eV/Å).",
-            )
-        name = candidates[0]
+        name = UNNAMED_FIDELITY if keys else _meant(frames, path, role, avoid, notes)
     if name == UNNAMED_FIDELITY:
         name = role
         for atoms in frames:
             rename_fidelity(atoms, UNNAMED_FIDELITY, role)
     if not any(has_label(a, name, Label.ENERGY) for a in frames):
         raise DataError("no frame has an energy of this fidelity.", file=path, key=f"{name}_energy")
-    return frames, name
+    return frames, name, notes
+
+
+def _meant(frames: Sequence[Atoms], path: Path, role: str, avoid: str | None, notes: list[str]) -> str:
+    """Return the fidelity of a file that a role means: the only one, else the plain keys if they alone have forces."""
+    found = [f for f in fidelities_in(frames) if any(has_label(a, f, Label.ENERGY) for a in frames)]
+    forced = [f for f in fidelities_in(frames) if any(has_label(a, f, Label.FORCES) for a in frames)]
+    complete = [f for f in found if f in forced]
+    candidates = [UNNAMED_FIDELITY] if complete == [UNNAMED_FIDELITY] else found
+    candidates = [f for f in candidates if f != avoid] or candidates
+    if len(candidates) != 1:
+        listed = ", ".join(found) if found else "none"
+        raise DataError(
+            f"which labels are the {role} fidelity? The file has {listed}.",
+            file=path,
+            hint=f"Name one of them (--{role}-name)." if found else "Expected keys energy (eV) and forces (eV/Å).",
+        )
+    (name,) = candidates
+    if apart := [f for f in forced if f not in found and name not in forced]:
+        raise DataError(
+            f"the energies are those of '{name}' and the forces those of '{apart[0]}'.",
+            file=path,
+            hint="Name the keys that belong together: --energy-key KEY --forces-key KEY.",
+        )
+    for other in (f for f in found if f != name):
+        notes.append(f"{path}: '{other}_energy' is not read (--{role}-name {other} takes it)")
+    return name
 
 
 def _merge(lows: Sequence[Atoms], highs: Sequence[Atoms], fidelities: tuple[str, str]) -> list[Atoms]:
