@@ -28,7 +28,7 @@ OTHER_ENERGIES = frozenset({
     "electron", "electronic", "electrostatic", "embedding", "entropy", "ewald", "exchange", "excitation", "fermi",
     "formation", "free", "gap", "gibbs", "gravity", "ground", "hartree", "helmholtz", "homo", "hull",
     "interaction", "internal", "ionic", "ionization", "kinetic", "lattice", "local", "lumo", "madelung",
-    "migration", "mixing", "nuclear", "orbital", "polarization", "potential", "reaction", "relative",
+    "migration", "mixing", "nuclear", "orbital", "point", "polarization", "potential", "reaction", "relative",
     "reorganization", "repulsion", "smearing", "solvation", "stabilization", "strain", "surface", "thermal",
     "threshold", "total", "vacancy", "vacuum", "valence", "vdw", "vibrational", "xc", "zbl", "zero", "zpe",
 })
@@ -98,12 +98,12 @@ def key_of_label(key: object, per_atom: bool) -> KeyOf | None:
 
 
 def is_other_energy(source: str) -> bool:
-    """Whether an energy of this prefix is another quantity by its name: a Fermi level, a dispersion correction, ..."""
+    """Tell if an energy of this prefix is another quantity by its name: a Fermi level, a dispersion correction, ..."""
     return re.split(r"[_\-. ]", source.lower())[-1] in OTHER_ENERGIES
 
 
 def like_a_label(key: object) -> bool:
-    """Whether a key sounds like an energy, forces or a stress."""
+    """Tell if a key sounds like an energy, forces or a stress."""
     return isinstance(key, str) and bool(_LIKE_A_LABEL.search(key)) and not _NO_LABEL.search(key)
 
 

@@ -44,7 +44,7 @@ def name_frames(frames: Sequence[Atoms], path: Path, group_key: str | None = Non
 
 
 def is_named_isolated(atoms: Atoms) -> bool:
-    """Whether the config_type of a frame says that it is an isolated atom."""
+    """Tell if the config_type of a frame says that it is an isolated atom."""
     kind = str(atoms.info.get("config_type", "")).lower().replace("_", "").replace("-", "").replace(" ", "")
     return kind in _ISOLATED
 

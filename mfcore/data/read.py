@@ -11,8 +11,8 @@ from ase import Atoms
 
 from mfbench.mfcore.data.formats import raw_frames
 from mfbench.mfcore.data.frames import fidelities_in, key_of
+from mfbench.mfcore.data.label_adoption import adopt_labels
 from mfbench.mfcore.data.label_keys import LabelKeys
-from mfbench.mfcore.data.label_sources import adopt_labels
 from mfbench.mfcore.data.naming import name_frames
 from mfbench.mfcore.data.validation import check_geometry, validate_frame
 from mfbench.mfcore.errors import DataError
