@@ -119,9 +119,9 @@ def nan_force(content: list[Atoms]) -> None:
     content[3].arrays["cc_forces"][1, 2] = np.nan
 
 
-def mixed_pbc(content: list[Atoms]) -> None:
-    content[5].cell = [9, 9, 9]
-    content[5].pbc = [True, False, True]
+def zero_vector(content: list[Atoms]) -> None:
+    content[5].cell = [9, 0, 9]
+    content[5].pbc = True
 
 
 def no_labels(content: list[Atoms]) -> list[Atoms]:
@@ -149,7 +149,7 @@ def infinite_energy(content: list[Atoms]) -> None:
 
 FAULTS = [
     (nan_force, ["high.xyz", "frame 3", "cc_forces"]),
-    (mixed_pbc, ["high.xyz", "frame 5", "pbc"]),
+    (zero_vector, ["high.xyz", "frame 5", "Lattice", "along b"]),
     (no_labels, ["high.xyz", "energy"]),
     (same_name, ["dft", "same name"]),
     (one_group, ["high.xyz", "group"]),
