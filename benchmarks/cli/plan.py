@@ -64,15 +64,16 @@ def plan(
 
     from mfbench.benchmarks.cli.run import RUNS
     from mfbench.benchmarks.harness.cost_estimate import overview
+    from mfbench.benchmarks.harness.executors.factory import default_workers
     from mfbench.benchmarks.harness.prepare import prepare
-    from mfbench.benchmarks.harness.runner import agenda, default_workers
+    from mfbench.benchmarks.harness.runner import pending
     from mfbench.benchmarks.harness.store import RunStore
 
     chosen, specs = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0)
     with Console(stderr=True).status("Preparing splits and settings"):
         planned = prepare(specs)
         store = RunStore(out or RUNS / chosen.name)
-        whole = overview(planned, agenda(planned, store), store, workers or default_workers())
+        whole = overview(planned, pending(planned, store), store, workers or default_workers())
     if format is Format.json:
         typer.echo(json.dumps(whole.as_dict(), indent=1, allow_nan=False))
         return

@@ -119,7 +119,7 @@ def export(
     ] = None,
 ) -> None:
     """Write the rows of a folder of runs into one small file, and their details beside it, for keeping or sharing."""
-    from mfbench.benchmarks.harness.details import LISTS
+    from mfbench.benchmarks.harness.columns import has_lists
     from mfbench.benchmarks.harness.rows_file import read_rows, write_details, write_rows
     from mfbench.benchmarks.harness.store import RunStore
 
@@ -127,7 +127,7 @@ def export(
     write_rows(rows, file)
     typer.echo(f"{file}: {len(rows)} rows of {rows['run_key'].nunique()} runs")
     store = RunStore(source)
-    names = detail or [name for name in store.details() if name not in LISTS]
+    names = detail or [name for name in store.details() if not has_lists(name)]
     if predictions_of_draw and "predictions" not in names:
         names.append("predictions")
     for path in write_details(store, file, names, list_draws=predictions_of_draw or None):

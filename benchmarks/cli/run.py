@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mfbench.benchmarks.harness.plan import RunSpec
     from mfbench.benchmarks.harness.prepare import PlannedRun
-    from mfbench.benchmarks.harness.runner import Agenda
+    from mfbench.benchmarks.harness.runner import Pending
 
 RUNS = Path("results/runs")
 
@@ -122,14 +122,15 @@ def compute(
     from mfbench.benchmarks.cli.plan import summary_line
     from mfbench.benchmarks.cli.progress import RunsProgress
     from mfbench.benchmarks.harness.cost_estimate import overview
+    from mfbench.benchmarks.harness.executors.factory import default_workers, make_executor
     from mfbench.benchmarks.harness.prepare import prepare
-    from mfbench.benchmarks.harness.runner import agenda, default_workers, run_all
+    from mfbench.benchmarks.harness.runner import pending, run_all
     from mfbench.benchmarks.harness.store import RunStore
 
     with console.status("Preparing splits and settings"):
         planned = prepare(specs)
     store = RunStore(root)
-    plan = agenda(planned, store, retry_failed=retry_failed)
+    plan = pending(planned, store, retry_failed=retry_failed)
     processes = min(workers or default_workers(), max(1, len(plan.todo)))
     with console.status("Adding up costs"):
         whole = overview(planned, plan, store, processes)
@@ -141,11 +142,11 @@ def compute(
         _list_runs(console, planned, plan)
         return len(plan.failed)
     with RunsProgress(console, plan.todo) as monitor:
-        failed = run_all(plan.todo, planned, store, monitor, processes)
+        failed = run_all(plan.todo, planned, store, monitor, make_executor(processes))
     return len(plan.failed) + len(failed)
 
 
-def _list_runs(console: Console, planned: Sequence[PlannedRun], plan: Agenda) -> None:
+def _list_runs(console: Console, planned: Sequence[PlannedRun], plan: Pending) -> None:
     stored = {run.key for run in plan.stored}
     failed = {run.key for run, _ in plan.failed}
     for run in planned:

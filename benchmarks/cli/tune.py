@@ -77,7 +77,7 @@ def tune(
     from rich.console import Console
 
     from mfbench.benchmarks.cli.run import RUNS
-    from mfbench.benchmarks.harness.runner import default_workers
+    from mfbench.benchmarks.harness.executors.factory import default_workers
     from mfbench.benchmarks.tuning.settings_file import write_tuned
     from mfbench.benchmarks.tuning.space import load_space
     from mfbench.benchmarks.tuning.study import need_optuna, searches
@@ -149,7 +149,8 @@ def one_each(specs: Sequence[RunSpec]) -> list[RunSpec]:
 def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Searched]:
     from mfbench.benchmarks.cli.progress import duration
     from mfbench.benchmarks.harness.cost import makespan
-    from mfbench.benchmarks.harness.executors.local import run_jobs
+    from mfbench.benchmarks.harness.executors.base import Died, Done, Job, Told
+    from mfbench.benchmarks.harness.executors.factory import make_executor
     from mfbench.benchmarks.harness.runner import only_writer
     from mfbench.benchmarks.tuning.study import Searched, search
     from mfbench.benchmarks.tuning.trial import TrialStore
@@ -166,12 +167,12 @@ def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Se
     )
     found: dict[int, Searched] = {}
     with only_writer(root), TrialsProgress(console, jobs) as progress:
-        for event in run_jobs(search, jobs, processes):
-            if event.kind == "told":
+        for event in make_executor(processes).run([Job(search, job) for job in jobs]):
+            if isinstance(event, Told):
                 progress.told(event.job, event.value)
-            elif event.kind == "died":
-                found[event.job] = Searched(jobs[event.job].spec.arm, fault="its process was killed")
-            elif event.kind == "done":
+            elif isinstance(event, Died):
+                found[event.job] = Searched(jobs[event.job].spec.arm, fault=event.reason)
+            elif isinstance(event, Done):
                 found[event.job] = event.value
         _drop_work(root)
     return [found[number] for number in range(len(jobs))]

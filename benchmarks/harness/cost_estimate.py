@@ -12,7 +12,7 @@ from mfbench.mfcore.training.budget import Budget
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.harness.prepare import PlannedRun
-    from mfbench.benchmarks.harness.runner import Agenda
+    from mfbench.benchmarks.harness.runner import Pending
     from mfbench.benchmarks.harness.store import RunStore
 
 
@@ -89,14 +89,14 @@ class Overview:
         return values
 
 
-def overview(planned: Sequence[PlannedRun], agenda: Agenda, store: RunStore, workers: int) -> Overview:
+def overview(planned: Sequence[PlannedRun], pending: Pending, store: RunStore, workers: int) -> Overview:
     """Sum up a plan.
 
     Parameters
     ----------
     planned
         All runs.
-    agenda
+    pending
         Which of them are stored, failed or to do.
     store
         Stored runs, to learn costs from.
@@ -109,9 +109,9 @@ def overview(planned: Sequence[PlannedRun], agenda: Agenda, store: RunStore, wor
         If a stored run cannot be read.
     """
     rates = Rates(store)
-    expected = {run.key: rates.expect(run.spec) for run in agenda.todo}
-    stored = {run.key for run in agenda.stored}
-    failed = {run.key for run, _ in agenda.failed}
+    expected = {run.key: rates.expect(run.spec) for run in pending.todo}
+    stored = {run.key for run in pending.stored}
+    failed = {run.key for run, _ in pending.failed}
     groups: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in planned:
         cell = run.spec.cell()

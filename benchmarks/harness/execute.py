@@ -17,15 +17,14 @@ from mfbench.benchmarks.harness.cost import label_cost, labels_of
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from mfbench.benchmarks.harness.store import RunStore
-from mfbench.benchmarks.observables.mixing import mixing
-from mfbench.benchmarks.observables.stability import stability
-from mfbench.benchmarks.observables.transport import transport
+from mfbench.benchmarks.observables.evaluation import Evaluation
+from mfbench.benchmarks.observables.registry import measured
 from mfbench.mfcore.errors import LeakageError, MfbenchError
 from mfbench.mfcore.training.budget import Budget
 from mfbench.strategies.registry import arm_class
 
 if TYPE_CHECKING:
-    from mfbench.benchmarks.tasks.base import Evaluation, Split
+    from mfbench.benchmarks.tasks.base import Split
     from mfbench.mfcore.potentials.potential import Potential
 
 log = logging.getLogger("mfbench")
@@ -35,7 +34,7 @@ INFERENCE_REPEATS = 3
 
 
 @dataclass(frozen=True)
-class Job:
+class RunRequest:
     """A run to compute, and the folder of the store it goes into."""
 
     run: PlannedRun
@@ -49,7 +48,7 @@ class JobResult:
     reason: str | None
 
 
-def execute(job: Job, report: Callable[[float], None]) -> JobResult:
+def execute(request: RunRequest, report: Callable[[float], None]) -> JobResult:
     """Compute a run and store it; a failure is stored with its reason, never raised.
 
     Parameters
@@ -58,7 +57,7 @@ def execute(job: Job, report: Callable[[float], None]) -> JobResult:
         Called now and then with the atom gradients spent so far.
     """
     started = time.perf_counter()
-    store, run = RunStore(job.root), job.run
+    store, run = RunStore(request.root), request.run
     try:
         evaluation, costs, more = _compute(run, store.workdir(run.key), store.shared, report)
     except Exception as error:
@@ -106,13 +105,10 @@ def _compute(
     ledger.check(budget)
     if spec.tuning is not None:
         ledger.trials, ledger.trial_atom_gradients = spec.tuning.trials, spec.tuning.atom_gradients
-    evaluation = task.evaluate(potential, split)
-    if spec.md is not None:
-        evaluation = evaluation.and_also(stability(potential, task, split, spec.md, spec.seed))
-    if spec.transport is not None:
-        evaluation = evaluation.and_also(transport(potential, task, spec.transport, spec.seed, workdir))
-    if spec.mixing is not None:
-        evaluation = evaluation.and_also(mixing(potential, task, spec.mixing))
+    evaluation = Evaluation([])
+    for observable, plan in measured(spec.observables):
+        found = observable.measure(potential, task, split, plan, spec.seed, workdir)
+        evaluation = evaluation.and_also(found)
     if not evaluation.rows:
         raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")
     costs = {

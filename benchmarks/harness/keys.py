@@ -7,12 +7,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from mfbench.benchmarks.observables.base import Observable
+from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.provenance import canonical_json, digest, source_hash
 
 __all__ = ["canonical_json", "code_hash", "digest", "observable_hash", "source_hash"]
-
-OBSERVABLES = ("transport", "mixing")
-"""Observables that are in the keys of those runs alone that ask for them."""
 
 
 def _package_folder(package: str) -> Path:
@@ -34,9 +33,7 @@ def code_hash(task_class: type, arm: type) -> str:
     paths = {mfcore, strategies, task_file}
     tasks = _package_folder("mfbench.benchmarks.tasks")
     if tasks in task_file.parents:
-        observables = _package_folder("mfbench.benchmarks.observables")
         paths.update(tasks.glob("*.py"))
-        paths.update(path for path in observables.glob("*.py") if path.stem not in OBSERVABLES)
         paths.update(task_file.parent.glob("*.py"))
     arm_file = Path(inspect.getfile(arm))
     if strategies not in arm_file.parents:
@@ -45,6 +42,13 @@ def code_hash(task_class: type, arm: type) -> str:
 
 
 @cache
-def observable_hash(name: str) -> str:
-    """Hash of the module of an observable, one of `OBSERVABLES`."""
-    return source_hash([_package_folder("mfbench.benchmarks.observables") / f"{name}.py"])
+def observable_hash(observable: type[Observable[Any]]) -> str:
+    """Hash of the code of an observable: the file of its class, and the sources that it declares."""
+    paths = {Path(inspect.getfile(observable))}
+    for module in observable.sources:
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            raise ConfigError(f"observable '{observable.name}': its source '{module}' is no module that is installed.")
+        origin = Path(spec.origin)
+        paths.add(origin.parent if origin.name == "__init__.py" else origin)
+    return source_hash(paths)

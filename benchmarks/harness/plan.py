@@ -11,9 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mfbench.benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names
-from mfbench.benchmarks.observables.mixing import MixingPlan
-from mfbench.benchmarks.observables.stability import StabilityPlan
-from mfbench.benchmarks.observables.transport import TransportPlan
+from mfbench.benchmarks.observables.base import Plan
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tuning.settings_file import TunedSettings, load_tuned
 from mfbench.mfcore.errors import ConfigError
@@ -90,8 +88,8 @@ class RunSpec:
         HF validation checks without a better one before training ends (rule "converged"); None spends the budget.
     tuning
         Where the settings were tuned; None if they were not.
-    md, transport, mixing
-        Dynamics to put the potential through, and observables to take from it; None: none.
+    observables
+        Plans of the observables that the potential is measured on, by name; beside them come those of every run.
     """
 
     task: str
@@ -107,9 +105,7 @@ class RunSpec:
     expected_us_per_atom_gradient: float = 100.0
     patience: int | None = None
     tuning: Tuning | None = None
-    md: StabilityPlan | None = None
-    transport: TransportPlan | None = None
-    mixing: MixingPlan | None = None
+    observables: Mapping[str, Plan] = field(default_factory=dict)
 
     @property
     def n_high(self) -> int | Literal["all"]:
@@ -189,9 +185,7 @@ def expand(
                 expected_us_per_atom_gradient=plan.expected_us_per_atom_gradient,
                 patience=plan.budget.patience,
                 tuning=settings[arm][1],
-                md=plan.md,
-                transport=plan.transport,
-                mixing=plan.mixing,
+                observables=plan.observables,
             )
             if not selection.admits(spec):
                 continue

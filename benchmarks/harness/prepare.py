@@ -12,13 +12,11 @@ from ase.data import chemical_symbols
 
 from mfbench.benchmarks.harness.keys import canonical_json, code_hash, digest, observable_hash
 from mfbench.benchmarks.harness.plan import RunSpec, merge
-from mfbench.benchmarks.observables.mixing import alloy_of
-from mfbench.benchmarks.observables.transport import transport_cells
+from mfbench.benchmarks.observables.registry import measured
 from mfbench.benchmarks.tasks.base import Regime, Split, Task
 from mfbench.benchmarks.tasks.registry import make_task
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import ConfigError, DataError
-from mfbench.mfcore.provenance import frames_hash
 from mfbench.mfcore.training.budget import Budget
 from mfbench.strategies.registry import arm_class
 
@@ -88,30 +86,26 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         "budget_rule": Budget(spec.budget, spec.patience).rule,
         "budget_patience": spec.patience,
         "trials": _trials(spec),
-        "md": None if spec.md is None else spec.md.model_dump(mode="json"),
         "seed": spec.seed,
         "draw": spec.draw,
         "code": code_hash(type(task), arm),
-        **_observables(spec, task),
+        "observables": _observables(spec, task),
     }
     return PlannedRun(spec, resolved, identity)
 
 
-def _observables(spec: RunSpec, task: Task) -> dict[str, Any]:
-    """What decides the numbers of the observables that a run asks for; nothing, and no key, for those it does not."""
-    found: dict[str, Any] = {}
-    key = "transport"
-    try:
-        if spec.transport is not None:
-            cells = frames_hash(transport_cells(task, spec.transport))
-            found[key] = spec.transport.model_dump(mode="json") | {"cells": cells}
-        key = "mixing"
-        if spec.mixing is not None:
-            alloy_of(task, spec.mixing)
-            found[key] = spec.mixing.model_dump(mode="json")
-    except ConfigError as error:
-        raise ConfigError(f"preset '{spec.preset}', task '{spec.task}', key '{key}': {error}") from None
-    return {name: identity | {"code": observable_hash(name)} for name, identity in found.items()}
+def _observables(spec: RunSpec, task: Task) -> dict[str, dict[str, Any]]:
+    """Collect all that decides the numbers of the observables of a run: plan, code, and parts of the task."""
+    found = {}
+    for observable, plan in measured(spec.observables):
+        try:
+            own = observable.identity(task, plan)
+        except ConfigError as error:
+            where = f"preset '{spec.preset}', task '{spec.task}', key 'observables.{observable.name}'"
+            raise ConfigError(f"{where}: {error}") from None
+        code = observable_hash(type(observable))
+        found[observable.name] = {"plan": plan.model_dump(mode="json"), **own, "code": code}
+    return found
 
 
 def _trials(spec: RunSpec) -> dict[str, float]:

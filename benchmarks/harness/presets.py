@@ -19,14 +19,15 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SerializeAsAny,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
 
-from mfbench.benchmarks.observables.mixing import MixingPlan
-from mfbench.benchmarks.observables.stability import StabilityPlan
-from mfbench.benchmarks.observables.transport import TransportPlan
+from mfbench.benchmarks.observables.base import Plan
+from mfbench.benchmarks.observables.registry import observable_names, observable_of, observables
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.errors import ConfigError
@@ -108,12 +109,10 @@ class TaskPlan(_Model):
     For as many runs the latter say more, since the HF subset varies more than the seed does.
     `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
     defaults. `tuned` names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its
-    task; its settings go between the two, and its trials are booked in the rows. `md` puts every potential through
-    dynamics (:class:`mfbench.benchmarks.observables.stability.StabilityPlan`). Tasks with the data for it can have
-    `transport`, the diffusion of an ion (:class:`mfbench.benchmarks.observables.transport.TransportPlan`), and
-    `mixing`, mixing energies, hull and bulk moduli of an alloy
-    (:class:`mfbench.benchmarks.observables.mixing.MixingPlan`). `expected_us_per_atom_gradient` is for the time
-    estimate only, until runs of the arm are stored.
+    task; its settings go between the two, and its trials are booked in the rows. `observables` names further
+    observables that every potential is measured on, each with its plan: `{stability: {duration_ps: 1.0}, mixing: {}}`
+    (:class:`mfbench.benchmarks.observables.base.Observable`). `expected_us_per_atom_gradient` is for the time estimate
+    only, until runs of the arm are stored.
     """
 
     task: str
@@ -126,10 +125,31 @@ class TaskPlan(_Model):
     settings: dict[str, Any] = {}
     arm_settings: dict[str, dict[str, Any]] = {}
     tuned: str | None = None
-    md: StabilityPlan | None = None
-    transport: TransportPlan | None = None
-    mixing: MixingPlan | None = None
+    observables: dict[str, SerializeAsAny[Plan]] = {}
     expected_us_per_atom_gradient: PositiveFloat = 100.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_former_keys(cls, content: Any) -> Any:
+        for observable in observables():
+            for key in (observable.name, *observable.former_keys):
+                if isinstance(content, Mapping) and key in content:
+                    form = f"observables: {{{observable.name}: ...}}"
+                    raise ValueError(f"{key}: observables stand together, in one mapping; write {form}")
+        return content
+
+    @field_validator("observables", mode="before")
+    @classmethod
+    def _plans(cls, content: Any) -> Any:
+        """Validate each plan by its observable's own model, so that errors name the key within it."""
+        if not isinstance(content, Mapping):
+            return content
+        for name in content:
+            if name not in observable_names():
+                raise ValueError(f"no observable '{name}': known are {', '.join(observable_names())}")
+        fields: dict[str, Any] = {name: (observable_of(name).plan_class, ...) for name in content}
+        model = create_model("Observables", **fields).model_validate(content)
+        return {name: getattr(model, name) for name in content}
 
     @field_validator("arms", "seeds", "draws")
     @classmethod

@@ -7,7 +7,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.details import LISTS, detail_path
+from mfbench.benchmarks.harness.columns import has_lists
+from mfbench.benchmarks.harness.details import detail_path
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import write_bytes
 
@@ -65,12 +66,12 @@ def write_details(
     written = []
     for name in names:
         table = store.detail(name)
-        if name in LISTS and list_draws is not None:
+        if has_lists(name) and list_draws is not None:
             table = table[table["draw"].isin(list_draws)]
         if not len(table):
             continue
         path = detail_path(rows_file, name)
-        if name in LISTS:
+        if has_lists(name):
             order = [column for column in ORDER if column in table.columns]
             content = io.BytesIO()
             table.sort_values(order, kind="stable").to_parquet(content, index=False, compression="zstd")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,8 +10,8 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from mfbench.benchmarks.harness.execute import Job, execute, store_failure
-from mfbench.benchmarks.harness.executors.local import run_jobs
+from mfbench.benchmarks.harness.execute import RunRequest, execute, store_failure
+from mfbench.benchmarks.harness.executors.base import Died, Executor, Job, Started, Told
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.prepare import PlannedRun
 from mfbench.benchmarks.harness.store import RunStore
@@ -34,7 +33,7 @@ class Monitor(Protocol):
 
 
 @dataclass(frozen=True)
-class Agenda:
+class Pending:
     """A plan beside what is stored.
 
     Attributes
@@ -52,7 +51,7 @@ class Agenda:
     todo: list[PlannedRun] = field(default_factory=list)
 
 
-def agenda(planned: Sequence[PlannedRun], store: RunStore, *, retry_failed: bool = False) -> Agenda:
+def pending(planned: Sequence[PlannedRun], store: RunStore, *, retry_failed: bool = False) -> Pending:
     """Compare a plan with what is stored.
 
     Raises
@@ -60,7 +59,7 @@ def agenda(planned: Sequence[PlannedRun], store: RunStore, *, retry_failed: bool
     DataError
         If a stored run cannot be read.
     """
-    result = Agenda()
+    result = Pending()
     for run in planned:
         status = store.status(run.key)
         if status == "finished":
@@ -96,7 +95,7 @@ def only_writer(root: Path) -> Iterator[None]:
 
 
 def run_all(
-    todo: Sequence[PlannedRun], planned: Sequence[PlannedRun], store: RunStore, monitor: Monitor, workers: int
+    todo: Sequence[PlannedRun], planned: Sequence[PlannedRun], store: RunStore, monitor: Monitor, executor: Executor
 ) -> list[tuple[PlannedRun, str]]:
     """Compute runs and store each as it ends.
 
@@ -106,8 +105,8 @@ def run_all(
         The runs to compute.
     planned
         All runs of the plan: they are what reports of this folder then show.
-    workers
-        Processes of one thread each, so that numbers do not depend on how many there are. 0 computes in this one.
+    executor
+        Computes them; with one thread a run, so that numbers do not depend on how many are computed at once.
 
     Returns
     -------
@@ -117,19 +116,21 @@ def run_all(
     failed: list[tuple[PlannedRun, str]] = []
     with only_writer(store.root):
         store.note_plan({digest(run.spec.cell()): run.key for run in planned})
-        jobs = [Job(run, store.root) for run in todo]
-        for event in run_jobs(execute, jobs, workers, apart=[_shares(run) for run in todo]):
+        jobs = [Job(execute, RunRequest(run, store.root), _shares(run)) for run in todo]
+        for event in executor.run(jobs):
             run = todo[event.job]
-            if event.kind == "started":
+            if isinstance(event, Started):
                 monitor.started(run)
                 continue
-            if event.kind == "told":
+            if isinstance(event, Told):
                 monitor.spent(run, event.value)
                 continue
             reason: str | None
-            if event.kind == "died":
-                reason = _why_died(event.value)
-                store_failure(run, store, reason, "", 0.0)
+            if isinstance(event, Died):
+                reason = f"{event.reason}."
+                if not event.error:
+                    reason = f"{event.reason}; if the machine ran out of memory, use fewer --workers."
+                store_failure(run, store, reason, event.error, 0.0)
             else:
                 reason = event.value.reason
             if reason is not None:
@@ -144,14 +145,3 @@ def _shares(run: PlannedRun) -> Hashable | None:
     if not arm_class(run.spec.arm).shares_low_stage:
         return None
     return (run.spec.task, run.spec.seed, run.spec.draw)
-
-
-def _why_died(exit_code: int | None) -> str:
-    killed = exit_code is not None and exit_code < 0
-    how = f"was killed by signal {-(exit_code or 0)}" if killed else f"ended with exit code {exit_code}"
-    return f"its process {how}; if the machine ran out of memory, use fewer --workers."
-
-
-def default_workers() -> int:
-    """Number of CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from mfbench.benchmarks.harness.details import DETAILS, RUN_COLUMNS, detail_frame, empty_detail
+from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame, detail_types, empty_detail
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import write_text
@@ -245,7 +245,7 @@ class RunStore:
     def details(self) -> list[str]:
         """Names of the details that any current run has."""
         found = {name for key in self.current_keys() for name in self._record(key).get("details_sha256", {})}
-        return [name for name in DETAILS if name in found]
+        return [name for name in detail_types() if name in found]
 
 
 def with_trials(rows: pd.DataFrame) -> pd.DataFrame:

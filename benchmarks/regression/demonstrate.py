@@ -90,10 +90,11 @@ class _Silent:
 
 def run(folder: Path, title: str, seeds: Sequence[int] | None = None) -> None:
     """Compute what a folder lacks of the preset with some seeds (default: the preset's own)."""
+    from mfbench.benchmarks.harness.executors.factory import make_executor
     from mfbench.benchmarks.harness.plan import expand
     from mfbench.benchmarks.harness.prepare import prepare
     from mfbench.benchmarks.harness.presets import load_preset
-    from mfbench.benchmarks.harness.runner import agenda, run_all
+    from mfbench.benchmarks.harness.runner import pending, run_all
     from mfbench.benchmarks.harness.store import RunStore
     from mfbench.benchmarks.tasks.registry import task_names
     from mfbench.strategies.registry import arm_names
@@ -104,9 +105,9 @@ def run(folder: Path, title: str, seeds: Sequence[int] | None = None) -> None:
         own = min(spec.seed for spec in specs)
         specs = [replace(spec, seed=seed) for seed in seeds for spec in specs if spec.seed == own]
     planned = prepare(specs)
-    todo = agenda(planned, store, retry_failed=True).todo
+    todo = pending(planned, store, retry_failed=True).todo
     started = time.process_time()
-    run_all(todo, planned, store, _Silent(), 0)
+    run_all(todo, planned, store, _Silent(), make_executor(0))
     _say(f"{title}: {len(todo)} of {len(planned)} runs computed, {time.process_time() - started:.0f} CPU-s")
 
 

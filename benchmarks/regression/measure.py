@@ -157,7 +157,6 @@ def _take(
     rows: pd.DataFrame,
 ) -> None:
     """Add the numbers of one run."""
-    from mfbench.benchmarks.observables.stability import MD
     from mfbench.benchmarks.regression.identity import benchmark_hash
 
     spec = run.spec
@@ -173,7 +172,7 @@ def _take(
             broken.append(f"{metric} is {value}")
             continue
         measured.values.setdefault(cell, {})[at] = value
-        hashes.setdefault(cell, {})[spec.draw] = benchmark_hash(run, dynamics=split == MD)
+        hashes.setdefault(cell, {})[spec.draw] = benchmark_hash(run, metric)
     if broken:
         measured.failed.setdefault(place, {})[at] = "; ".join(broken)
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.details import empty_detail, read_detail
+from mfbench.benchmarks.harness.columns import empty_detail
+from mfbench.benchmarks.harness.details import read_detail
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,7 +35,7 @@ class Details:
         Parameters
         ----------
         name
-            One of `mfbench.benchmarks.harness.details.DETAILS`.
+            Name of a detail that an observable declares.
         rows
             If given, only the lines of the runs in these rows.
         """

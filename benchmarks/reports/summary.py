@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.observables.declarations import ERRORS, RETENTION, Better
+from mfbench.benchmarks.observables.declarations import Section as Declared
+from mfbench.benchmarks.observables.registry import declaring, observables
 from mfbench.benchmarks.reports.arms import ceilings, traits
 from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
 from mfbench.benchmarks.reports.details import Details
-from mfbench.benchmarks.reports.dynamics import failures, over_starts, survivors
-from mfbench.benchmarks.reports.equations_of_state import moduli
-from mfbench.benchmarks.reports.metrics import Better, Family, metric_of, of_family
+from mfbench.benchmarks.reports.metrics import metric_of, of_family, report_sections
 from mfbench.benchmarks.reports.numbers import number
 from mfbench.benchmarks.reports.rows import (
     REGIME,
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
 SPLITS = {"in_coverage": "in", "out_of_coverage": "out"}
 """Test splits with their short names; others go by their own."""
 
-SECTIONS: dict[Family, str] = {
-    "stability": "MD stability",
-    "transport": "transport",
-    "mixing": "mixing energy",
-    "hull": "stability classification",
-}
-"""Tables of their own below the errors and costs, by the family of their metrics."""
-
 COSTS = {
     "train_atom_gradients": ("train", "Mgrad", 1e-6),
     "train_wall_s": ("train", "s", 1.0),
@@ -48,34 +41,11 @@ COSTS = {
     "inference_evaluations": ("infer", "evals", 1.0),
 }
 
-SECTION_NOTES: dict[Family, str] = {
-    "stability": (
-        "survived: fraction of MD replicas that reach the time limit; RMST: restricted mean survival time; "
-        "engine errors and timeouts are in neither."
-    ),
-    "transport": (
-        "D: from replicas that survived, where the ion moves; Ea: activation energy, σ: Nernst-Einstein conductivity "
-        "extrapolated by it; σ low, σ high: bounds of its 95 % interval within a run."
-    ),
-    "mixing": (
-        "E MAE, R²: mixing energies after relaxing atoms and cell with the arm's potential; unrelaxed: at the stored "
-        "geometries; lost: relaxations that failed; B: bulk modulus, V0: volume where the energy is lowest."
-    ),
-    "hull": (
-        "Stable: within the limit, or the distance in the head of the column, of the HF reference's hull. A missing "
-        "prediction counts as unstable."
-    ),
-}
-
-
 HF_REFERENCE = "HF reference"
 """Name of the line of what the HF labels themselves have."""
 
 PARTIAL = "from some of the finished runs only"
 """In notes that count runs of arms; names of arms follow."""
-
-SURVIVED = "survived "
-"""How titles of fractions that survived begin; the temperature follows."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +99,8 @@ class Section:
 
     Attributes
     ----------
-    family
-        Of its metrics.
+    declared
+        Family of its metrics, title and notes, as the observable declares them.
     quantities
         Columns of numbers.
     words
@@ -139,15 +109,20 @@ class Section:
         What the HF labels themselves have, of those quantities that they can have.
     """
 
-    family: Family
+    declared: Declared
     quantities: tuple[Quantity, ...]
     words: dict[str, dict[str, str]]
     reference: dict[Quantity, float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
-        """What it is about."""
-        return SECTIONS[self.family]
+        """Subject of the table."""
+        return self.declared.title
+
+    @property
+    def family(self) -> str:
+        """Family of its metrics."""
+        return self.declared.family
 
 
 @dataclass(frozen=True)
@@ -189,30 +164,36 @@ class Summary:
             notes.append(
                 "One run per arm cannot rank the arms: repeat over draws of the HF set (five say much more than two)."
             )
-        if any(entry.n_groups and entry.interval.n_units < 2 for entry in self.entries.values()):
-            notes.append("± of RMST: half of the 95 % bootstrap interval over the starting frames of the one run.")
+        notes += self._interval_notes()
         for line in self.lines:
             if line.n_failed:
                 notes.append(f"{line.arm}: {line.n_failed} of {line.n_runs} runs failed; they are in no mean.")
         for section in self.sections:
-            notes += [SECTION_NOTES[section.family]] if section.family in SECTION_NOTES else []
+            notes += [section.declared.note] if section.declared.note else []
             notes += [note for note in (self._ceiling(section), self._partial(section)) if note]
         notes += [f"{line.arm}: {note}." for line in self.lines if (note := traits(line.arm).note)]
         return notes
 
     def _ceiling(self, section: Section) -> str:
-        """Say how often the criteria of dynamics pass the potential that is trained on all HF labels."""
-        if section.family != "stability":
+        """Say how often the criteria of an observable pass the potential that is trained on all HF labels."""
+        start = section.declared.own_rate
+        if not start:
             return ""
         ceiling = next(iter(ceilings(line.arm for line in self.lines)), "")
         rates = [
-            f"{number(entry.interval.estimate, 2)} at {quantity.title.removeprefix(SURVIVED)}"
+            f"{number(entry.interval.estimate, 2)} at {quantity.title.removeprefix(start)}"
             for quantity in section.quantities
-            if quantity.title.startswith(SURVIVED) and (entry := self.entries.get((ceiling, quantity)))
+            if quantity.title.startswith(start) and (entry := self.entries.get((ceiling, quantity)))
         ]
         if not rates:
             return ""
-        return f"The reference's own rate, of {ceiling}, trained on every HF label: {', '.join(rates)} survived."
+        return f"The reference's own rate, of {ceiling}, trained on every HF label: {', '.join(rates)} {start.strip()}."
+
+    def _interval_notes(self) -> list[str]:
+        """Explain intervals of single runs, which details of observables give."""
+        single = {q.key for (_, q), entry in self.entries.items() if entry.n_groups and entry.interval.n_units < 2}
+        owners = (declaring(key) for key in sorted(single))
+        return list(dict.fromkeys(owner.interval_note for owner in owners if owner and owner.interval_note))
 
     def _partial(self, section: Section) -> str:
         """Name what some finished runs of an arm lack: a mean over the others may be over the better ones."""
@@ -319,12 +300,16 @@ def _stored_unit(quantity: Quantity) -> str:
 def _summary(cell: Cell, details: Details) -> Summary:
     rows = cell.rows
     arms = arms_of(rows)
-    scores, retention = _quantities(rows, "error"), _quantities(rows, "retention")
-    families = {family: found for family in SECTIONS if (found := _quantities(rows, family))}
+    scores, retention = _quantities(rows, ERRORS), _quantities(rows, RETENTION)
+    declared = [(section, found) for section in report_sections() if (found := _quantities(rows, section.family))]
     costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in COSTS.items() if key in rows)
     entries: dict[tuple[str, Quantity], Entry] = {}
-    blocks, lives = Blocks(details.table("blocks", rows)), details.table("survival", rows)
-    for quantity in (*scores, *retention, *(quantity for found in families.values() for quantity in found)):
+    blocks = Blocks(details.table("blocks", rows))
+
+    def table(name: str) -> DataFrame:
+        return details.table(name, rows)
+
+    for quantity in (*scores, *retention, *(quantity for _, found in declared for quantity in found)):
         runs = {arm: runs_of(rows, arm, quantity.split, quantity.key) for arm in arms}
         metric = metric_of(quantity.key)
         best = best_of(
@@ -333,21 +318,27 @@ def _summary(cell: Cell, details: Details) -> Summary:
         for arm, values in runs.items():
             if values:
                 interval, n_groups = blocks.interval(values, arm, quantity.split, quantity.key)
-                if quantity.split == "md":
-                    interval, n_groups = over_starts(lives, arm, quantity.key, interval)
+                owner = declaring(quantity.key)
+                own = owner.interval(quantity.key, arm, table, interval) if owner else None
+                interval, n_groups = own or (interval, n_groups)
                 entries[arm, quantity] = Entry(interval, arm in best, n_groups)
     for quantity in costs:
         for arm in arms:
             if values := cost_runs(rows, arm, quantity.key):
                 entries[arm, quantity] = Entry(mean_interval(values, LEVEL))
     lines = tuple(ArmLine(arm, *counts_of(rows, arm)) for arm in arms)
-    words = {"stability": failures(lives), "transport": survivors(details.table("transport", rows))}
-    known = moduli(details.table("eos", rows))
-    sections = tuple(
-        Section(family, found, words.get(family, {}), {q: known[q.key] for q in found if q.key in known})
-        for family, found in families.items()
-    )
-    return Summary(cell, lines, scores, costs, retention, entries, sections)
+    return Summary(cell, lines, scores, costs, retention, entries, tuple(_sections(declared, table)))
+
+
+def _sections(
+    declared: Sequence[tuple[Declared, tuple[Quantity, ...]]], table: Callable[[str], DataFrame]
+) -> Iterator[Section]:
+    owners = {section.family: observable for observable in observables() for section in observable.sections}
+    for section, quantities in declared:
+        owner = owners[section.family]
+        known = owner.reference(table)
+        reference = {quantity: known[quantity.key] for quantity in quantities if quantity.key in known}
+        yield Section(section, quantities, owner.words(section.family, table), reference)
 
 
 def best_of(runs: dict[str, Runs], better: Better = "lower") -> tuple[str, ...]:
@@ -374,7 +365,7 @@ def best_of(runs: dict[str, Runs], better: Better = "lower") -> tuple[str, ...]:
     return best_arms(compare_arms(exponentials), LEVEL)
 
 
-def _quantities(rows: DataFrame, family: Family) -> tuple[Quantity, ...]:
+def _quantities(rows: DataFrame, family: str) -> tuple[Quantity, ...]:
     measured = set(zip(rows["metric"], rows["split"], strict=True))
     metrics = of_family((str(name) for name, _ in measured), family)
     present = {str(split) for name, split in measured if name in {metric.name for metric in metrics}}

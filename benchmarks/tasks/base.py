@@ -1,4 +1,4 @@
-"""What a task is: labelled frames, a fixed way to split them under a regime, and what a potential is scored on."""
+"""The interface of a task: labelled frames, and a fixed way to split them under a regime."""
 
 from __future__ import annotations
 
@@ -144,36 +144,13 @@ class Split:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a potential was scored on a task's tests.
-
-    Attributes
-    ----------
-    rows
-        One metric each: split, metric (unit in its name), unit, value, and n, the number it is over.
-    details
-        Named tables beside the rows, see :mod:`mfbench.benchmarks.harness.details`.
-    """
-
-    rows: list[dict[str, Any]]
-    details: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-    def and_also(self, other: Evaluation) -> Evaluation:
-        """Both together."""
-        return Evaluation(self.rows + other.rows, self.details | other.details)
-
-
-def metric_row(split: str, metric: str, unit: str, value: float, n: int) -> dict[str, Any]:
-    """Give a row of an :class:`Evaluation`."""
-    return {"split": split, "metric": metric, "unit": unit, "value": float(value), "n": n}
-
-
 class Task(ABC):
-    """Frames with labels of several fidelities, and an objective.
+    """Frames with labels of several fidelities.
 
     A new task says where its frames come from (`load`) and which of them may be used for what (`pools`); the
-    rest follows. Register its class, or a factory without arguments, in the entry-point group `mfbench.tasks`.
+    rest follows. Observables measure potentials on it; some ask a task for more, as
+    :class:`mfbench.benchmarks.observables.alloy.AlloyTask` says. Register its class, or a factory without arguments,
+    in the entry-point group `mfbench.tasks`.
 
     Attributes
     ----------
@@ -229,12 +206,6 @@ class Task(ABC):
     def settings(self, preset: str) -> dict[str, Any]:
         """Return strategy settings that this task recommends for a preset ({}: the strategies' own)."""
         return {}
-
-    def evaluate(self, potential: Any, split: Split) -> Evaluation:
-        """Score a potential on the test frames. Nothing is trained."""
-        from mfbench.benchmarks.observables.errors import evaluate
-
-        return evaluate(potential, split.tests, self.fidelities)
 
     def split(self, regime: Regime, draw: int) -> Split:
         """Choose the frames of a regime and draw, and refuse if a test frame leaks into them.

@@ -10,9 +10,10 @@ from ase import Atoms
 
 from mfbench.benchmarks.harness.cost import LabelPool, labels_used, makespan
 from mfbench.benchmarks.harness.cost_estimate import Overview, overview
+from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import prepare, prepare_one, split_of
-from mfbench.benchmarks.harness.runner import agenda, run_all
+from mfbench.benchmarks.harness.runner import pending, run_all
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.tasks.base import Regime, Task
 from mfbench.mfcore.data.splits import id_of
@@ -31,7 +32,7 @@ def regime(**changes: object) -> Regime:
 
 def summed_up(specs: list[RunSpec], store: RunStore, workers: int = 2) -> Overview:
     planned = prepare(specs)
-    return overview(planned, agenda(planned, store), store, workers)
+    return overview(planned, pending(planned, store), store, workers)
 
 
 def ids(spec: RunSpec, fidelity: str) -> set[str]:
@@ -127,7 +128,7 @@ def test_what_is_stored_is_not_expected_again_and_tells_what_the_rest_takes(fake
     assert (first.spending.atom_gradients, first.spending.measured_runs, first.spending.runs) == (2000.0, 0, 2)
 
     planned = prepare(specs[:1])
-    run_all(planned, planned, store, Notes(), 0)
+    run_all(planned, planned, store, Notes(), make_executor(0))
     wall = store.load(planned[0].key).record["wall_s"]
     twice = summed_up([*specs, spec(seed=2, budget=2000.0, **guess)], store, workers=1)
     assert (twice.runs, twice.stored, twice.spending.runs, twice.spending.measured_runs) == (3, 1, 2, 2)
@@ -149,7 +150,7 @@ def test_labels_that_nobody_timed_have_no_cost(fakes: Path, tmp_path: Path, monk
 def test_the_rows_of_a_run_have_the_label_cost_of_the_plan(fakes: Path, tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     planned = prepare([spec("fake_steps", regime=regime(pairing="paired"), settings=QUICK)])
-    run_all(planned, planned, store, Notes(), 0)
+    run_all(planned, planned, store, Notes(), make_executor(0))
     (cost,) = set(store.rows()["label_cost_cpu_s"])
     assert summed_up([planned[0].spec], store).label_cost_cpu_s == cost
 

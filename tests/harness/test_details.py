@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mfbench.benchmarks.harness.details import DETAILS, RUN_COLUMNS, read_detail
+from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_types
+from mfbench.benchmarks.harness.details import read_detail
 from mfbench.benchmarks.harness.rows_file import write_details, write_rows
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.mfcore.errors import ConfigError, DataError
@@ -44,10 +45,10 @@ def test_details_come_back_with_their_run(store, tmp_path, from_files):
         source = tmp_path / "kept" / "rows.csv.gz"
         source.parent.mkdir()
         write_rows(store.rows(), source)
-        written = write_details(store, source, list(DETAILS))
+        written = write_details(store, source, list(detail_types()))
         assert sorted(path.name for path in written) == ["blocks.csv.gz", "predictions.parquet"]
     blocks = read_detail(source, "blocks").sort_values("value", ascending=False)
-    assert list(blocks.columns) == [*RUN_COLUMNS, *DETAILS["blocks"]]
+    assert list(blocks.columns) == [*RUN_COLUMNS, *detail_types()["blocks"]]
     assert blocks["run_key"].tolist() == ["a" * 64] * 2
     assert blocks["seed"].tolist() == [3, 3]
     assert blocks["value"].tolist() == [1.5, 0.1]
@@ -60,7 +61,7 @@ def test_details_come_back_with_their_run(store, tmp_path, from_files):
 
 def test_a_detail_that_no_run_has_is_an_empty_table_with_its_columns(store, tmp_path):
     table = read_detail(store.root, "survival")
-    assert list(table.columns) == [*RUN_COLUMNS, *DETAILS["survival"]]
+    assert list(table.columns) == [*RUN_COLUMNS, *detail_types()["survival"]]
     assert not len(table)
     assert not len(read_detail(tmp_path / "rows.csv.gz", "hull"))
     assert store.details() == ["blocks", "predictions"]

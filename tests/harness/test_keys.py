@@ -4,6 +4,7 @@ import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,16 @@ from mfbench.benchmarks.harness import keys
 from mfbench.benchmarks.harness.keys import canonical_json, digest, source_hash
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import PlannedRun, prepare_one
-from mfbench.benchmarks.observables.mixing import MixingPlan
-from mfbench.benchmarks.observables.transport import TransportPlan
+from mfbench.benchmarks.observables.base import Plan
+from mfbench.benchmarks.observables.hull.observable import HullPlan
+from mfbench.benchmarks.observables.mixing.observable import MixingPlan
+from mfbench.benchmarks.observables.registry import observable_of
+from mfbench.benchmarks.observables.stability.observable import StabilityPlan
+from mfbench.benchmarks.observables.transport.plan import TransportPlan
 from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tasks.molecular_cc.task import MolecularCC
 from mfbench.mfcore.errors import ConfigError
+from mfbench.strategies.registry import arm_class
 from tests.harness.conftest import spec
 
 
@@ -145,73 +152,84 @@ def cells(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> list[Atoms]:
 
 
 @pytest.mark.usefixtures("fakes")
-def test_runs_without_observables_have_the_identity_that_they_had_before_there_were_any() -> None:
-    parts = {"task", "data", "split", "regime", "arm", "settings", "budget_atom_gradients", "budget_rule"}
-    parts |= {"budget_patience", "trials", "md", "seed", "draw", "code"}
-    assert set(prepare_one(spec()).identity) == parts
+def test_a_run_has_in_its_identity_the_observables_that_it_asks_for_and_those_of_every_run() -> None:
+    assert set(prepare_one(spec()).identity["observables"]) == {"errors"}
+    asked = prepare_one(spec(observables={"stability": StabilityPlan(duration_ps=2.0)})).identity["observables"]
+    assert set(asked) == {"errors", "stability"}
+    assert asked["stability"]["plan"]["duration_ps"] == 2.0
 
 
 def test_the_key_changes_with_the_plan_and_the_cells_of_an_observable(cells: list[Atoms]) -> None:
-    plans = (None, TransportPlan(), TransportPlan(temperatures_k=(600.0, 800.0)))
-    seen = {prepare_one(spec(transport=plan)).key for plan in plans}
+    plans = ({}, {"transport": TransportPlan()}, {"transport": TransportPlan(temperatures_k=(600.0, 800.0))})
+    seen = {prepare_one(spec(observables=plan)).key for plan in plans}
     cells[0].positions[1, 0] = 2.1
-    seen.add(prepare_one(spec(transport=plans[1])).key)
+    seen.add(prepare_one(spec(observables=plans[1])).key)
     assert len(seen) == 4
-    identity = prepare_one(spec(transport=plans[1])).identity
-    assert identity.pop("transport")["temperatures_k"] == [600.0, 800.0, 1000.0]
+    identity = prepare_one(spec(observables=plans[1])).identity
+    assert identity["observables"].pop("transport")["plan"]["temperatures_k"] == [600.0, 800.0, 1000.0]
     assert identity == prepare_one(spec()).identity
 
 
 @pytest.mark.usefixtures("fakes")
-def test_an_observable_that_the_task_cannot_serve_is_refused() -> None:
-    with pytest.raises(ConfigError, match="preset 'mine', task 'fake_task', key 'transport': this task has no cells"):
-        prepare_one(spec(preset="mine", transport=TransportPlan()))
-    with pytest.raises(ConfigError, match=r"preset 'mine', task 'fake_task', key 'mixing': .*no orderings"):
-        prepare_one(spec(preset="mine", mixing=MixingPlan()))
-
-
-def test_the_key_changes_with_the_plan_of_mixing_energies(fakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfbench.benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
-    plans = (None, MixingPlan(), MixingPlan(max_steps=9))
-    assert len({prepare_one(spec(mixing=plan)).key for plan in plans}) == 3
-    identity = prepare_one(spec(mixing=plans[2])).identity
-    assert identity.pop("mixing")["max_steps"] == 9
-    assert identity == prepare_one(spec()).identity
+@pytest.mark.parametrize(
+    ("name", "plan", "reason"),
+    [
+        ("transport", TransportPlan(), "this task has no cells"),
+        ("mixing", MixingPlan(), "mixing: .*no orderings"),
+        ("hull", HullPlan(), "hull: .*no orderings"),
+    ],
+)
+def test_an_observable_that_the_task_cannot_serve_is_refused(name: str, plan: Plan, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"preset 'mine', task 'fake_task', key 'observables.{name}': {reason}"):
+        prepare_one(spec(preset="mine", observables={name: plan}))
 
 
 def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mfbench.strategies.registry import arm_class
-
-    observables, arm = tmp_path / "observables", arm_class("transfer")
-    shutil.copytree(keys._package_folder("mfbench.benchmarks.observables"), observables)
-    folder_of, file_of = keys._package_folder, keys.inspect.getfile
-    monkeypatch.setattr(
-        keys,
-        "_package_folder",
-        lambda name: observables if name == "mfbench.benchmarks.observables" else folder_of(name),
-    )
-    inside = folder_of("mfbench.benchmarks.tasks") / "molecular_cc" / "task.py"
-    monkeypatch.setattr(keys.inspect, "getfile", lambda what: str(inside) if what is Regime else file_of(what))
+    """Each observable's code is its own file, and the sources that it names."""
+    folder = keys._package_folder("mfbench.benchmarks.observables")
+    observables = shutil.copytree(folder, tmp_path / "observables")
+    copies = {str(path): str(tmp_path / "observables" / path.relative_to(folder)) for path in folder.rglob("*.py")}
+    find, file_of = keys.find_spec, keys.inspect.getfile
+    monkeypatch.setattr(keys, "find_spec", lambda name: replaced(find(name), copies))
+    monkeypatch.setattr(keys.inspect, "getfile", lambda what: copies.get(file_of(what), file_of(what)))
+    names = ("errors", "stability", "transport", "mixing", "hull")
 
     def now() -> tuple[str, ...]:
-        for cached in (keys.code_hash, keys.observable_hash):
-            cached.cache_clear()
-        return keys.code_hash(Regime, arm), *(keys.observable_hash(name) for name in keys.OBSERVABLES)
+        keys.observable_hash.cache_clear()
+        keys.code_hash.cache_clear()
+        arm = arm_class("transfer")
+        return keys.code_hash(MolecularCC, arm), *(keys.observable_hash(type(observable_of(n))) for n in names)
 
     seen = [now()]
-    for name in ("transport", "mixing", "stability"):
-        with (observables / f"{name}.py").open("a") as file:
+    edits = ("errors/scores.py", "dynamics.py", "transport/analysis.py", "alloy.py", "hull/observable.py")
+    for edited in (*edits, "stability/figure.py", "registry.py"):
+        with (observables / edited).open("a") as file:
             file.write("# edited\n")
         seen.append(now())
-    changed = [tuple(a != b for a, b in zip(old, new, strict=True)) for old, new in itertools.pairwise(seen)]
-    assert changed == [(False, True, False), (False, False, True), (True, False, False)]
-    (observables / "transport.py").unlink()
-    keys.code_hash.cache_clear()
-    assert keys.code_hash(Regime, arm) == seen[-1][0]
-    keys.code_hash.cache_clear()
     keys.observable_hash.cache_clear()
+    keys.code_hash.cache_clear()
+    changed = [
+        {name for name, a, b in zip(("run", *names), old, new, strict=True) if a != b}
+        for old, new in itertools.pairwise(seen)
+    ]
+    assert changed == [
+        {"errors"},
+        {"stability", "transport"},
+        {"transport"},
+        {"mixing", "hull"},
+        {"hull"},
+        set(),
+        set(),
+    ]
+
+
+def replaced(spec: ModuleSpec | None, copies: dict[str, str]) -> ModuleSpec | None:
+    """The same module, in a copy of its file if there is one."""
+    if spec is None or spec.origin not in copies:
+        return spec
+    return ModuleSpec(spec.name, None, origin=copies[spec.origin])
 
 
 def test_a_digest_is_a_sha256() -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from mfbench.benchmarks.harness.plan import Selection, expand, load_preset, merge, parse_preset, preset_names
+from mfbench.benchmarks.observables.mixing.observable import MixingPlan
+from mfbench.benchmarks.observables.transport.plan import TransportPlan
 from mfbench.mfcore.errors import ConfigError
 
 TASKS = ["water", "salt"]
@@ -47,9 +49,13 @@ def runs(selection: Selection = EVERYTHING, **plan: object) -> list:
         ({"regimes": {"n_high": [5]}, "budget": {"atom_gradients": 1e4, "n_high": {6: 1e3}}}, "budget.n_high.6"),
         ({"repeats": 0}, "tasks.0.repeats"),
         ({"repeats": 2, "draws": [0]}, "either repeats, or seeds and draws"),
-        ({"transport": {"duration_ns": 1}}, "tasks.0.transport.duration_ns: unknown key"),
-        ({"transport": {"duration_ps": 1}}, "tasks.0.transport: Value error, blocks"),
-        ({"mixing": {"fmax_ev_per_a": 0}}, "tasks.0.mixing.fmax_ev_per_a"),
+        ({"observables": {"transport": {"duration_ns": 1}}}, "tasks.0.observables.transport.duration_ns: unknown key"),
+        ({"observables": {"transport": {"duration_ps": 1}}}, "tasks.0.observables.transport: Value error, blocks"),
+        ({"observables": {"mixing": {"fmax_ev_per_a": 0}}}, "tasks.0.observables.mixing.fmax_ev_per_a"),
+        ({"observables": {"colour": {}}}, "tasks.0.observables: Value error, no observable 'colour': known are errors"),
+        ({"observables": ["mixing"]}, "tasks.0.observables"),
+        ({"md": {}}, "md: observables stand together, in one mapping; write observables: {stability: ...}"),
+        ({"mixing": {}}, "mixing: observables stand together, in one mapping; write observables: {mixing: ...}"),
     ],
 )
 def test_a_fault_in_a_preset_names_file_and_key(change: dict[str, object], key: str) -> None:
@@ -121,11 +127,13 @@ def test_the_rule_of_the_budget_reaches_the_runs() -> None:
 
 
 def test_observables_reach_the_runs() -> None:
-    (one,) = runs(transport={"temperatures_k": [500, 700]}, mixing={"max_steps": 9}, arms=["plain"])
-    assert one.transport.temperatures_k == (500.0, 700.0)
-    assert one.mixing.max_steps == 9
+    (one,) = runs(observables={"transport": {"temperatures_k": [500, 700]}, "mixing": {"max_steps": 9}}, arms=["plain"])
+    assert one.observables == {
+        "transport": TransportPlan(temperatures_k=(500.0, 700.0)),
+        "mixing": MixingPlan(max_steps=9),
+    }
     (plain,) = runs(arms=["plain"])
-    assert (plain.transport, plain.mixing) == (None, None)
+    assert plain.observables == {}
 
 
 def test_two_plans_may_not_compute_one_run_in_different_ways() -> None:
@@ -133,7 +141,7 @@ def test_two_plans_may_not_compute_one_run_in_different_ways() -> None:
     names = {"tasks": TASKS, "arms": ARMS, "needs_all_high": lambda arm: False}
     same = parse_preset({"name": "mine", "tasks": [plan, plan]}, "mine.yml")
     assert len(expand(same, **names)) == 1
-    for change in ({"budget": {"atom_gradients": 2e4}}, {"transport": {}}, {"mixing": {}}):
+    for change in ({"budget": {"atom_gradients": 2e4}}, {"observables": {"mixing": {}}}):
         other = parse_preset({"name": "mine", "tasks": [plan, plan | change]}, "mine.yml")
         with pytest.raises(ConfigError, match=r"water plain .* in different ways"):
             expand(other, **names)

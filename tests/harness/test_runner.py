@@ -12,13 +12,15 @@ import pytest
 from ase import Atoms
 from filelock import FileLock
 
+from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import PlannedRun, prepare
-from mfbench.benchmarks.harness.runner import agenda, only_writer, run_all
+from mfbench.benchmarks.harness.runner import only_writer, pending, run_all
 from mfbench.benchmarks.harness.store import COLUMNS, RunStore
-from mfbench.benchmarks.observables.mixing import MixingPlan
-from mfbench.benchmarks.observables.transport import TransportPlan
-from mfbench.benchmarks.tasks.base import Evaluation
+from mfbench.benchmarks.observables.evaluation import Evaluation
+from mfbench.benchmarks.observables.mixing.observable import Mixing, MixingPlan
+from mfbench.benchmarks.observables.transport.observable import Transport
+from mfbench.benchmarks.observables.transport.plan import TransportPlan
 from mfbench.mfcore.errors import ConfigError, DataError
 from tests.harness.conftest import PLUGIN, spec
 
@@ -44,7 +46,7 @@ class Notes:
 def compute(store: RunStore, specs: list[RunSpec], workers: int = 0, **options: bool) -> Notes:
     planned = prepare(specs)
     notes = Notes()
-    run_all(agenda(planned, store, **options).todo, planned, store, notes, workers)
+    run_all(pending(planned, store, **options).todo, planned, store, notes, make_executor(workers))
     return notes
 
 
@@ -55,7 +57,7 @@ def test_a_run_is_computed_and_stored(fakes: Path, tmp_path: Path) -> None:
     assert notes.events == [("started", "fake_mean"), ("ended", "finished")]
     rows = store.rows()
     assert list(rows.columns) == list(COLUMNS)
-    (row,) = rows.to_dict("records")
+    (row,) = rows[rows["metric"] == "energy_mae_mev_per_atom"].to_dict("records")
     assert row["value"] == pytest.approx(250.0, abs=1e-6)  # the shift of 0.25 eV/atom, in meV/atom
     assert (row["n"], row["n_low"], row["n_high"], row["status"], row["n_failed"]) == (12, "10", "9", "finished", 0)
     assert row["train_atom_gradients"] == 1000.0
@@ -64,36 +66,39 @@ def test_a_run_is_computed_and_stored(fakes: Path, tmp_path: Path) -> None:
     assert not (store.root / "work").exists()
 
 
-def test_observables_are_scored_where_they_are_asked_for(
+def test_observables_are_measured_where_they_are_asked_for(
     fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mfbench_fakes
 
     told = {}
 
-    def transport(potential, task, plan, seed, workdir):
-        told["transport"] = (type(potential).__name__, task.name, plan, seed)
+    def transport(self, potential, task, split, plan, seed, workdir):
+        told["transport"] = (type(potential).__name__, task.name, list(split.tests), plan, seed)
         (workdir / "trajectory").write_text("long")
         return Evaluation([{"split": "md", "metric": "li_activation_energy_ev", "unit": "eV", "value": 0.25, "n": 3}])
 
-    def mixing(potential, task, plan):
-        told["mixing"] = (type(potential).__name__, task.name, plan)
+    def mixing(self, potential, task, split, plan, seed, workdir):
+        told["mixing"] = (type(potential).__name__, task.name, list(split.tests), plan, seed)
         return Evaluation([{"split": "mixing", "metric": "mixing_energy_r2", "unit": "", "value": 0.5, "n": 4}])
 
     cell = Atoms("Li", cell=[4, 4, 4], pbc=True)
     monkeypatch.setattr(mfbench_fakes.FakeTask, "transport_frames", lambda task: [cell], raising=False)
-    monkeypatch.setattr("mfbench.benchmarks.harness.execute.transport", transport)
-    monkeypatch.setattr("mfbench.benchmarks.harness.execute.mixing", mixing)
-    monkeypatch.setattr("mfbench.benchmarks.harness.prepare.alloy_of", lambda task, plan: task)
+    monkeypatch.setattr(Transport, "measure", transport)
+    monkeypatch.setattr(Mixing, "measure", mixing)
+    monkeypatch.setattr(Mixing, "identity", lambda self, task, plan: {})
     store, plans = RunStore(tmp_path / "out"), (TransportPlan(), MixingPlan())
-    compute(store, [spec(seed=7), spec(seed=8, transport=plans[0]), spec(seed=9, mixing=plans[1])])
+    asked = ({}, {"transport": plans[0]}, {"mixing": plans[1]})
+    compute(store, [spec(seed=seed, observables=some) for seed, some in zip((7, 8, 9), asked, strict=True)])
     rows = store.rows()
     values = {(row["seed"], row["metric"]): (row["value"], row["n"]) for row in rows.to_dict("records")}
-    extra = {key: value for key, value in values.items() if key[1] != "energy_mae_mev_per_atom"}
+    errors = {metric for seed, metric in values if seed == 7}
+    assert {"energy_mae_mev_per_atom", "force_mae_mev_per_A"} <= errors
+    extra = {key: value for key, value in values.items() if key[1] not in errors}
     assert extra == {(8, "li_activation_energy_ev"): (0.25, 3), (9, "mixing_energy_r2"): (0.5, 4)}
     assert told == {
-        "transport": ("MeanPotential", "fake_task", plans[0], 8),
-        "mixing": ("MeanPotential", "fake_task", plans[1]),
+        "transport": ("MeanPotential", "fake_task", ["in_coverage"], plans[0], 8),
+        "mixing": ("MeanPotential", "fake_task", ["in_coverage"], plans[1], 9),
     }
     assert not (store.root / "work").exists()
 
@@ -101,7 +106,7 @@ def test_observables_are_scored_where_they_are_asked_for(
 def test_the_ceiling_gets_all_high_labels(fakes: Path, tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     compute(store, [spec("fake_all", all_high=True)])
-    (row,) = store.rows().to_dict("records")
+    row = store.rows().iloc[0]
     assert row["n_high"] == "all"
     assert store.load(row["run_key"]).record["potential"]["n_high"] == 30  # 10 groups of 3
 
@@ -109,7 +114,7 @@ def test_the_ceiling_gets_all_high_labels(fakes: Path, tmp_path: Path) -> None:
 def test_low_labels_cost_what_they_cost_unless_an_arm_uses_none(fakes: Path, tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     compute(store, [spec("fake_steps", settings={"pause_s": 0.0})])
-    assert store.rows()["label_cost_cpu_s"].tolist() == [100.0 * 15 + 10 * 1.0]
+    assert set(store.rows()["label_cost_cpu_s"]) == {100.0 * 15 + 10 * 1.0}
 
 
 def test_a_finished_run_is_never_computed_again(fakes: Path, tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_a_failed_run_is_recorded_counted_and_not_retried_unasked(fakes: Path, t
     store = RunStore(tmp_path)
     notes = compute(store, [spec("fake_failing"), spec("fake_mean")])
     assert ("ended", "RuntimeError: the moon was in the wrong place") in notes.events
-    rows = store.rows().set_index("arm")
+    rows = store.rows().drop_duplicates("arm").set_index("arm")
     assert rows.loc["fake_failing", ["status", "n_failed", "metric"]].tolist() == ["failed", 1, ""]
     assert rows.loc["fake_mean", "n_failed"] == 0
     record = store.load(rows.loc["fake_failing", "run_key"]).record

@@ -14,8 +14,11 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.units import GPa
 from pydantic import ValidationError
 
-from mfbench.benchmarks.harness.details import detail_frame
-from mfbench.benchmarks.observables.mixing import HULL, MIXING, MixingPlan, alloy_of, mixing
+from mfbench.benchmarks.harness.columns import detail_frame
+from mfbench.benchmarks.observables.alloy import alloy_of
+from mfbench.benchmarks.observables.evaluation import Evaluation
+from mfbench.benchmarks.observables.hull.observable import HULL, HullPlan, hull
+from mfbench.benchmarks.observables.mixing.observable import MIXING, MixingPlan, mixing
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.tasks.ingan.task import InGaN
 from mfbench.mfcore.data.frames import energy_of, set_labels
@@ -130,6 +133,14 @@ def task() -> InGaN:
     return task_with([*alloy_frames(), cell(1, 1.1 * VOLUME, structure_id="rattled", group="rattled")])
 
 
+def measure(potential, task, *, thresholds: tuple[float, ...] | None = None, **plan) -> Evaluation:
+    """Mixing energies and hull of one relaxation."""
+    relaxation = {key: value for key, value in plan.items() if key != "bulk_modulus"}
+    distances = {} if thresholds is None else {"thresholds_ev_per_atom": thresholds}
+    classified = hull(potential, task, HullPlan(**relaxation, **distances))
+    return mixing(potential, task, MixingPlan(**plan)).and_also(classified)
+
+
 def scores(evaluation) -> dict[str, float]:
     assert {row["split"] for row in evaluation.rows} <= {MIXING, HULL}
     assert len({row["metric"] for row in evaluation.rows}) == len(evaluation.rows)
@@ -137,7 +148,7 @@ def scores(evaluation) -> dict[str, float]:
 
 
 def test_a_perfect_potential_has_no_error_and_positive_mixing_energies(task):
-    found = mixing(Fake(), task, MixingPlan())
+    found = measure(Fake(), task)
     values = scores(found)
     assert values["mixing_energy_mae_mev_per_atom"] == pytest.approx(0.0, abs=1e-6)
     assert values["mixing_energy_unrelaxed_mae_mev_per_atom"] == pytest.approx(0.0, abs=1e-6)
@@ -159,7 +170,7 @@ def test_a_perfect_potential_has_no_error_and_positive_mixing_energies(task):
 
 def test_errors_are_those_put_in_and_what_is_linear_in_x_cancels(task):
     """Omega is 40 meV/atom too large, and both end members are off by different constants."""
-    found = scores(mixing(Fake(omega=OMEGA + 0.04, linear=(-1.0, 2.0)), task, MixingPlan()))
+    found = scores(measure(Fake(omega=OMEGA + 0.04, linear=(-1.0, 2.0)), task))
     errors = 40.0 * INNER * (1 - INNER)
     assert found["mixing_energy_mae_mev_per_atom"] == pytest.approx(errors.mean(), abs=1e-6)
     reference = 1000 * OMEGA * INNER * (1 - INNER)
@@ -170,12 +181,12 @@ def test_errors_are_those_put_in_and_what_is_linear_in_x_cancels(task):
 def test_relaxation_and_energy_errors_are_told_apart(task):
     """The potential's cells are 4 % larger: of no effect where all are off alike, of some where end members are not."""
     larger = 1.04 * VOLUME
-    found = scores(mixing(Fake(volume=larger), task, MixingPlan(fmax_ev_per_a=1e-5)))
+    found = scores(measure(Fake(volume=larger), task, fmax_ev_per_a=1e-5))
     assert found["mixing_energy_mae_mev_per_atom"] == pytest.approx(0.0, abs=1e-3)
     for atoms in task.orderings():
         if atoms.info["x_In"] in (0.0, 1.0):  # the end members lie at the minimum, the others do not
             atoms.set_cell(atoms.cell * 1.04 ** (1 / 3), scale_atoms=True)
-    found = scores(mixing(Fake(volume=larger), task, MixingPlan(fmax_ev_per_a=1e-5)))
+    found = scores(measure(Fake(volume=larger), task, fmax_ev_per_a=1e-5))
     elastic = 1000 * STIFFNESS * (VOLUME / larger - 1) ** 2 / 8
     assert found["mixing_energy_unrelaxed_mae_mev_per_atom"] == pytest.approx(elastic, abs=1e-3)
     assert found["mixing_energy_mae_mev_per_atom"] == pytest.approx(0.0, abs=1e-3)
@@ -183,8 +194,7 @@ def test_relaxation_and_energy_errors_are_told_apart(task):
 
 def test_classification_at_each_threshold(task):
     """Distances are 22.5, 30, 30, 22.5 meV/atom; those of the potential 18.75, 25, 25, 18.75."""
-    plan = MixingPlan(hull_thresholds_ev_per_atom=(0.028, 0.024))
-    found = mixing(Fake(omega=0.1), task, plan)
+    found = measure(Fake(omega=0.1), task, thresholds=(0.028, 0.024))
     values = scores(found)
     assert values["hull_threshold_mev_per_atom"] == 28.0
     assert values["hull_recall"] == 1.0
@@ -202,7 +212,7 @@ def test_the_hull_is_that_of_the_reference(task):
     compound = task.orderings()[2]
     ends = energy_of(task.orderings()[0], HIGH), energy_of(task.orderings()[5], HIGH)
     set_labels(compound, HIGH, energy=0.5 * sum(ends) - 8 * 0.02)
-    found = mixing(Fake(), task, MixingPlan(hull_thresholds_ev_per_atom=(0.01,)))
+    found = measure(Fake(), task, thresholds=(0.01,))
     lines = {line["structure_id"]: line for line in found.details["hull"]}
     assert lines["o2"]["distance_ref_ev_per_atom"] == pytest.approx(0.0, abs=1e-12)
     assert lines["o1"]["distance_ref_ev_per_atom"] == pytest.approx(0.0225 + 0.01)
@@ -214,7 +224,7 @@ def test_the_hull_is_that_of_the_reference(task):
 
 
 def test_a_failed_relaxation_is_missing_and_unstable(task, caplog):
-    found = mixing(Fake(broken=(0.25,)), task, MixingPlan(hull_thresholds_ev_per_atom=(0.028,)))
+    found = measure(Fake(broken=(0.25,)), task, thresholds=(0.028,))
     values = scores(found)
     assert values["mixing_n_failed"] == 1.0
     assert values["hull_n_missing"] == 1.0
@@ -229,7 +239,7 @@ def test_a_failed_relaxation_is_missing_and_unstable(task, caplog):
 
 
 def test_without_an_end_member_nothing_has_a_mixing_energy(task, caplog):
-    values = scores(mixing(Fake(broken=(1.0,)), task, MixingPlan(hull_thresholds_ev_per_atom=(0.028,))))
+    values = scores(measure(Fake(broken=(1.0,)), task, thresholds=(0.028,)))
     assert "mixing_energy_mae_mev_per_atom" not in values
     assert "mixing_energy_r2" not in values
     assert values["mixing_n_failed"] == 1.0
@@ -241,14 +251,14 @@ def test_without_an_end_member_nothing_has_a_mixing_energy(task, caplog):
 @pytest.mark.parametrize(("threshold", "word"), [(0.001, "none"), (0.5, "all")])
 def test_one_class_alone_is_no_classification(task, caplog, threshold, word):
     with caplog.at_level(logging.WARNING):
-        values = scores(mixing(Fake(), task, MixingPlan(hull_thresholds_ev_per_atom=(threshold,))))
+        values = scores(measure(Fake(), task, thresholds=(threshold,)))
     assert f"{word} of 4 orderings are stable" in caplog.text
     assert {name for name in values if name.startswith("hull")} == {"hull_threshold_mev_per_atom", "hull_n_missing"}
 
 
 def test_bulk_moduli_are_two_k_over_v(task):
     """B = V d²E/dV² = 2 k / V at the minimum; the potential's is 10 % stiffer, and 1 % larger."""
-    found = mixing(Fake(stiffness=1.1 * 1.01 * STIFFNESS, volume=1.01 * VOLUME), task, MixingPlan())
+    found = measure(Fake(stiffness=1.1 * 1.01 * STIFFNESS, volume=1.01 * VOLUME), task)
     values = scores(found)
     modulus = 2 * STIFFNESS / VOLUME / GPa
     for member in ("GaN", "InN"):
@@ -266,10 +276,10 @@ def test_bulk_moduli_are_two_k_over_v(task):
 
 
 def test_no_minimum_is_no_bulk_modulus(task, caplog):
-    values = scores(mixing(Fake(volume=1.3 * VOLUME, stiffness=20.0), task, MixingPlan()))
+    values = scores(measure(Fake(volume=1.3 * VOLUME, stiffness=20.0), task))
     assert not [name for name in values if name.startswith(("bulk", "equilibrium"))]
     assert "no minimum between the volumes of GaN" in caplog.text
-    off = scores(mixing(Fake(), task, MixingPlan(bulk_modulus=False)))
+    off = scores(measure(Fake(), task, bulk_modulus=False))
     assert not [name for name in off if name.startswith(("bulk", "equilibrium"))]
 
 
@@ -277,11 +287,11 @@ def test_a_reference_without_a_minimum_is_a_fault_in_the_data(task):
     for atoms in task.volume_scans()["InN"]:
         set_labels(atoms, HIGH, energy=-atoms.get_volume())
     with pytest.raises(DataError, match=r"r2scan.*InN have no minimum"):
-        mixing(Fake(), task, MixingPlan())
+        measure(Fake(), task)
 
 
 def test_every_row_is_known_to_the_reports(task):
-    rows = mixing(Fake(), task, MixingPlan(hull_thresholds_ev_per_atom=(0.028,))).rows
+    rows = measure(Fake(), task, thresholds=(0.028,)).rows
     metrics = {row["metric"]: row["unit"] for row in rows}
     assert len(metrics) == 14
     assert {name: metric_of(name) and metric_of(name).unit for name in metrics} == metrics
@@ -301,7 +311,7 @@ def test_real_potentials_are_scored_as_they_say(task):
 
     for arm, relaxed in (("transfer", True), ("delta_labels", False)):
         potential = make_arm(arm, tiny_settings()).fit(training, Budget(800), 0)
-        found = mixing(potential, task, plan)
+        found = measure(potential, task, fmax_ev_per_a=plan.fmax_ev_per_a, max_steps=plan.max_steps)
         values = scores(found)
         energies = potential.predict(task.orderings(), HIGH, forces=False).energies
         errors = np.abs(mixed(energies) - 1000 * OMEGA * x * (1 - x))[1:-1]
@@ -320,24 +330,37 @@ def test_real_potentials_are_scored_as_they_say(task):
             assert lines == pytest.approx(mixed(reached), abs=1e-3, nan_ok=True)
 
 
+def test_observables_of_one_alloy_share_the_relaxations(task, monkeypatch):
+    """Equal settings on the same potential and frames: relaxed once; anything else is relaxed anew."""
+    calls = []
+    monkeypatch.setattr("mfbench.mfcore.potentials.relax.relax", lambda *a, **k: calls.append(1) or relax(*a, **k))
+    n, potential = len(task.orderings()), Fake()
+    once = measure(potential, task)
+    assert len(calls) == n
+    assert scores(measure(Fake(), task)) == scores(once)
+    assert len(calls) == 2 * n
+    hull(potential, task, HullPlan(max_steps=299))
+    assert len(calls) == 3 * n
+
+
 def test_a_task_that_cannot_serve_a_plan_says_so(task):
-    assert alloy_of(task, MixingPlan()) is task
+    assert alloy_of(task, "mixing", volume_scans=True) is task
     with pytest.raises(ConfigError, match="'toy' has no orderings"):
-        alloy_of(ToyTask(), MixingPlan())
+        alloy_of(ToyTask(), "mixing", volume_scans=True)
     frames = task.frames
     plain = task_with([a for a in frames if a.info.get("kind") != "ordering"])
     with pytest.raises(ConfigError, match="no x = 0 and x = 1 among the frames of kind 'ordering'"):
-        alloy_of(plain, MixingPlan())
+        alloy_of(plain, "mixing", volume_scans=True)
     half = task_with([a for a in frames if a.info["x_In"] != 1.0])
     with pytest.raises(ConfigError, match="no x = 1 among"):
-        alloy_of(half, MixingPlan())
+        alloy_of(half, "mixing", volume_scans=True)
     ends = task_with([a for a in frames if a.info["x_In"] in (0.0, 1.0)])
     with pytest.raises(ConfigError, match="compositions between"):
-        alloy_of(ends, MixingPlan())
+        alloy_of(ends, "mixing", volume_scans=True)
     unlabelled = task_with([a for a in frames if a.info.get("kind") != "eos"])
     with pytest.raises(ConfigError, match="bulk_modulus to false"):
-        alloy_of(unlabelled, MixingPlan())
-    assert alloy_of(unlabelled, MixingPlan(bulk_modulus=False)) is unlabelled
+        alloy_of(unlabelled, "mixing", volume_scans=True)
+    assert alloy_of(unlabelled, "mixing") is unlabelled
 
 
 def test_frames_without_hf_labels_do_not_count(task):
@@ -349,5 +372,5 @@ def test_frames_without_hf_labels_do_not_count(task):
 
 @pytest.mark.parametrize("thresholds", [(), (-0.01,), (0.02, 0.02), (float("nan"),)])
 def test_thresholds_are_checked(thresholds):
-    with pytest.raises(ValidationError, match="hull_thresholds"):
-        MixingPlan(hull_thresholds_ev_per_atom=thresholds)
+    with pytest.raises(ValidationError, match="thresholds_ev_per_atom"):
+        HullPlan(thresholds_ev_per_atom=thresholds)

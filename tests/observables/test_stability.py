@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mfbench.benchmarks.observables.stability import MD, StabilityPlan, criteria_of, stability, start_frames
-from mfbench.benchmarks.observables.transport import TransportPlan
+from mfbench.benchmarks.observables.dynamics import MD, criteria_of, start_frames
+from mfbench.benchmarks.observables.stability.observable import StabilityPlan, stability
+from mfbench.benchmarks.observables.transport.plan import TransportPlan
 from mfbench.mfcore.dynamics.calibration import temperature_factor
 from mfbench.mfcore.dynamics.criteria import MODES
 from mfbench.mfcore.provenance import canonical_json
@@ -57,7 +58,7 @@ def test_rows_are_what_the_replicas_say(world):
 
 def test_the_drift_is_the_median_of_the_absolute_ones(world, monkeypatch):
     lines = [{"drift_mev_per_atom_per_ps": value} for value in (-3.0, 1.0, -2.0, 40.0, 2.5)]
-    monkeypatch.setattr("mfbench.benchmarks.observables.stability._drift", lambda *_: lines)
+    monkeypatch.setattr("mfbench.benchmarks.observables.stability.observable._drift", lambda *_: lines)
     plan = PLAN.model_copy(update={"temperatures_k": (100.0,), "duration_ps": 0.001, "starts": 1})
     found = stability(world.potential, world.task, world.split, plan, seed=3)
     (row,) = [row for row in found.rows if row["metric"] == "nve_drift_mev_per_atom_per_ps"]

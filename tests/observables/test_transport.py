@@ -12,7 +12,9 @@ import yaml
 from ase import Atoms, units
 from pydantic import ValidationError
 
-from mfbench.benchmarks.observables.transport import TransportPlan, measure, transport, transport_cells
+from mfbench.benchmarks.observables.transport.analysis import measure
+from mfbench.benchmarks.observables.transport.observable import transport, transport_cells
+from mfbench.benchmarks.observables.transport.plan import TransportPlan
 from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.benchmarks.tasks.li6ps5cl.task import Li6PS5Cl
 from mfbench.mfcore.data.frames import write_frames
@@ -209,7 +211,7 @@ def test_without_survivors_at_two_temperatures_there_is_no_line(tmp_path: Path) 
 
 
 def test_the_lines_are_those_of_the_stored_detail(tmp_path: Path) -> None:
-    from mfbench.benchmarks.harness.details import detail_frame
+    from mfbench.benchmarks.harness.columns import detail_frame
     from mfbench.benchmarks.reports.metrics import metric_of
 
     plan = TransportPlan(temperatures_k=(600.0, 800.0, 1000.0), duration_ps=5.0, time_step_fs=2.0, record_fs=50.0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import expand, load_preset
 from mfbench.benchmarks.harness.prepare import prepare, prepare_one
 from mfbench.benchmarks.harness.runner import Monitor, run_all
@@ -48,7 +49,7 @@ def compute(path: Path, out: Path) -> None:
         needs_all_high=lambda name: arm_class(name).needs_all_high,
     )
     planned = prepare(specs)
-    run_all(planned, planned, RunStore(out), Silent(), 0)
+    run_all(planned, planned, RunStore(out), Silent(), make_executor(0))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from mfbench.benchmarks.harness.details import DETAILS, RUN_COLUMNS, detail_frame
+from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame
 
 GROUPS = {"a": 2.0, "b": 1.0, "c": 1.0, "d": 4.0, "e": 2.0}
 """Weight of each group of test frames."""
@@ -22,10 +22,10 @@ BOLTZMANN_EV = 8.617333262e-5
 
 
 def make_details(rows: pd.DataFrame, *names: str, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Details of all finished runs in these rows; `names` are some of DETAILS, all if none is given."""
+    """Details of all finished runs in these rows; all details that are made here if no name is given."""
     runs = rows[rows["status"] == "finished"].drop_duplicates("run_key")
     tables = {}
-    for name in names or DETAILS:
+    for name in names or MAKERS:
         parts = []
         for index, (_, run) in enumerate(runs.iterrows()):
             generator = np.random.default_rng([seed, index])

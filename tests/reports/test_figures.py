@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from mfbench.benchmarks.reports.details import Details
-from mfbench.benchmarks.reports.figures import KINDS, PAPER, TALK, figures, learning_curve_figure, looks
+from mfbench.benchmarks.reports.figures import PAPER, TALK, figures, kinds, learning_curve_figure, looks
 from mfbench.benchmarks.reports.figures.base import Source
 from mfbench.mfcore.errors import ConfigError
 from tests.reports.synthetic import make_rows
@@ -147,8 +147,8 @@ def test_nothing_is_clipped_or_overlaps(everything, style):
     from importlib import import_module
 
     with rc_context(style.rc()):
-        for kind, module in KINDS.items():
-            drawing = next(import_module(f"mfbench.benchmarks.reports.figures.{module}").draw(everything, style))
+        for kind, module in kinds().items():
+            drawing = next(import_module(module).draw(everything, style))
             figure = drawing.figure
             figure.draw_without_rendering()
             page = figure.bbox

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib import rc_context
 
-from mfbench.benchmarks.harness.details import RUN_COLUMNS
+from mfbench.benchmarks.harness.columns import RUN_COLUMNS
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures import (

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from mfbench.benchmarks.observables.stability.report import failures
 from mfbench.benchmarks.reports import report
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
-from mfbench.benchmarks.reports.dynamics import failures
 from mfbench.benchmarks.reports.summary import best_of, summaries, tidy
 from mfbench.mfcore.metrics.bootstrap import hierarchical_interval
 from mfbench.mfcore.metrics.intervals import mean_interval

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mfbench.benchmarks.observables.errors import evaluate
+from mfbench.benchmarks.observables.errors.scores import evaluate
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tasks.registry import make_task, task_names
 from mfbench.mfcore.data.splits import groups_of, id_of
@@ -128,7 +128,7 @@ def test_evaluation_changes_no_frame():
     task = ToyTask()
     split = task.split(task.default_regime, 0)
     before = [(id_of(a), a.positions.copy(), sorted(a.info)) for f in split.tests.values() for a in f]
-    task.evaluate(Oracle(task.fidelities), split)
+    evaluate(Oracle(task.fidelities), split.tests, task.fidelities)
     after = [(id_of(a), a.positions, sorted(a.info)) for f in split.tests.values() for a in f]
     assert all(x[0] == y[0] and (x[1] == y[1]).all() and x[2] == y[2] for x, y in zip(before, after, strict=True))
 

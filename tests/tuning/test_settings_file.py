@@ -16,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mfbench.benchmarks.cli.main import app
+from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import expand
 from mfbench.benchmarks.harness.prepare import prepare
 from mfbench.benchmarks.harness.presets import load_preset
@@ -95,7 +96,7 @@ def test_runs_take_tuned_settings_and_book_the_trials(tuned: Path, tmp_path: Pat
     planned = prepare(runs(preset))
     assert [run.settings["shift"] for run in planned] == [best]
     store = RunStore(tmp_path / "out")
-    run_all(planned, planned, store, Notes(), 0)
+    run_all(planned, planned, store, Notes(), make_executor(0))
     record = store.load(planned[0].key).record
     assert (record["ledger"]["trials"], record["ledger"]["trial_atom_gradients"]) == (3, 600.0)
     assert planned[0].key != prepare(runs(write_preset(tmp_path, settings={"shift": best}, arms=["fake_mean"])))[0].key

@@ -1,114 +1,114 @@
-"""Worker processes that outlive a job and may die without taking the others along.
+"""Worker processes on this machine that outlive a job and may die without taking the others along.
 
-`concurrent.futures` gives up on all jobs when one process is killed (as happens when memory runs out);
-here only the job it held is lost, and told.
+`concurrent.futures`, joblib and loky give up on all jobs when one process is killed (as happens when memory runs out);
+pebble does not, but its jobs cannot send messages while they run. Here only the job of the killed process is lost.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+import traceback
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, Literal
+from typing import Any
 
-Function = Callable[[Any, Callable[[Any], None]], Any]
+from mfbench.benchmarks.harness.executors.base import Died, Done, Event, Job, Started, Told
 
 
 @dataclass(frozen=True)
-class Event:
-    """What happened to a job: it began, told something, ended with a value, or lost its process."""
+class LocalExecutor:
+    """Runs jobs in processes of this machine, or in this process.
 
-    kind: Literal["started", "told", "done", "died"]
-    job: int
-    value: Any = None
-
-
-def run_jobs(
-    function: Function,
-    jobs: Sequence[Any],
-    workers: int,
-    threads: int = 1,
-    apart: Sequence[Hashable | None] | None = None,
-) -> Iterator[Event]:
-    """Run `function(job, tell)` for each job in worker processes; yields events as they come.
-
-    Parameters
+    Attributes
     ----------
-    function
-        Importable; whatever it hands to `tell` comes back as an event. It must not raise.
     workers
-        Number of processes; 0 runs in this process.
+        Number of processes; 0 runs in this process, where messages come when a job has ended.
     threads
         Threads of each process.
-    apart
-        For each job None, or a name: while another job waits, no two of one name run at the same time.
     """
-    if workers == 0:
-        yield from _run_here(function, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    waiting = _Waiting(jobs, apart or [None] * len(jobs))
-    pool: list[_Worker] = []
-    try:
-        with _environment(threads):
-            pool = [_Worker(context, function) for _ in range(min(workers, len(jobs)))]
-            for worker in pool:
-                yield from worker.take(waiting)
-            while any(worker.job is not None for worker in pool):
-                busy = {worker.connection: worker for worker in pool if worker.job is not None}
-                for connection in wait(list(busy)):
-                    worker = busy[connection]
-                    try:
-                        event = worker.receive()
-                    except EOFError:
-                        worker.process.join()
-                        assert worker.job is not None
-                        yield Event("died", worker.job, worker.process.exitcode)
-                        if not waiting:
-                            worker.job = None
-                            continue
-                        worker.restart()
-                    else:
-                        yield event
-                        if event.kind != "done":
-                            continue
+
+    workers: int
+    threads: int = 1
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
+        """Run jobs, see :class:`mfbench.benchmarks.harness.executors.base.Executor`."""
+        if self.workers == 0:
+            yield from _run_here(jobs)
+            return
+        context = multiprocessing.get_context("spawn")
+        waiting = _Waiting(jobs)
+        pool: list[_Worker] = []
+        try:
+            with _environment(self.threads):
+                for _ in range(min(self.workers, len(jobs))):
+                    pool.append(_Worker(context))
+                for worker in pool:
                     yield from worker.take(waiting)
-    finally:
-        for worker in pool:
-            worker.stop()
+                while any(worker.job is not None for worker in pool):
+                    busy = {worker.connection: worker for worker in pool if worker.job is not None}
+                    for connection in wait(list(busy)):
+                        yield from _next(busy[connection], waiting)
+        finally:
+            for worker in pool:
+                worker.stop()
 
 
-def _run_here(function: Function, jobs: Sequence[Any]) -> Iterator[Event]:
+def _next(worker: _Worker, waiting: _Waiting) -> Iterator[Event]:
+    """Receive an event of a worker, and give it a job if its own has ended."""
+    try:
+        event = worker.receive()
+    except EOFError:
+        worker.process.join()
+        worker.connection.close()
+        assert worker.job is not None
+        yield Died(worker.job, worker.process.exitcode)
+        if not waiting:
+            worker.job = None
+            return
+        worker.restart()
+    else:
+        yield event
+        if isinstance(event, Told):
+            return
+    yield from worker.take(waiting)
+
+
+def _run_here(jobs: Sequence[Job]) -> Iterator[Event]:
     for index, job in enumerate(jobs):
         told: list[Any] = []
-        yield Event("started", index)
-        value = function(job, told.append)
-        yield from (Event("told", index, item) for item in told)
-        yield Event("done", index, value)
+        yield Started(index)
+        end: Event
+        try:
+            end = Done(index, job.function(job.argument, told.append))
+        except Exception:
+            end = Died(index, error=traceback.format_exc())
+        yield from (Told(index, item) for item in told)
+        yield end
 
 
 class _Waiting:
-    """Jobs that nobody has taken, in order, and the names of those that run."""
+    """Jobs that no worker has taken, in order, and the names of those that run apart from others."""
 
-    def __init__(self, jobs: Sequence[Any], apart: Sequence[Hashable | None]) -> None:
+    def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = dict(enumerate(jobs))
-        self._apart = apart
+        self._apart = [job.apart for job in jobs]
         self._running: list[Hashable] = []
 
     def __bool__(self) -> bool:
         return bool(self._jobs)
 
-    def next(self, after: int | None) -> tuple[int | None, Any]:
-        """Return the next job and its index, None if there is none; `after` is the one that ended."""
+    def next(self, after: int | None) -> tuple[int, Job] | None:
+        """Return the index of the next job and the job, None if there is none; `after` is the one that ended."""
         if after is not None and self._apart[after] is not None:
             self._running.remove(self._apart[after])
         if not self._jobs:
-            return None, None
+            return None
         free = (index for index in self._jobs if self._apart[index] not in self._running)
         index = next(free, next(iter(self._jobs)))
         name = self._apart[index]
@@ -120,22 +120,24 @@ class _Waiting:
 class _Worker:
     """A process and the job that it holds, if any."""
 
-    def __init__(self, context: Any, function: Function) -> None:
-        self._context, self._function = context, function
+    def __init__(self, context: Any) -> None:
+        self._context = context
         self.job: int | None = None
         self.restart()
 
     def restart(self) -> None:
         self.connection, far = self._context.Pipe()
-        self.process = self._context.Process(target=_serve, args=(self._function, far), daemon=True)
+        self.process = self._context.Process(target=_serve, args=(far,), daemon=True)
         self.process.start()
         far.close()  # so that the death of the process shows as an end of file here
 
     def take(self, waiting: _Waiting) -> Iterator[Event]:
-        self.job, job = waiting.next(after=self.job)
-        if self.job is not None:
-            yield Event("started", self.job)
-            self.connection.send(job)
+        found = waiting.next(after=self.job)
+        self.job = None if found is None else found[0]
+        if found is not None:
+            yield Started(found[0])
+            with suppress(BrokenPipeError):  # a worker that is lost already: its end of file comes next
+                self.connection.send(found[1])
 
     def receive(self) -> Event:
         assert self.job is not None
@@ -143,7 +145,9 @@ class _Worker:
             kind, value = self.connection.recv()
         except ConnectionResetError as error:
             raise EOFError from error
-        return Event(kind, self.job, value)
+        if kind == "raised":
+            return Died(self.job, error=value)
+        return Told(self.job, value) if kind == "told" else Done(self.job, value)
 
     def stop(self) -> None:
         self.connection.close()
@@ -151,7 +155,7 @@ class _Worker:
         self.process.join()
 
 
-def _serve(function: Function, connection: Connection) -> None:
+def _serve(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -163,10 +167,14 @@ def _serve(function: Function, connection: Connection) -> None:
 
     while True:
         try:
-            job = connection.recv()
+            content = connection.recv_bytes()
         except (EOFError, ConnectionResetError):
             return
-        send("done", function(job, lambda value: send("told", value)))
+        try:
+            job = pickle.loads(content)
+            send("done", job.function(job.argument, lambda value: send("told", value)))
+        except Exception:  # also of a function that cannot be imported, or a value that cannot be pickled
+            send("raised", traceback.format_exc())
 
 
 def _end_with_parent() -> None:

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfbench.benchmarks.observables.registry import observables
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.learning_curves import learning_curve_figure
@@ -26,6 +27,7 @@ __all__ = [
     "TALK",
     "USES",
     "figures",
+    "kinds",
     "learning_curve_figure",
     "looks",
 ]
@@ -37,12 +39,17 @@ KINDS: dict[str, str] = {
     "heat-map": "heat_map",
     "forest": "forest",
     "parity": "parity",
-    "survival": "survival",
-    "arrhenius": "arrhenius",
-    "msd": "msd",
-    "mixing": "mixing",
 }
-"""Kinds of figures, by name, and the module of each: `draw(source, style)` yields its drawings."""
+"""Kinds of figures of errors and costs, by name, and the module of each in this package."""
+
+
+def kinds() -> dict[str, str]:
+    """Give all kinds of figures by name, and the module of each: its `draw(source, style)` yields drawings.
+
+    After those of errors and costs come those of the observables.
+    """
+    own = {name: f"mfbench.benchmarks.reports.figures.{module}" for name, module in KINDS.items()}
+    return own | {name: module for observable in observables() for name, module in observable.figures.items()}
 
 
 def figures(
@@ -74,7 +81,7 @@ def figures(
     style
         "paper" (columns of 89 and 183 mm, 8 pt) or "talk" (for slides).
     only
-        Some of `KINDS`; default all.
+        Some of :func:`kinds`; default all.
     details
         What the runs store beside rows; without it, figures of survival, transport and the like are skipped.
     on_skip
@@ -94,7 +101,7 @@ def figures(
     for what, given, known in (
         ("figure format", formats, FORMATS),
         ("figure style", [style], USES),
-        ("figure", only, KINDS),
+        ("figure", only, kinds()),
     ):
         if unknown := [name for name in given if name not in known]:
             raise ConfigError(f"{what} '{unknown[0]}': expected one of {', '.join(known)}.")
@@ -105,7 +112,7 @@ def figures(
     written: list[Path] = []
     reasons: list[str] = []
     with rc_context(use.rc()):
-        for kind in only or KINDS:
+        for kind in only or kinds():
             try:
                 for drawing in _drawings(kind, source, use):
                     hashes = source.details.data_hashes(drawing.rows)
@@ -120,5 +127,5 @@ def figures(
 
 
 def _drawings(kind: str, source: Source, style: Style) -> Iterator[Drawing]:
-    drawn: Iterator[Drawing] = import_module(f"mfbench.benchmarks.reports.figures.{KINDS[kind]}").draw(source, style)
+    drawn: Iterator[Drawing] = import_module(kinds()[kind]).draw(source, style)
     return drawn

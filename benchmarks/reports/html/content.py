@@ -11,11 +11,11 @@ from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.costs import CostSummary
 from mfbench.benchmarks.reports.figures.style import PANELS
 from mfbench.benchmarks.reports.html.origin import Origin
-from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.metrics import metric_of, report_sections
 from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
 from mfbench.benchmarks.reports.recommend import default_metric, default_split, reasons, recommendation
 from mfbench.benchmarks.reports.rows import REGIME, regimes
-from mfbench.benchmarks.reports.summary import HF_REFERENCE, PARTIAL, SECTIONS, Entry, Quantity, Summary
+from mfbench.benchmarks.reports.summary import HF_REFERENCE, PARTIAL, Entry, Quantity, Summary
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency
 from mfbench.mfcore.metrics.recommendation import Recommendation
 
@@ -193,8 +193,9 @@ def _tables(summaries: Sequence[Summary]) -> list[Table]:
         "Errors of the same potentials on LF labels": [summary.retention for summary in summaries],
     }
     made = [_table(name, summaries, quantities) for name, quantities in kinds.items()]
-    for family, title in SECTIONS.items():
-        parts = [next((part for part in s.sections if part.family == family), None) for s in summaries]
+    for section in report_sections():
+        title = section.title
+        parts = [next((part for part in s.sections if part.family == section.family), None) for s in summaries]
         words = [part.words if part else {} for part in parts]
         quantities = [part.quantities if part else () for part in parts]
         references = [part.reference if part else {} for part in parts]

@@ -16,7 +16,7 @@ from ase import Atoms
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
-from mfbench.benchmarks.tasks.base import Evaluation, Pools, Regime, Task
+from mfbench.benchmarks.tasks.base import Pools, Regime, Task
 from mfbench.mfcore.data.frames import energy_of, set_labels
 from mfbench.mfcore.files import write_text
 from mfbench.mfcore.training.budget import Ledger, Stage
@@ -70,22 +70,6 @@ class FakeTask(Task):
 
     def label_cost(self, frames, fidelity, labels):
         return len(frames) * {"low": 1.0, "high": 100.0}[fidelity]
-
-    def evaluate(self, potential, split):
-        rows = []
-        for name, frames in split.tests.items():
-            error = potential.predict(frames).energies - [energy_of(f, "high") for f in frames]
-            value = float(np.abs(error / [len(f) for f in frames]).mean() * 1e3)
-            rows.append(
-                {
-                    "split": name,
-                    "metric": "energy_mae_mev_per_atom",
-                    "unit": "meV/atom",
-                    "value": value,
-                    "n": len(frames),
-                }
-            )
-        return Evaluation(rows)
 
 
 class LeakyTask(FakeTask):

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from mfbench.benchmarks.tasks.base import Evaluation
+from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.mfcore.data.frames import energy_of, forces_of, has_label, stress_of
 from mfbench.mfcore.data.reference_energies import composition
 from mfbench.mfcore.data.splits import group_of, id_of

@@ -1,65 +1,110 @@
-"""How long dynamics on a potential lasts: seeded NVT from HF test frames until a failure or a physical-time limit."""
+"""Stability of dynamics on a potential: seeded NVT from HF test frames until a failure or a physical-time limit."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from mfbench.benchmarks.tasks.base import SPLIT_SEED, Evaluation, Split, Task, metric_row
-from mfbench.mfcore.data.splits import group_of, nested_order
+from mfbench.benchmarks.observables.base import DetailTables, Observable, Words
+from mfbench.benchmarks.observables.declarations import Metric, Section
+from mfbench.benchmarks.observables.dynamics import MD, DynamicsPlan, criteria_of, start_frames
+from mfbench.benchmarks.observables.evaluation import Evaluation, metric_row
 
 if TYPE_CHECKING:
+    from mfbench.benchmarks.tasks.base import Split, Task
     from mfbench.mfcore.dynamics.criteria import FailureCriteria
     from mfbench.mfcore.dynamics.settings import Start
+    from mfbench.mfcore.metrics.intervals import Interval
     from mfbench.mfcore.potentials.potential import Potential
 
-MD = "md"
-"""What stands in the column `split` of rows on dynamics."""
-
 DRIFT_TEMPERATURE_K = 300.0
-
-
-class DynamicsPlan(BaseModel):
-    """Dynamics that every potential of a comparison is put through; the same starts and random numbers for all arms.
-
-    Criteria of failure are derived from the labelled frames of the task; see :mod:`mfbench.mfcore.dynamics.criteria`.
-    What has no default here has one in each kind of plan.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    temperatures_k: tuple[float, ...]
-    duration_ps: float
-    time_step_fs: float
-    replicas: int
-    friction_per_ps: float
-    wall_limit_s: float
-    pair_fraction: float = Field(0.75, gt=0, description="Closest approach, as a fraction of the frames' minimum.")
-    bond_tolerance_a: float = Field(0.5, gt=0, description="How far a molecular bond may be off its mean, Å.")
-    broken_time_fs: float = Field(100.0, ge=0, description="How long a bond or unit may be broken.")
 
 
 class StabilityPlan(DynamicsPlan):
     """How long dynamics on a potential lasts.
 
     A replica starts from a frame of dynamics at its temperature or below, where frames say at which (temperature_K):
-    what a hot or a rattled frame has in excess would heat a cold replica beyond any sane limit, whatever the potential.
+    the excess of a hot or a rattled frame would heat a cold replica beyond any sane limit, whatever the potential.
     """
 
     temperatures_k: tuple[float, ...] = Field((300.0,), min_length=1, description="Of the Langevin thermostat, K.")
-    duration_ps: float = Field(1.0, gt=0, description="Physical-time limit; who reaches it has survived.")
+    duration_ps: float = Field(1.0, gt=0, description="Physical-time limit; a replica that reaches it has survived.")
     time_step_fs: float = Field(0.5, gt=0)
     starts: int = Field(8, ge=1, description="HF test frames per temperature to start from, evenly from each split.")
     replicas: int = Field(1, ge=1, description="Replicas of each start and temperature.")
     friction_per_ps: float = Field(5.0, gt=0)
     drift_ps: float = Field(0.0, ge=0, description="Length of the NVE runs at 300 K for the energy drift; 0: none.")
     wall_limit_s: float = Field(600.0, gt=0, description="Wall time after which replicas end as errors.")
+
+
+class Stability(Observable[StabilityPlan]):
+    """How long dynamics on a potential lasts, and how its energy drifts."""
+
+    name = "stability"
+    summary = "survival of molecular dynamics, and the energy drift of its microcanonical part"
+    plan_class = StabilityPlan
+    rank = 10
+    former_keys = ("md",)
+    sources = (
+        "mfbench.benchmarks.observables.dynamics",
+        "mfbench.mfcore.dynamics",
+        "mfbench.mfcore.metrics.survival",
+        "mfbench.mfcore.metrics.drift",
+    )
+    metrics = (
+        Metric("md_survival_fraction_{T}K", "survived {T} K", "fraction survived at {T} K", "", "higher", "stability"),
+        Metric("md_rmst_ps_{T}K", "RMST {T} K", "restricted mean survival time at {T} K", "ps", "higher", "stability"),
+        Metric(
+            "nve_drift_mev_per_atom_per_ps", "NVE drift", "NVE energy drift", "meV/atom/ps", "nearer zero", "stability"
+        ),
+    )
+    details: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "survival": {
+            "temperature_k": "float64",
+            "replica": "int64",
+            "start": "str",
+            "time_ps": "float64",
+            "limit_ps": "float64",
+            "status": "str",
+            "mode": "str",
+        },
+        "drift": {"replica": "int64", "start": "str", "drift_mev_per_atom_per_ps": "float64", "time_ps": "float64"},
+    }
+    sections = (
+        Section(
+            "stability",
+            "MD stability",
+            "survived: fraction of MD replicas that reach the time limit; RMST: restricted mean survival time; "
+            "engine errors and timeouts are in neither.",
+            own_rate="survived ",
+        ),
+    )
+    figures: ClassVar[Mapping[str, str]] = {"survival": "mfbench.benchmarks.observables.stability.figure"}
+    interval_note = "± of RMST: half of the 95 % bootstrap interval over the starting frames of the one run."
+
+    def measure(
+        self, potential: Potential, task: Task, split: Split, plan: StabilityPlan, seed: int, workdir: Path
+    ) -> Evaluation:
+        """Run the dynamics, see :func:`stability`."""
+        return stability(potential, task, split, plan, seed)
+
+    def words(self, family: str, details: DetailTables) -> Words:
+        """Count the replicas, and their failures by mode."""
+        from mfbench.benchmarks.observables.stability.report import failures
+
+        return failures(details("survival"))
+
+    def interval(self, metric: str, arm: str, details: DetailTables, plain: Interval) -> tuple[Interval, int] | None:
+        """Give the mean survival time of an arm's only run an interval over its starting frames."""
+        from mfbench.benchmarks.observables.stability.report import over_starts
+
+        return over_starts(details("survival"), arm, metric, plain)
 
 
 def stability(potential: Potential, task: Task, split: Split, plan: StabilityPlan, seed: int) -> Evaluation:
@@ -119,43 +164,6 @@ def stability(potential: Potential, task: Task, split: Split, plan: StabilityPla
 def numbered(starts: Sequence[Start]) -> list[Start]:
     """Starts of several simulations in one: each with a number, and so random numbers, of its own."""
     return [replace(start, replica=number) for number, start in enumerate(starts)]
-
-
-def start_frames(split: Split, n: int, temperature_k: float) -> list[Atoms]:
-    """HF test frames to start from: evenly from each test split, from as many groups as there are.
-
-    Where frames of a split say at which temperature they were sampled, those up to the given one are taken, or if
-    there are none the coldest.
-    """
-    chosen: list[Atoms] = []
-    share = math.ceil(n / len(split.tests))
-    for everything in split.tests.values():
-        heat = [float(a.info.get("temperature_K", np.inf)) for a in everything]
-        limit = max(temperature_k, min(heat))
-        frames = [a for a, sampled in zip(everything, heat, strict=True) if sampled <= limit]
-        order = nested_order(frames, seed=SPLIT_SEED, draw=0)
-        seen: dict[str, int] = {}
-        ranks = []
-        for place, atoms in enumerate(order):
-            ranks.append((seen.setdefault(group_of(atoms), 0), place))
-            seen[group_of(atoms)] += 1
-        chosen += [order[place] for _, place in sorted(ranks)[:share]]
-    return chosen[:n]
-
-
-def criteria_of(task: Task, plan: DynamicsPlan, frames: Sequence[Atoms]) -> FailureCriteria:
-    """Failure criteria with the closest approaches and bond lengths of the task's frames and its structural units."""
-    from mfbench.mfcore.dynamics.calibration import Reference, temperature_factor
-
-    n_steps = round(1000.0 * plan.duration_ps / plan.time_step_fs)
-    hottest = temperature_factor(min(len(a) for a in frames), n_steps * len(frames) * plan.replicas)
-    return Reference.from_frames(task.frames).criteria(
-        task.units(),
-        pair_fraction=plan.pair_fraction,
-        bond_tolerance=plan.bond_tolerance_a,
-        broken_time_fs=plan.broken_time_fs,
-        temperature_factor=max(3.0, hottest),
-    )
 
 
 def _drift(

@@ -1,4 +1,4 @@
-"""What the HF labels themselves say of end members: equations of state from the detail `eos`."""
+"""Bulk moduli of the HF labels themselves: equations of state of end members, from the detail `eos`."""
 
 from __future__ import annotations
 

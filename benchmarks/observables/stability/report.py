@@ -1,4 +1,4 @@
-"""What reports say of molecular dynamics beyond the rows: how replicas ended, and how sure a mean survival time is."""
+"""Reports on molecular dynamics beyond the rows: how replicas ended, and how sure a mean survival time is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def survival_of(table: DataFrame, n_resamples: int) -> Survival | None:
     return survival(found, float(table["limit_ps"].max()), level=LEVEL, n_resamples=n_resamples)
 
 
-def over_starts(table: DataFrame, arm: str, metric: str, plain: Interval) -> tuple[Interval, int]:
+def over_starts(table: DataFrame, arm: str, metric: str, plain: Interval) -> tuple[Interval, int] | None:
     """Give the restricted mean survival time of an arm's only run an interval over its starting frames.
 
     Parameters
@@ -42,22 +42,23 @@ def over_starts(table: DataFrame, arm: str, metric: str, plain: Interval) -> tup
     table
         The detail `survival` of one regime and HF set size.
     arm, metric
-        Which quantity; others than the restricted mean survival time are given back as they are.
+        The quantity.
     plain
-        The interval over runs; where runs repeat, it says more than starting frames do and is given back.
+        The interval over runs.
 
     Returns
     -------
     interval, n_starts
-        0 starts where the interval is over runs, or has no bounds.
+        None for another metric, where runs repeat (they say more than starting frames do), or where the interval over
+        starting frames has no bounds.
     """
     kelvin = re.fullmatch(r"md_rmst_ps_(\d+(?:\.\d+)?)K", metric)
     if kelvin is None or plain.n_units > 1 or not len(table):
-        return plain, 0
+        return None
     part = table[(table["arm"] == arm) & (table["temperature_k"] == float(kelvin[1]))]
     found = survival_of(part, RESAMPLES) if len(part) else None
     if found is None or not found.rmst_low_ps <= found.rmst_high_ps:
-        return plain, 0
+        return None
     bounds = found.rmst_low_ps, found.rmst_high_ps
     interval = Interval(plain.estimate, *bounds, LEVEL, plain.n_runs, plain.n_units, plain.over)
     return interval, found.n_groups
@@ -85,15 +86,3 @@ def failures(table: DataFrame) -> dict[str, dict[str, str]]:
         ]
         columns["failures"][arm] = ", ".join(f"{mode or 'unknown'} {n}" for mode, n in modes) or "none"
     return columns
-
-
-def survivors(table: DataFrame) -> dict[str, dict[str, str]]:
-    """Count replicas of transport that survived, all temperatures together: a column of words by arm.
-
-    Parameters
-    ----------
-    table
-        The detail `transport`.
-    """
-    counts = {str(arm): (int(part["survived"].astype(bool).sum()), len(part)) for arm, part in table.groupby("arm")}
-    return {"survived, all": {arm: f"{n} of {of}" for arm, (n, of) in counts.items()}} if counts else {}

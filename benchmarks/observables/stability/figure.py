@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfbench.benchmarks.reports.dynamics import survival_of
+from mfbench.benchmarks.observables.stability.report import survival_of
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
 from mfbench.benchmarks.reports.rows import arms_of

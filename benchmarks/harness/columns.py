@@ -1,0 +1,66 @@
+"""Columns of stored tables: those that say which run a line belongs to, and those of the details of observables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from mfbench.benchmarks.observables.registry import observables
+from mfbench.mfcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+RUN_COLUMNS = (*("run_key", "task", "arm", "n_low", "n_high", "labels", "pairing", "coverage", "e0", "seed", "draw"),)
+"""Columns that say, in rows and in details, which run a line belongs to."""
+
+
+@cache
+def detail_types() -> dict[str, Mapping[str, str]]:
+    """Give the columns of each detail and their types, as observables declare them; units are in the names."""
+    return {name: columns for observable in observables() for name, columns in observable.details.items()}
+
+
+def types_of(name: str) -> Mapping[str, str]:
+    """Give the columns of a detail and their types.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such detail.
+    """
+    known = detail_types()
+    if name not in known:
+        raise ConfigError(f"no detail '{name}': expected one of {', '.join(known)}.")
+    return known[name]
+
+
+def has_lists(name: str) -> bool:
+    """Say whether a detail has lists in its cells; it is large then."""
+    return "object" in types_of(name).values()
+
+
+def detail_frame(name: str, records: Sequence[Mapping[str, Any]]) -> DataFrame:
+    """Make a detail's table, columns and types fixed.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such detail.
+    KeyError
+        If a record lacks a column.
+    """
+    import pandas as pd
+
+    types = types_of(name)
+    return pd.DataFrame([{key: record[key] for key in types} for record in records], columns=list(types)).astype(
+        dict(types)
+    )
+
+
+def empty_detail(name: str) -> DataFrame:
+    """Make the table of a detail that no run has."""
+    import pandas as pd
+
+    return pd.DataFrame(columns=[*RUN_COLUMNS, *types_of(name)])
