@@ -6,6 +6,7 @@ import inspect
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from mfbench.benchmarks.observables.base import Observable
 from mfbench.mfcore.errors import ConfigError
