@@ -16,7 +16,8 @@ PLUGIN = Path(__file__).parent / "plugin"
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Install the fake task and arms as another package would; yields the file in which arms note their steps."""
-    caches = (mfbench.strategies.registry._points, prepare._task, prepare._split)
+    arms = mfbench.strategies.registry
+    caches = (arms._points, arms.arm_names, prepare._task, prepare._split)
     monkeypatch.syspath_prepend(PLUGIN)
     log = tmp_path / "steps.log"
     log.touch()

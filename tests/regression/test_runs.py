@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from mfbench.benchmarks.harness.executors.factory import make_executor
-from mfbench.benchmarks.harness.plan import expand, load_preset
+from mfbench.benchmarks.harness.plan import RunSpec, expand, load_preset
 from mfbench.benchmarks.harness.prepare import prepare, prepare_one
 from mfbench.benchmarks.harness.runner import Monitor, run_all
 from mfbench.benchmarks.harness.store import RunStore
-from mfbench.benchmarks.regression import identity
+from mfbench.benchmarks.observables.stability.observable import StabilityPlan
 from mfbench.benchmarks.regression.identity import benchmark_hash
 from mfbench.benchmarks.regression.measure import measure
 from tests.cli.conftest import call, fakes
@@ -167,9 +167,9 @@ def test_new_seeds_are_measured_too(error_of_arms, tmp_path: Path) -> None:
     assert {at for by in found.values.values() for at in by} == {(0, 0), (0, 40)}
 
 
-def test_the_hash_is_of_the_benchmark_not_of_what_is_tracked(fakes: Path, monkeypatch, tmp_path: Path) -> None:
-    def hash_of(**changes: object) -> str:
-        return benchmark_hash(prepare_one(spec(**changes)))
+def test_the_hash_is_of_the_benchmark_not_of_what_is_tracked(fakes: Path, monkeypatch) -> None:
+    def hash_of(metric: str = "energy_mae_mev_per_atom", **changes: object) -> str:
+        return benchmark_hash(prepare_one(spec(**changes)), metric)
 
     first = hash_of()
     assert hash_of(seed=5) == first
@@ -188,24 +188,23 @@ def test_the_hash_is_of_the_benchmark_not_of_what_is_tracked(fakes: Path, monkey
     with monkeypatch.context() as patch:
         patch.setenv("MFBENCH_FAKE_DATA", "1" * 64)
         assert hash_of() != first, "other data"
-    scoring = tmp_path / "scoring.py"
-    scoring.write_text("def mae(): return 0\n")
-    monkeypatch.setattr(identity, "_source", lambda module: scoring)
-    identity._scoring.cache_clear()
-    edited = hash_of()
-    assert edited != first, "other code that scores"
-    identity._scoring.cache_clear()
-    scoring.write_text("def mae(): return 1\n")
-    assert hash_of() != edited
-    monkeypatch.undo()
-    identity._scoring.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("mfbench.benchmarks.harness.prepare.observable_hash", lambda observable: "edited")
+        assert hash_of() != first, "other code that scores"
+        assert hash_of("train_atom_gradients") == hash_of("n_parameters"), "costs are counted by no observable"
 
 
-def test_the_hashed_modules_exist() -> None:
-    for module in identity.SCORING + identity.DYNAMICS:
-        source = identity._source(module)
-        assert source is not None, f"{module}: if it was renamed, name it in benchmarks/regression/identity.py"
-        assert source.exists()
+def test_the_hash_of_a_metric_is_that_of_its_own_observable(fakes: Path) -> None:
+    plain, asked = spec(), spec(observables={"stability": StabilityPlan()})
+
+    def hash_of(run: RunSpec, metric: str) -> str:
+        return benchmark_hash(prepare_one(run), metric)
+
+    error, survival = "energy_mae_mev_per_atom", "md_rmst_ps_300K"
+    assert hash_of(plain, error) == hash_of(asked, error)
+    assert hash_of(asked, survival) != hash_of(asked, error)
+    other = spec(observables={"stability": StabilityPlan(duration_ps=2.0)})
+    assert hash_of(other, survival) != hash_of(asked, survival)
 
 
 def test_nothing_is_refused_with_what_to_give(call, tmp_path: Path) -> None:

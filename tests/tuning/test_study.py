@@ -10,6 +10,7 @@ from ase import Atoms
 
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import split_of
+from mfbench.benchmarks.observables.errors.observable import Errors
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tuning.space import Space
 from mfbench.benchmarks.tuning.study import Search, Searched, best_of, search, searches
@@ -73,7 +74,7 @@ def test_no_test_frame_is_looked_at(fakes: Path, tmp_path: Path, monkeypatch: py
         raise AssertionError("tests were scored")
 
     monkeypatch.setattr(mfbench_fakes.MeanPotential, "predict", noting)
-    monkeypatch.setattr(mfbench_fakes.FakeTask, "evaluate", forbidden)
+    monkeypatch.setattr(Errors, "measure", forbidden)
     (job,) = planned(tmp_path)
     done(job)
     assert seen == {a.info["structure_id"] for a in split_of(job.spec).training.validation}
