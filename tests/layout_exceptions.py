@@ -7,8 +7,6 @@ from __future__ import annotations
 
 #: Circles of modules that are still to be taken apart. None may be added.
 CIRCLES = [
-    {"mfbench.benchmarks.observables.errors", "mfbench.benchmarks.tasks.base"},
-    {"mfbench.benchmarks.harness.details", "mfbench.benchmarks.harness.store"},
     {"mfbench.benchmarks.cli.plan", "mfbench.benchmarks.cli.run"},
     {
         "mfbench.benchmarks.regression.baseline",
@@ -42,11 +40,7 @@ NAMED_STILL = {
         *("transfer", "transfer_frozen", "transfer_replay"),
     },
     "mfbench.benchmarks.reports.rows": {"delta_labels", "low_fidelity", "single_fidelity", "single_fidelity_all"},
-    "mfbench.benchmarks.harness.*": {"mixing", "transport", "stability", "hull"},
     "mfbench.benchmarks.regression.*": {"stability"},
-    "mfbench.benchmarks.reports.*": {"mixing", "transport", "stability", "hull"},
-    "mfbench.benchmarks.observables.*": {"errors", "hull", "stability"},
-    "mfbench.benchmarks.tasks.base": {"errors"},
     "mfbench.benchmarks.tasks.li6ps5cl.generate": {"transport"},
 }
 

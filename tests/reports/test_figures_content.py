@@ -8,20 +8,20 @@ import pytest
 from matplotlib import rc_context
 
 from mfbench.benchmarks.harness.columns import RUN_COLUMNS
+from mfbench.benchmarks.observables.mixing import figure as mixing
+from mfbench.benchmarks.observables.stability import figure as survival
+from mfbench.benchmarks.observables.transport import arrhenius_figure as arrhenius
+from mfbench.benchmarks.observables.transport import msd_figure as msd
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures import (
     PAPER,
     TALK,
-    arrhenius,
     forest,
     heat_map,
     learning_curves,
-    mixing,
-    msd,
     pareto,
     parity,
-    survival,
 )
 from mfbench.benchmarks.reports.figures.base import NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.style import log_axis, looks, plain
