@@ -56,6 +56,7 @@ UNNAMED = {
     "mfbench.benchmarks.performance.suites*": "timed by `tox run -e speed`",
     "mfbench.benchmarks.performance.speed.*": "through the other modules of the study",
     "mfbench.benchmarks.harness.user_data": "through the command compare",
+    "mfbench.benchmarks.observables.*": "parts of observables, through their contract suite",
     "mfbench.benchmarks.regression.*": "through mfbench.benchmarks.regression.baseline and the command regress",
     "mfbench.benchmarks.reports.*": "through the tables, figures and pages that they are parts of",
     "mfbench.benchmarks.tasks.embedded": "through the tasks whose data are in the package",
