@@ -52,9 +52,10 @@ COMMON_WORDS = {"errors"}
 #: Modules (patterns) that no test names, and the reason.
 UNNAMED = {
     "mfbench.benchmarks.cli.*": "tests/cli calls the commands by their command lines",
-    "mfbench.benchmarks.performance.contenders.*": "need other people's potentials; loaded by name",
+    "mfbench.benchmarks.performance.contenders.*": "need other people's potentials; made by their names",
     "mfbench.benchmarks.performance.suites*": "timed by `tox run -e speed`",
-    "mfbench.benchmarks.performance.speed.*": "through the other modules of the study",
+    "mfbench.benchmarks.performance.speed.calls": "timed in the worker, whose process a test runs",
+    "mfbench.benchmarks.performance.speed.worker": "a test runs its process",
     "mfbench.benchmarks.harness.user_data": "through the command compare",
     "mfbench.benchmarks.observables.*": "parts of observables, through their contract suite",
     "mfbench.benchmarks.regression.*": "through mfbench.benchmarks.regression.baseline and the command regress",

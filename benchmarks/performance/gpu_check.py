@@ -12,7 +12,6 @@ backends by turns, medians over rounds.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,7 +19,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mfbench.benchmarks.performance.measure import machine, spent, versions
+from mfbench.benchmarks.performance.harness.rounds import ratio_of
+from mfbench.benchmarks.performance.harness.store import write_json
+from mfbench.benchmarks.performance.measure import origin, spent
 from mfbench.benchmarks.performance.workloads import argyrodite, ethanols, workload
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def batch_of(frames: Sequence[Atoms], device: str, dtype: torch.dtype) -> Batch:
 
 def step(network: EquivariantCore, batch: Batch, stress: bool = True) -> dict[str, torch.Tensor]:
     """Return energies, forces, stress, and the gradients of a loss on them."""
+    import torch
+
     found = network(batch, stress=stress, create_graph=True)
     assert found.forces is not None
     made = {"energy": found.energy, "forces": found.forces}
@@ -214,15 +217,12 @@ def timings(backend: str, device: str, frames: Sequence[Atoms], size: Size, roun
         for _ in range(rounds):
             for name in calls:
                 times[name].append(timed(calls[name][what]))
-        ratios = [theirs / ours for ours, theirs in zip(times[backend], times["reference"], strict=True)]
         made.append(
             {
                 "what": what,
                 "kernels_ms": median(times[backend]),
                 "reference_ms": median(times["reference"]),
-                "ratio": median(ratios),
-                "ratio_min": min(ratios),
-                "ratio_max": max(ratios),
+                **ratio_of(times["reference"], times[backend]).as_dict(),
                 "first_kernels_ms": first[backend],
             }
         )
@@ -282,16 +282,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def write(path: Path, found: Sequence[Check], times: Sequence[dict[str, Any]], about: dict[str, Any]) -> None:
     """Keep the results as JSON."""
-    from mfbench.mfcore.files import write_text
-
     content = {
-        "machine": machine(),
-        "versions": versions(("torch", "triton", "e3nn")),
+        **origin(("torch", "triton", "e3nn")),
         **about,
         "checks": [check._asdict() | {"holds": check.holds} for check in found],
         "times": list(times),
     }
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    write_json(path, content)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ that users get, which computes the stress of a cell beside its forces.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mfbench.benchmarks.performance.measure import machine, spent, versions
+from mfbench.benchmarks.performance.harness.rounds import ratio_of
+from mfbench.benchmarks.performance.harness.store import write_json
+from mfbench.benchmarks.performance.measure import origin, spent
 from mfbench.benchmarks.performance.workloads import argyrodite
 
 if TYPE_CHECKING:
@@ -86,16 +87,13 @@ def compare(model: Potential, n_replicas: int, steps: int, rounds: int) -> dict[
     for _ in range(rounds):
         ours.append(size * n_replicas * steps / spent(lambda: batched(model, frames, steps)).cpu_s)
         theirs.append(size * len(few) * steps / spent(lambda: one_at_a_time(model, few, steps)).cpu_s)
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     return {
         "replicas": n_replicas,
         "atoms": size,
         "steps": steps,
         "batched_atom_steps_per_cpu_s": median(ours),
         "ase_atom_steps_per_cpu_s": median(theirs),
-        "ratio": median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
+        **ratio_of(ours, theirs).as_dict(),
     }
 
 
@@ -128,16 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = [compare(model, n, options.steps, options.rounds) for n in options.replicas]
     print(table(lines))
     if options.out is not None:
-        from mfbench.mfcore.files import write_text
-
         content = {
-            "machine": machine(),
-            "versions": versions(("ase", "torch", "vesin")),
+            **origin(("ase", "torch", "vesin")),
             "threads": options.threads,
             "core": model.cores[0].config.model_dump(mode="json"),
             "results": lines,
         }
-        write_text(options.out, json.dumps(content, indent=1) + "\n")
+        write_json(options.out, content)
 
 
 if __name__ == "__main__":

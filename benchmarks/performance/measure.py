@@ -47,7 +47,7 @@ def mean_spent(call: Callable[[], Any], at_least_s: float, most: int = 1000) -> 
     Parameters
     ----------
     call
-        What to time.
+        To time.
     at_least_s
         Wall time to fill.
     most
@@ -115,6 +115,11 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def origin(packages: tuple[str, ...]) -> dict[str, Any]:
+    """Return where and with what something was measured: `machine` and `versions`."""
+    return {"machine": machine(), "versions": versions(packages)}
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:

@@ -100,8 +100,9 @@ def measure(workload: str, steps: int, variant: str = "base") -> dict[str, float
     """
     import torch
 
-    from mfbench.benchmarks.performance.speed.settings import CORE, NETWORKS, Job
-    from mfbench.benchmarks.performance.speed.worker import Calls, labelled
+    from mfbench.benchmarks.performance.contenders.registry import CORE
+    from mfbench.benchmarks.performance.speed.calls import Calls, labelled
+    from mfbench.benchmarks.performance.speed.settings import NETWORKS, Job
     from mfbench.mfcore.errors import ConfigError
 
     torch.set_num_threads(1)

@@ -14,14 +14,16 @@ A training that is in the results file is not run again; --table-only prints the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mfbench.benchmarks.performance.harness import command
+from mfbench.benchmarks.performance.harness.store import ResultsFile
 from mfbench.benchmarks.performance.parity.settings import Training
 
 if TYPE_CHECKING:
@@ -130,41 +132,36 @@ def table_of(runs: Sequence[Mapping[str, Any]]) -> Table:
     return made
 
 
-def read_runs(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Runs of a results file that were made with these settings.
+def results_file(path: Path) -> ResultsFile:
+    """The trainings of one set of settings."""
+    return ResultsFile(path, "comparison of radial tables", "--out", needs=("settings", "runs"))
 
-    Raises
-    ------
-    DataError
-        If the file is not such a file.
-    """
-    from mfbench.mfcore.errors import DataError
 
-    if not path.exists():
-        return []
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return list(content["runs"]) if content["settings"] == settings else []
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"not a table-training results file ({error}).", file=path, hint="Give another --out, or delete it."
-        ) from None
+def settings_of(training: Training, learning_rate: float, data_sha256: str | None) -> dict[str, Any]:
+    """All that runs in one file share."""
+    return {"training": asdict(training), "learning_rate": learning_rate, "data_sha256": data_sha256}
+
+
+def stored(out: ResultsFile, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Runs of a results file that were made with these settings; frames count if their hash is given."""
+    unknown = () if settings["data_sha256"] else ("data_sha256",)
+    for record in out.read():
+        if {**record["settings"], **dict.fromkeys(unknown)} == settings:
+            return list(record["runs"])
+    return []
 
 
 def compare(
-    data: ParityData, training: Training, learning_rate: float, seeds: Sequence[int], out: Path, train: bool = True
+    data: ParityData, training: Training, learning_rate: float, seeds: Sequence[int], out: ResultsFile
 ) -> list[dict[str, Any]]:
     """Train what the results file lacks; each run is stored as soon as it is done."""
-    from mfbench.mfcore.files import write_text
-
-    settings = {"training": asdict(training), "learning_rate": learning_rate, "data_sha256": data.sha256()}
-    runs = read_runs(out, settings)
-    for seed in seeds if train else ():
-        for mode in MODES:
-            if not any(r["mode"] == mode and r["seed"] == seed for r in runs):
-                print(f"{mode}, seed {seed} ...", flush=True)
-                runs.append(train_one(data, mode, training, learning_rate, seed))
-                write_text(out, json.dumps({"settings": settings, "runs": runs}, indent=1) + "\n")
+    settings = settings_of(training, learning_rate, data.sha256())
+    runs = stored(out, settings)
+    for seed, mode in product(seeds, MODES):
+        if not any(r["mode"] == mode and r["seed"] == seed for r in runs):
+            print(f"{mode}, seed {seed} ...", flush=True)
+            runs.append(train_one(data, mode, training, learning_rate, seed))
+            out.keep({"settings": settings, "runs": runs})
     return runs
 
 
@@ -172,32 +169,21 @@ def main(
     epochs: Annotated[int, typer.Option(help="Passes through the training frames.")] = Training.epochs,
     learning_rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 0.005,
     seed: Annotated[list[int] | None, typer.Option(help="Repeatable; by default 0 to 5.")] = None,
-    table_only: Annotated[bool, typer.Option("--table-only", help="Train nothing; show the stored results.")] = False,
+    table_only: command.TableOnly = False,
     out: Annotated[Path, typer.Option(help="Results file; finished trainings in it are kept.")] = DEFAULT_OUT,
 ) -> None:
     """Train, print the table and the verdict; exit code 1 if the table does not stand."""
-    from rich.console import Console
-
     from mfbench.benchmarks.performance.parity.data import h2co_frames
-    from mfbench.mfcore.errors import MfbenchError
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
-    try:
-        data = h2co_frames(400, 0)
-        runs = compare(data, Training(epochs=epochs), learning_rate, seed or list(range(6)), out, train=not table_only)
-    except MfbenchError as error:
-        console.print(f"[red]error:[/red] {error}")
-        raise typer.Exit(2) from None
+    console, file, training = command.console_of(120), results_file(out), Training(epochs=epochs)
+    with command.errors_on(console):
+        if table_only:
+            runs = stored(file, settings_of(training, learning_rate, None))
+        else:
+            runs = compare(h2co_frames(400, 0), training, learning_rate, seed or list(range(6)), file)
     console.print(table_of(runs))
-    passed, sentence = verdict(runs)
-    console.print(sentence)
-    if passed is False:
-        raise typer.Exit(1)
+    command.conclude(console, verdict(runs))
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(help=(__doc__ or "").replace("\\b", "\b"))(main)
-    app()
+    command.run(main, __doc__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ import pytest
 from rich.console import Console
 
 from mfbench.benchmarks.performance.contenders.base import Network
-from mfbench.benchmarks.performance.parity import execute, store
-from mfbench.benchmarks.performance.parity.__main__ import PEERS, core_settings_of, interpreters_of
+from mfbench.benchmarks.performance.contenders.registry import TRAINED
+from mfbench.benchmarks.performance.parity import execute, keys
+from mfbench.benchmarks.performance.parity.__main__ import core_settings_of
 from mfbench.benchmarks.performance.parity.data import ParityData
-from mfbench.benchmarks.performance.parity.report import best_peer, rows_of, table_of, verdict, versions_of
-from mfbench.benchmarks.performance.parity.settings import Job, Training
+from mfbench.benchmarks.performance.parity.report import best_peer, remarks_of, rows_of, table_of, verdict
+from mfbench.benchmarks.performance.parity.settings import Comparison, Job, Training
 from mfbench.mfcore.errors import ConfigError, DataError
+
+STORED = Path(__file__).resolve().parents[2] / "results" / "performance" / "parity.json"
+VERSIONS = "torch 1, thing 2.0"
 
 
 def result(force_mae: float, validation: float | None = None) -> dict[str, Any]:
@@ -35,7 +40,12 @@ def result(force_mae: float, validation: float | None = None) -> dict[str, Any]:
 
 
 def run_of(contender: str, rate: float, seed: int, **values: Any) -> dict[str, Any]:
-    return {"job": {"contender": contender, "learning_rate": rate, "seed": seed}, **values}
+    job = Job(contender, rate, seed, Network(), Training())
+    return {"key": keys.run_key(job, "0"), "job": job.as_dict(), "data_sha256": "0", **values}
+
+
+def comparison(*contenders: str, epochs: int = 5, core: dict[str, Any] | None = None) -> Comparison:
+    return Comparison(contenders, Network(), Training(epochs=epochs), (0.01, 0.005), (0, 1), core or {})
 
 
 class Fake:
@@ -62,19 +72,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 @pytest.fixture
 def compare(data: ParityData, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
-    def call(*contenders: str, epochs: int = 5, **options: Any) -> list[dict[str, Any]]:
-        return execute.compare(
-            contenders,
-            data,
-            Network(),
-            Training(epochs=epochs),
-            rates=[0.01, 0.005],
-            seeds=[0, 1],
-            out=tmp_path / "parity.json",
-            interpreters={},
-            threads=1,
-            **{"retry_failed": False, **options},
-        )
+    def call(*contenders: str, retry_failed: bool = False, **settings: Any) -> list[dict[str, Any]]:
+        wanted = comparison(*contenders, **settings)
+        return execute.compare(wanted, data, tmp_path / "parity.json", {}, retry_failed=retry_failed)
 
     return call
 
@@ -129,9 +129,8 @@ def test_failed_trainings_are_kept_and_retried_only_when_asked(fake: Fake, compa
 def test_the_table_alone_needs_neither_data_nor_trainings(
     fake: Fake, compare: Callable[..., Any], tmp_path: Path
 ) -> None:
-    def stored(*contenders: str, epochs: int = 5, core: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        out = tmp_path / "parity.json"
-        return execute.stored(contenders, Network(), Training(epochs=epochs), [0.01, 0.005], [0, 1], out, core)
+    def stored(*contenders: str, **settings: Any) -> list[dict[str, Any]]:
+        return execute.stored(comparison(*contenders, **settings), tmp_path / "parity.json")
 
     with pytest.raises(DataError, match="nothing has been trained"):
         stored("mace")
@@ -143,18 +142,49 @@ def test_the_table_alone_needs_neither_data_nor_trainings(
     assert len(fake.jobs) == count
 
 
+def test_trainings_of_older_code_are_shown_and_said_to_be_so_and_made_anew(
+    fake: Fake, compare: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = compare("mace")
+    count = len(fake.jobs)
+    monkeypatch.setattr(keys, "code_hash", lambda contender: "other code")
+    out = tmp_path / "parity.json"
+    assert execute.stored(comparison("mace"), out) == old
+    assert remarks_of(old, rows_of(old))[-1] == "by other code than the present one: mace"
+    new = compare("mace")
+    assert len(fake.jobs) == 2 * count
+    assert execute.stored(comparison("mace"), out) == new
+    assert len(remarks_of(new, rows_of(new))) == 1  # the versions alone
+    monkeypatch.undo()
+    assert execute.stored(comparison("mace"), out) == old  # theirs are again of the present code
+
+
+def test_the_tracked_comparison_is_reported() -> None:
+    """All its contenders stand in the table, with the means of the numbers in the file."""
+    wanted = Comparison(TRAINED, Network(), Training(), (0.01, 0.005), (0, 1, 2), {"readout_scale": 0.3})
+    rows = rows_of(execute.stored(wanted, STORED))
+    assert {(row.contender, row.n_seeds) for row in rows} == {(name, 3) for name in TRAINED}
+    runs = json.loads(STORED.read_text(encoding="utf-8"))["runs"]
+    for row in rows:
+        core = {"core": wanted.core} if row.contender == "mfcore" else {}
+        jobs = [wanted.job(row.contender, row.learning_rate, seed).as_dict() for seed in wanted.seeds]
+        assert all(job.get("core") == core.get("core") for job in jobs)
+        maes = [run["test"]["force_mae_mev_per_A"] for run in runs if run["job"] in jobs]
+        assert row.force_mae == pytest.approx(sum(maes) / 3)
+
+
 def test_a_results_file_that_is_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text("[1, 2]")
     with pytest.raises(DataError, match=r"x\.json"):
-        store.read_runs(path)
+        execute.results_file(path).read()
 
 
 def test_code_hash_ignores_comments_but_not_code(tmp_path: Path) -> None:
     def meaning(text: str) -> str:
         path = tmp_path / "m.py"
         path.write_text(text)
-        return store._meaning(path)
+        return keys._meaning(path)
 
     plain = "def f(x):\n    return x + 1\n"
     assert meaning(plain) == meaning('"""Module."""\n\n\ndef f(x):  # why\n    """What."""\n    return x + 1\n')
@@ -163,7 +193,7 @@ def test_code_hash_ignores_comments_but_not_code(tmp_path: Path) -> None:
 
 
 def test_code_hash_of_a_peer_does_not_depend_on_the_core() -> None:
-    assert len({store.code_hash(name) for name in ("mfcore", *PEERS)}) == 4
+    assert len({keys.code_hash(name) for name in TRAINED}) == 4
 
 
 @pytest.mark.parametrize(("core", "passed"), [(10.9, True), (11.1, False), (4.0, True)])
@@ -196,16 +226,5 @@ def test_rows_average_over_seeds_of_the_chosen_rate_only() -> None:
     text = io.StringIO()
     Console(file=text, width=300).print(table_of([row], 80, {"training": 400, "test": 1000}))
     assert "8.00 to 10.00" in text.getvalue()
-    assert versions_of([row]) == "mace: torch 1, thing 2.0"
-
-
-def test_interpreters_by_contender(tmp_path: Path) -> None:
-    common, special = tmp_path / "python", tmp_path / "mace-python"
-    common.touch()
-    special.touch()
-    found = interpreters_of([f"mace={special}", str(common)])
-    assert found == {"nequip": str(common), "sevenn": str(common), "mace": str(special)}  # the core stays here
-    with pytest.raises(ConfigError, match="no contender 'chgnet'"):
-        interpreters_of([f"chgnet={common}"])
-    with pytest.raises(ConfigError, match="not a Python interpreter"):
-        interpreters_of([str(tmp_path / "absent")])
+    failed = "learning rate 0.1: diverged"
+    assert remarks_of(runs, [row]) == [f"failed: mace, {failed}", f"failed: nequip, {failed}", f"mace: {VERSIONS}"]

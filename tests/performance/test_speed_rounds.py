@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from mfbench.benchmarks.performance.measure import mean_spent, peak_increment_bytes, spent
-from mfbench.benchmarks.performance.speed import execute, store
-from mfbench.benchmarks.performance.speed.process import Worker, WorkerFailed, interpreters
-from mfbench.benchmarks.performance.speed.report import fastest_peer, remarks_of, rows_of, summary_of, table_of
-from mfbench.benchmarks.performance.speed.rounds import one_round, times_of, turns
-from mfbench.benchmarks.performance.speed.settings import BASE, CONTENDERS, QUANTITIES, Job, Session, sessions
-from mfbench.benchmarks.performance.workloads import WORKLOADS, argyrodite, crystal_of, workload
-from mfbench.mfcore.data.graphs import neighbour_list
-from mfbench.mfcore.errors import ConfigError, DataError
-
-ROOT = Path(__file__).parents[2]
+from mfbench.benchmarks.performance.contenders.registry import CONTENDERS
+from mfbench.benchmarks.performance.harness import store
+from mfbench.benchmarks.performance.harness.process import WorkerFailed
+from mfbench.benchmarks.performance.harness.rounds import turns
+from mfbench.benchmarks.performance.speed import __main__ as command
+from mfbench.benchmarks.performance.speed import execute
+from mfbench.benchmarks.performance.speed.execute import one_round
+from mfbench.benchmarks.performance.speed.report import (
+    fastest_peer,
+    remarks_of,
+    rows_of,
+    summary_of,
+    table_of,
+    times_of,
+)
+from mfbench.benchmarks.performance.speed.settings import BASE, QUANTITIES, Job, Session, sessions
+from mfbench.benchmarks.performance.workloads import WORKLOADS
+from mfbench.mfcore.errors import DataError
 
 
 class Fake:
@@ -51,10 +56,10 @@ class Fake:
 class Silent:
     """Nobody is told anything."""
 
-    def building(self, session: Session) -> None: ...
-    def turn(self, session: Session, name: str) -> None: ...
-    def round(self, session: Session, number: int) -> None: ...
-    def failed(self, session: Session, name: str, reason: str) -> None: ...
+    def doing(self, text: str) -> None: ...
+    def done(self, amount: float, text: str) -> None: ...
+    def stored(self, text: str) -> None: ...
+    def failed(self, text: str) -> None: ...
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +67,14 @@ def nothing_said() -> None:
     Fake.said.clear()
 
 
+STORED = Path(__file__).resolve().parents[2] / command._DEFAULT_OUT
 TIMES = {"mfcore": 0.001, "nequip": 0.010, "sevenn": 0.020, "hippynn": 0.004}
 SESSION = Session("crystal:52", "base", (1, 2), tuple(TIMES))
 
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "Worker", lambda job, python: Fake(job.contender, TIMES[job.contender]))
+    monkeypatch.setattr(execute, "worker_of", lambda job, python: Fake(job.contender, TIMES[job.contender]))
 
 
 def test_turns_go_to_and_fro() -> None:
@@ -89,31 +95,32 @@ def test_a_contender_that_breaks_leaves_no_part_of_a_round() -> None:
 @pytest.mark.usefixtures("fakes")
 def test_killed_and_resumed_rounds_are_the_rounds_of_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "speed.json"
+    file = command.results_file(out)
 
     class Killed(Silent):
-        def round(self, session: Session, number: int) -> None:
-            if number == 1:
+        def stored(self, text: str) -> None:
+            if text.endswith("round 2"):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute.run(SESSION, {}, 5, 0.1, False, out, Killed())
+        execute.run(SESSION, {}, 5, 0.1, False, file, Killed())
     assert len(json.loads(out.read_text())["sessions"][0]["rounds"]) == 2
     Fake.said.clear()
-    record = execute.run(SESSION, {}, 5, 0.1, True, out, Silent())
+    record = execute.run(SESSION, {}, 5, 0.1, True, file, Silent())
     assert len(record["rounds"]) == 5
     assert Fake.said[0][0] == "mfcore"  # the third round goes forth again
     assert len(Fake.said) == 3 * 2 * len(TIMES) * len(QUANTITIES)
     Fake.said.clear()
-    again = execute.run(SESSION, {}, 5, 0.1, True, out, Silent())
+    again = execute.run(SESSION, {}, 5, 0.1, True, file, Silent())
     assert again == record
     assert Fake.said == []
     monkeypatch.setattr(store, "machine", lambda: {"processor": "another"})
-    assert len(execute.run(SESSION, {}, 1, 0.1, False, out, Silent())["rounds"]) == 1
+    assert len(execute.run(SESSION, {}, 1, 0.1, False, file, Silent())["rounds"]) == 1
 
 
 @pytest.mark.usefixtures("fakes")
 def test_table_has_ratios_to_the_fastest_equivariant_peer(tmp_path: Path) -> None:
-    record = execute.run(SESSION, {}, 3, 0.1, True, tmp_path / "speed.json", Silent())
+    record = execute.run(SESSION, {}, 3, 0.1, True, command.results_file(tmp_path / "speed.json"), Silent())
     assert fastest_peer(record, 1, "energy_forces") == "nequip"  # hippynn is faster, but another kind of network
     rows = {row.contender: row for row in rows_of(record, 1)}
     assert rows["mfcore"].speed_up["training_step"] == pytest.approx((10.0, 10.0, 10.0))
@@ -129,7 +136,7 @@ def test_table_has_ratios_to_the_fastest_equivariant_peer(tmp_path: Path) -> Non
 
 
 def test_ratio_is_the_median_of_ratios_within_rounds(tmp_path: Path, fakes: None) -> None:
-    record = execute.run(SESSION, {}, 3, 0.1, False, tmp_path / "speed.json", Silent())
+    record = execute.run(SESSION, {}, 3, 0.1, False, command.results_file(tmp_path / "speed.json"), Silent())
     for factor, one in zip((1.0, 5.0, 1.0), record["rounds"], strict=True):  # a busy spell in the second round
         for times in one["1"].values():
             times["energy_forces"]["cpu_s"] *= factor
@@ -144,8 +151,8 @@ def test_a_contender_that_cannot_be_built_is_named(tmp_path: Path, monkeypatch: 
             raise WorkerFailed("ModuleNotFoundError: no sevenn")
         return Fake(job.contender, TIMES[job.contender])
 
-    monkeypatch.setattr(execute, "Worker", build)
-    record = execute.run(SESSION, {}, 1, 0.1, False, tmp_path / "speed.json", Silent())
+    monkeypatch.setattr(execute, "worker_of", build)
+    record = execute.run(SESSION, {}, 1, 0.1, False, command.results_file(tmp_path / "speed.json"), Silent())
     assert "sevenn" not in record["rounds"][0]["1"]
     assert any("SevenNet" in said and "no sevenn" in said for said in remarks_of([record]))
 
@@ -153,7 +160,23 @@ def test_a_contender_that_cannot_be_built_is_named(tmp_path: Path, monkeypatch: 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "speed.json").write_text('{"runs": []}')
     with pytest.raises(DataError, match="not a results file"):
-        store.read(tmp_path / "speed.json")
+        command.results_file(tmp_path / "speed.json").read()
+
+
+def test_the_tracked_sessions_are_reported() -> None:
+    records = command.results_file(STORED).read()
+    assert {(r["session"]["workload"], r["session"]["variant"]) for r in records} >= {
+        (s.workload, s.variant) for s in sessions(["mfcore"])
+    }
+    for record in records:
+        for threads in record["session"]["threads"]:
+            rows = {row.contender: row for row in rows_of(record, threads)}
+            assert set(rows) == {name for name, about in record["contenders"].items() if about["status"] == "ok"}
+            for up in rows["mfcore"].speed_up.values():
+                assert up is not None
+                assert 1.0 < up.smallest <= up.median <= up.largest
+            assert all(row.memory_kb for row in rows.values())
+    assert summary_of(records).row_count == sum(len(record["session"]["threads"]) for record in records)
 
 
 def test_sessions_leave_out_who_cannot_take_part() -> None:
@@ -165,92 +188,8 @@ def test_sessions_leave_out_who_cannot_take_part() -> None:
     assert len(planned) == len(WORKLOADS) + 3
 
 
-def test_interpreters_by_name_win(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).touch()
-    found = interpreters([f"mace={tmp_path / 'b'}", str(tmp_path / "a")], ["mace", "nequip"], ["mace", "nequip"])
-    assert found == {"mace": str(tmp_path / "b"), "nequip": str(tmp_path / "a")}
-    with pytest.raises(ConfigError, match="no contender 'nobody'"):
-        interpreters([f"nobody={tmp_path / 'a'}"], ["mace"], ["mace"])
-    with pytest.raises(ConfigError, match="is not a Python interpreter"):
-        interpreters([str(tmp_path / "c")], ["mace"], ["mace"])
-
-
-@pytest.mark.parametrize(
-    ("name", "n_frames", "n_atoms", "edges_per_atom"),
-    [
-        ("crystal:52", 1, 52, 1442 / 52),
-        ("crystal:416", 1, 416, 27.7),
-        ("crystal:4x52", 4, 208, 27.7),
-        ("molecules:32", 32, 288, 8.0),
-        ("crystal:2x13", 2, 26, 27.7),
-    ],
-)
-def test_workloads_are_what_their_names_say(name: str, n_frames: int, n_atoms: int, edges_per_atom: float) -> None:
-    frames = workload(name)
-    assert len(frames) == n_frames
-    assert sum(len(atoms) for atoms in frames) == n_atoms
-    n_edges = sum(len(neighbour_list(atoms, 5.0)[0]) for atoms in frames)
-    assert n_edges / n_atoms == pytest.approx(edges_per_atom, rel=0.01)
-    for atoms in frames:
-        assert min(np.linalg.norm(v) for v in _vectors(atoms)) > 0.8
-    if name.startswith("crystal"):
-        for atoms in frames:
-            counts = {symbol: atoms.get_chemical_symbols().count(symbol) for symbol in ("Li", "P", "S", "Cl")}
-            unit = counts["P"]
-            assert counts == {"Li": 6 * unit, "P": unit, "S": 5 * unit, "Cl": unit}
-
-
-def _vectors(atoms: Any) -> np.ndarray:
-    sender, receiver, shift = neighbour_list(atoms, 5.0)
-    return atoms.positions[sender] - atoms.positions[receiver] + shift
-
-
-def test_crystals_of_any_size_have_one_density() -> None:
-    density = 52 / argyrodite().get_volume()
-    for n_atoms in (104, 1404, 3328):
-        atoms = crystal_of(n_atoms)
-        assert len(atoms) == n_atoms
-        assert len(atoms) / atoms.get_volume() == pytest.approx(density)
-
-
-@pytest.mark.parametrize("name", ["crystal", "crystal:x", "crystal:0", "molecules:2x3", "water:3"])
-def test_unknown_workloads_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="expected crystal:ATOMS"):
-        workload(name)
-
-
-def test_measures() -> None:
-    array = np.zeros(2_000_000)
-    short, calls = mean_spent(array.sum, 0.05)
-    assert calls > 5
-    assert 0 < short.cpu_s < 0.05
-    one, calls = mean_spent(lambda: [array.sum() for _ in range(200)], 0.02)
-    assert calls == 1
-    assert one.cpu_s > 20 * short.cpu_s
-    assert spent(lambda: None).wall_s < 0.1
-
-
-def test_peak_memory_is_that_of_the_call() -> None:
-    size = 300 * 2**20
-    found = peak_increment_bytes(lambda: np.ones(size // 8).sum())
-    assert found == pytest.approx(size, rel=0.05)
-
-
-def test_peak_memory_of_a_process_is_not_that_of_its_parent() -> None:
-    parent = np.ones(800 * 2**20 // 8)
-    code = (
-        "import numpy as np\n"
-        "from mfbench.benchmarks.performance.measure import peak_increment_bytes\n"
-        "print(peak_increment_bytes(lambda: np.ones(100 * 2**20 // 8).sum()))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert parent[0] == 1
-    assert int(done.stdout) == pytest.approx(100 * 2**20, rel=0.1)
-
-
 def test_core_in_its_own_process() -> None:
-    worker = Worker(Job("mfcore", "crystal:2x13", BASE, 1), sys.executable)
+    worker = execute.worker_of(Job("mfcore", "crystal:2x13", BASE, 1), sys.executable)
     try:
         assert worker.about["n_layers"] == 3
         assert worker.about["n_parameters"] > 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,7 +14,12 @@ from typing import Any
 
 import pytest
 from ase import Atoms
+from rich.console import Console
 
+from mfbench.benchmarks.performance.harness.progress import Shown
+from mfbench.benchmarks.performance.scaling import execute
+from mfbench.benchmarks.performance.scaling.__main__ import _DEFAULT_OUT, results_file
+from mfbench.benchmarks.performance.scaling.execute import one_round, time_once
 from mfbench.benchmarks.performance.scaling.report import (
     exponents,
     memory_table,
@@ -23,8 +29,8 @@ from mfbench.benchmarks.performance.scaling.report import (
     verdict,
 )
 from mfbench.benchmarks.performance.scaling.roofline import bound_s, copy, gemm
-from mfbench.benchmarks.performance.scaling.settings import ATOMS, BASE, Point, points
-from mfbench.benchmarks.performance.scaling.timing import one_round, order, time_once
+from mfbench.benchmarks.performance.scaling.settings import ATOMS, AXES, BASE, FIXED_ATOMS, Point, points
+from mfbench.benchmarks.performance.speed.settings import Job
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,6 +78,54 @@ def test_small_sizes_decide_nothing_where_there_are_large_ones() -> None:
     assert verdict(made)[0] is False
 
 
+def test_the_tracked_growth_is_reported() -> None:
+    (stored,) = results_file(ROOT / _DEFAULT_OUT).read()
+    for axis in AXES:
+        assert table_of(stored, axis).row_count == len(points(axes=[axis]))
+    assert memory_table(stored["memory"]).row_count == len(stored["memory"]) > 0
+    assert roofline_table(stored["roofline"]).row_count == len(stored["roofline"]["rows"])
+    assert verdict(stored)[0] is True
+
+
+class Quick:
+    """Stands for timing: one atom takes a microsecond."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[int] = []
+        monkeypatch.setattr(execute, "time_once", self)
+
+    def __call__(self, point: Point, seconds: float, number: int) -> dict[str, float]:
+        self.made.append(point.n_atoms)
+        times = dict.fromkeys(("graph_cpu_s", "energy_forces_cpu_s", "energy_forces_system_s"), 1e-6 * point.n_atoms)
+        return {**times, "n_edges": 28 * point.n_atoms}
+
+
+def test_rounds_go_on_to_and_fro_and_memory_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, asked = Quick(monkeypatch), []
+
+    def memory(job: Job, python: str, quantities: list[str]) -> dict[str, Any]:
+        asked.append((job.contender, job.workload, python, quantities))
+        return {"energy_forces": 1000, "versions": {}} if job.contender == "mfcore" else {"reason": "no memory"}
+
+    monkeypatch.setattr(execute, "asked_memory", memory)
+    out, few = results_file(tmp_path / "scaling.json"), points([104, FIXED_ATOMS], ["atoms"])
+    told = Shown(Console(file=io.StringIO()), 1.0)
+    for rounds in (1, 2, 2):
+        found = execute.record_of(out, few, memory_kept=True)
+        execute.add_rounds(found, few, rounds, 0.1, out, told)
+        execute.add_memory(found, [104, FIXED_ATOMS], "peers/python", out, told)
+    assert quick.made == [104, FIXED_ATOMS, FIXED_ATOMS, 104]
+    assert [[place["n_atoms"] for place in one] for one in found["rounds"]] == [[104, FIXED_ATOMS]] * 2
+    crystal, what = f"crystal:{FIXED_ATOMS}", ["energy_forces"]
+    assert asked == [("mfcore", crystal, sys.executable, what), ("nequip", crystal, "peers/python", what)]
+    assert [(e["name"], e.get("bytes"), e.get("reason")) for e in found["memory"]] == [
+        ("mfcore", 1000, None),
+        ("nequip", None, "no memory"),
+    ]
+    assert out.read() == [found]
+    assert execute.record_of(out, few, memory_kept=False)["rounds"] == []  # another setting is another record
+
+
 def test_axes_change_one_thing_each() -> None:
     for axis, changed in (("edges", "cutoff"), ("channels", "channels"), ("lmax", "lmax")):
         along = points(axes=[axis])
@@ -81,7 +135,6 @@ def test_axes_change_one_thing_each() -> None:
         assert {replace(point.network, **{changed: 1}) for point in along} == {replace(BASE, **{changed: 1})}
     assert {point.network for point in points(axes=["atoms"])} == {BASE}
     assert max(ATOMS) >= 100_000
-    assert order(points(), 1) == points()[::-1]
 
 
 def test_one_size() -> None:

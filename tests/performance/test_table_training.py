@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,16 @@ import pytest
 
 from mfbench.benchmarks.performance.parity.data import ParityData
 from mfbench.benchmarks.performance.parity.settings import Training
-from mfbench.benchmarks.performance.table_training import DEFAULT_OUT, MODES, compare, read_runs, summaries, verdict
+from mfbench.benchmarks.performance.table_training import (
+    DEFAULT_OUT,
+    MODES,
+    compare,
+    results_file,
+    settings_of,
+    stored,
+    summaries,
+    verdict,
+)
 from mfbench.mfcore.errors import DataError
 
 STORED = Path(__file__).resolve().parents[2] / DEFAULT_OUT
@@ -45,25 +53,26 @@ def test_verdict(table: list[float], exact: list[float], passed: bool | None) ->
 
 
 def test_the_stored_comparison_says_that_the_table_stands() -> None:
-    content = json.loads(STORED.read_text(encoding="utf-8"))
-    runs = content["runs"]
+    runs = stored(results_file(STORED), settings_of(Training(), 0.005, None))
     passed, sentence = verdict(runs)
     assert passed is True, sentence
-    assert content["settings"]["training"]["epochs"] == Training.epochs
     assert {s.seeds for s in summaries(runs)} == {(0, 1, 2, 3, 4, 5)}
 
 
 def test_both_ways_are_trained_once_and_alike(data: ParityData, tmp_path: Path) -> None:
-    out, training = tmp_path / "t.json", Training(epochs=2, checks=1)
+    path, training = tmp_path / "t.json", Training(epochs=2, checks=1)
+    out = results_file(path)
     runs = compare(data, training, 0.005, [4], out)
     assert [(r["mode"], r["seed"]) for r in runs] == [(mode, 4) for mode in MODES]
     first, second = (r["test"]["force_mae_mev_per_A"] for r in runs)
     assert first != second
     assert first == pytest.approx(second, rel=0.05)  # the same weights and order; the table differs by a little
-    stored = out.read_text(encoding="utf-8")
+    before = path.read_text(encoding="utf-8")
     assert compare(data, training, 0.005, [4], out) == runs
-    assert out.read_text(encoding="utf-8") == stored
-    assert compare(data, training, 0.01, [4], out, train=False) == []
-    out.write_text("[]", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == before
+    assert stored(out, settings_of(training, 0.005, None)) == runs
+    assert stored(out, settings_of(training, 0.005, "other frames")) == []
+    assert stored(out, settings_of(training, 0.01, data.sha256())) == []
+    path.write_text("[]", encoding="utf-8")
     with pytest.raises(DataError, match=r"t\.json"):
-        read_runs(out, {})
+        out.read()

@@ -3,7 +3,3 @@
 A contender's module imports its package only when the contender is made, so that this package can be read in an
 environment that has none of them.
 """
-
-from mfbench.benchmarks.performance.contenders.base import Contender, Labelled, Network, contender_names, contender_type
-
-__all__ = ["Contender", "Labelled", "Network", "contender_names", "contender_type"]

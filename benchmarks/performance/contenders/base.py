@@ -1,4 +1,4 @@
-"""What a benchmark needs of a network: batches from frames, and energies and forces from a batch.
+"""The network as a benchmark needs it: batches from frames, and energies and forces from a batch.
 
 Only numpy, ase and torch are imported here: peers may live in an environment without the rest of mfbench.
 """
@@ -6,9 +6,8 @@ Only numpy, ase and torch are imported here: peers may live in an environment wi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,13 +16,6 @@ from ase import Atoms
 
 #: Turns frame numbers into a batch in the network's own format.
 Batcher = Callable[[Sequence[int]], Any]
-
-_CONTENDERS = {
-    "mfcore": "mfbench.benchmarks.performance.contenders.mfcore:MfCore",
-    "nequip": "mfbench.benchmarks.performance.contenders.nequip:NequIP",
-    "mace": "mfbench.benchmarks.performance.contenders.mace:MACE",
-    "sevenn": "mfbench.benchmarks.performance.contenders.sevenn:SevenNet",
-}
 
 
 @dataclass(frozen=True)
@@ -89,6 +81,11 @@ class Network:
     n_layers: int | None = None
     channels: int | None = None
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Network:
+        """Make the network of plain JSON values."""
+        return cls(**{**values, "radial_hidden": tuple(values["radial_hidden"])})
+
 
 class Contender(ABC):
     """A network with random weights, normalised by its training set the way its own package does it.
@@ -102,7 +99,7 @@ class Contender(ABC):
     n_layers, channels
         Its own choice of depth and width.
     module
-        What is trained: all its parameters with `requires_grad`.
+        The trained part: all its parameters with `requires_grad`.
 
     Parameters
     ----------
@@ -150,21 +147,3 @@ class Contender(ABC):
     def shape(cls, network: Network) -> tuple[int, int]:
         """Layers and channels that a network of this shape has."""
         return network.n_layers or cls.n_layers, network.channels or cls.channels
-
-
-def contender_names() -> list[str]:
-    """Return the names of all contenders, the core first."""
-    return list(_CONTENDERS)
-
-
-def contender_type(name: str) -> type[Contender]:
-    """Import a contender's class; its package is imported when it is made.
-
-    Raises
-    ------
-    KeyError
-        If there is no contender of this name.
-    """
-    module, _, attribute = _CONTENDERS[name].partition(":")
-    found: type[Contender] = getattr(import_module(module), attribute)
-    return found

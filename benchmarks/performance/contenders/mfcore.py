@@ -68,3 +68,27 @@ class MfCore(Contender):
         out = self.module(batch, create_graph=training)
         assert out.forces is not None
         return out.energy.double() + self.module.reference_energy(batch), out.forces
+
+
+class SpeedCore(MfCore):
+    """The core with the radial networks of the peers; for inference in its frozen form, as its calculator uses it."""
+
+    n_layers = 3
+    channels = 32
+    radial_hidden = (64, 64)  # type: ignore[assignment] # any number of layers serves
+
+    def __init__(self, network: Network, training: Labelled) -> None:
+        super().__init__(network, training)
+        self._frozen: Any = None
+
+    def fix(self) -> None:
+        """Make it a fixed function."""
+        self.module.freeze()
+        self._frozen = self.module.for_inference(self.module.fidelities[0])
+
+    def energy_forces(self, batch: Any, training: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """See :class:`Contender`."""
+        if self._frozen is None or training:
+            return super().energy_forces(batch, training)
+        out = self._frozen(batch, forces=True)
+        return out.energy.double() + self._frozen.reference_energy(batch), out.forces

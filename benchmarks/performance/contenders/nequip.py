@@ -80,3 +80,15 @@ class NequIP(Contender):
         self.module.train(training)
         out = self.module(dict(batch))
         return out[Keys.TOTAL_ENERGY_KEY].view(-1), out[Keys.FORCE_KEY]
+
+
+class CompiledNequIP(NequIP):
+    """NequIP as its trainer compiles it; the first call with gradients and the first without take minutes."""
+
+    def __init__(self, network: Network, training: Labelled) -> None:
+        from nequip.nn.compile import CompileGraphModel
+
+        super().__init__(network, training)
+        eager: Any = self.module
+        self.module = CompileGraphModel(eager.model, model_input_fields=eager.model.irreps_in)
+        self.module.train(eager.training)

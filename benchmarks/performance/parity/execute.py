@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mfbench.benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.harness.process import Worker, WorkerFailed
+from mfbench.benchmarks.performance.harness.store import Record, ResultsFile, now
 from mfbench.benchmarks.performance.parity.data import ParityData
-from mfbench.benchmarks.performance.parity.settings import Job, Training
-from mfbench.benchmarks.performance.parity.store import add_run, read_runs, run_key
+from mfbench.benchmarks.performance.parity.keys import run_key
+from mfbench.benchmarks.performance.parity.settings import Comparison, Job
 from mfbench.mfcore.errors import DataError, TrainingError
 
-_ROOT = Path(__file__).resolve().parents[3]
+_WORKER = "mfbench.benchmarks.performance.parity.worker"
 
-#: Name of the core among the contenders.
-CORE = "mfcore"
+
+def results_file(path: Path) -> ResultsFile:
+    """The finished trainings."""
+    return ResultsFile(path, "accuracy comparison", "--out", "runs", needs=("key", "job", "data_sha256"))
 
 
 def _train(job: Job, data_file: Path, python: str, threads: int) -> dict[str, Any]:
@@ -32,34 +31,20 @@ def _train(job: Job, data_file: Path, python: str, threads: int) -> dict[str, An
     TrainingError
         If the process was killed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        job_file, result_file = Path(folder, "job.json"), Path(folder, "result.json")
-        job_file.write_text(json.dumps(job.as_dict()), encoding="utf-8")
-        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            "OMP_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "PASSIVE",
-            # e3nn below 0.5 reads its constants with torch.load, which newer torch refuses by default
-            "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
-        }
-        command = [
-            python,
-            "-m",
-            "mfbench.benchmarks.performance.parity.worker",
-            *map(str, (job_file, data_file, result_file)),
-        ]
-        done = subprocess.run(command, env=environment, check=False)
-        if done.returncode < 0:  # says nothing about the contender, so it is not a result
+    worker = None
+    try:
+        worker = Worker(_WORKER, {"job": job.as_dict(), "data": str(data_file)}, python, threads, heard=True)
+        return {**worker.about, **worker.ask(what="train")}
+    except WorkerFailed as error:
+        if error.signal is not None:  # says nothing about the contender, so it is not a result
             raise TrainingError(
-                f"the training of {job.contender} was ended by signal {-done.returncode}; "
-                "run the same command again to go on."
-            )
-        if done.returncode or not result_file.exists():
-            return {"status": "failed", "reason": f"'{python}' ended with exit code {done.returncode}; see its output"}
-        result: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
-        return result
+                f"the training of {job.contender} was ended by signal {error.signal}; "
+                "the same command goes on from what is stored."
+            ) from None
+        return {"status": "failed", "reason": str(error)}
+    finally:
+        if worker is not None:
+            worker.close()
 
 
 def best_rate(runs: Sequence[Mapping[str, Any]]) -> float | None:
@@ -71,18 +56,13 @@ def best_rate(runs: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def compare(
-    contenders: Sequence[str],
+    comparison: Comparison,
     data: ParityData,
-    network: Network,
-    training: Training,
-    rates: Sequence[float],
-    seeds: Sequence[int],
     out: Path,
     interpreters: Mapping[str, str],
-    threads: int,
-    retry_failed: bool,
-    core: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
+    threads: int = 1,
+    retry_failed: bool = False,
+) -> list[Record]:
     """Train what the results file lacks, and return the runs of this comparison.
 
     Every contender is trained with every learning rate and the first seed; the rate with the lowest validation
@@ -90,12 +70,10 @@ def compare(
 
     Parameters
     ----------
-    contenders
-        Names.
-    data, network, training
-        The same for all.
-    rates, seeds
-        Learning rates to choose from; seeds of weights and frame order.
+    comparison
+        Contenders, and what is the same for all.
+    data
+        Frames.
     out
         Results file; each run is added as soon as it is done.
     interpreters
@@ -103,83 +81,62 @@ def compare(
     threads
         Of each training process.
     retry_failed
-        Whether a run that failed is tried again.
-    core
-        Settings of the core that are not its defaults.
+        Try a run that failed again.
     """
-    data_sha256 = data.sha256()
+    data_sha256, file = data.sha256(), results_file(out)
+    n_frames = {"training": len(data.training), "validation": len(data.validation), "test": len(data.test)}
     with tempfile.TemporaryDirectory() as folder:
         data_file = Path(folder, "data.npz")
         data.save(data_file)
 
-        def run(job: Job) -> list[dict[str, Any]]:
+        def run(job: Job) -> list[Record]:
             key = run_key(job, data_sha256)
-            stored = read_runs(out).get(key)
+            stored = file.by_key().get(key)
             if stored is not None and (stored["status"] == "ok" or not retry_failed):
                 return [stored]
             result = _train(job, data_file, interpreters.get(job.contender, sys.executable), threads)
-            made = {
-                "key": key,
-                "job": job.as_dict(),
-                "data_sha256": data_sha256,
-                "n_frames": {
-                    "training": len(data.training),
-                    "validation": len(data.validation),
-                    "test": len(data.test),
-                },
-                **result,
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-            add_run(out, made)
+            made = {"key": key, "job": job.as_dict(), "data_sha256": data_sha256, "n_frames": n_frames}
+            made |= {**result, "date": now()}
+            file.keep(made)
             return [made]
 
-        return _all_runs(contenders, network, training, rates, seeds, core, run)
+        return _all_runs(comparison, run)
 
 
-def stored(
-    contenders: Sequence[str],
-    network: Network,
-    training: Training,
-    rates: Sequence[float],
-    seeds: Sequence[int],
-    out: Path,
-    core: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """As :func:`compare`, of what the results file has of the present code; neither data nor packages are needed.
+def stored(comparison: Comparison, out: Path) -> list[Record]:
+    """As :func:`compare`, of what the results file has; neither data nor packages are needed.
+
+    Of a training that was stored more than once, that of the present code counts, else the latest.
 
     Raises
     ------
     DataError
         If the results file is missing or has no runs.
     """
-    kept = read_runs(out)
+    kept = results_file(out).read()
     if not kept:
         raise DataError("nothing has been trained.", file=out, hint="Run the comparison without --table-only.")
-    data_sha256 = list(kept.values())[-1]["data_sha256"]
+    data_sha256 = kept[-1]["data_sha256"]
 
-    def run(job: Job) -> list[dict[str, Any]]:
-        key = run_key(job, data_sha256)
-        return [kept[key]] if key in kept else []
+    def run(job: Job) -> list[Record]:
+        same = [r for r in kept if r["job"] == job.as_dict() and r["data_sha256"] == data_sha256]
+        return sorted(same, key=lambda r: is_of_present_code(r))[-1:]
 
-    return _all_runs(contenders, network, training, rates, seeds, core, run)
+    return _all_runs(comparison, run)
 
 
-def _all_runs(
-    contenders: Sequence[str],
-    network: Network,
-    training: Training,
-    rates: Sequence[float],
-    seeds: Sequence[int],
-    core: Mapping[str, Any] | None,
-    run: Callable[[Job], list[dict[str, Any]]],
-) -> list[dict[str, Any]]:
+def is_of_present_code(run: Mapping[str, Any]) -> bool:
+    """Say if a run was made by the code that there is now."""
+    return bool(run["key"] == run_key(Job.from_dict(run["job"]), run["data_sha256"]))
+
+
+def _all_runs(comparison: Comparison, run: Callable[[Job], list[Record]]) -> list[Record]:
     """Runs of each contender: all learning rates with the first seed, the best one with the others."""
     runs = []
-    for name in contenders:
-        own = dict(core or {}) if name == CORE else {}
-        tried = [r for rate in rates for r in run(Job(name, rate, seeds[0], network, training, own))]
-        chosen = best_rate(tried)
-        if chosen is not None:
-            tried += [r for seed in seeds[1:] for r in run(Job(name, chosen, seed, network, training, own))]
+    for name in comparison.contenders:
+        tried = [r for rate in comparison.rates for r in run(comparison.job(name, rate, comparison.seeds[0]))]
+        best = best_rate(tried)
+        if best is not None:
+            tried += [r for seed in comparison.seeds[1:] for r in run(comparison.job(name, best, seed))]
         runs += tried
     return runs

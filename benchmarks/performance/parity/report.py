@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from mfbench.benchmarks.performance.parity.execute import CORE, best_rate
+from mfbench.benchmarks.performance.contenders.registry import CORE
+from mfbench.benchmarks.performance.parity.execute import best_rate, is_of_present_code
 
 #: The core's force MAE may be this many times the best peer's.
 TOLERANCE = 1.10
@@ -125,6 +126,14 @@ def table_of(rows: Sequence[Row], epochs: int, n_frames: Mapping[str, int]) -> T
     return table
 
 
-def versions_of(rows: Sequence[Row]) -> str:
-    """Say which versions of the packages the rows were made with."""
-    return "; ".join(f"{row.contender}: {row.versions}" for row in sorted(rows, key=lambda r: r.force_mae))
+def remarks_of(runs: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> list[str]:
+    """Say what failed, which runs are of other code than there is now, and with which versions they were made."""
+    said = [
+        f"failed: {run['job']['contender']}, learning rate {run['job']['learning_rate']:g}: {run['reason']}"
+        for run in runs
+        if run["status"] != "ok"
+    ]
+    versions = [f"{row.contender}: {row.versions}" for row in sorted(rows, key=lambda r: r.force_mae)]
+    old = dict.fromkeys(run["job"]["contender"] for run in runs if not is_of_present_code(run))
+    code = [f"by other code than the present one: {', '.join(old)}"] if old else []
+    return [*said, "; ".join(versions), *code]

@@ -1,4 +1,4 @@
-"""What a parity run is: plain values that travel as JSON to the interpreter in which a contender lives."""
+"""A run of the accuracy comparison: plain values that travel as JSON to the interpreter of its contender."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mfbench.benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.contenders.registry import CORE
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,34 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
         """Make the job that :meth:`as_dict` described."""
-        network = dict(values["network"])
-        network["radial_hidden"] = tuple(network["radial_hidden"])
-        return cls(
-            **{
-                **values,
-                "network": Network(**network),
-                "training": Training(**values["training"]),
-            }
-        )
+        network, training = Network.from_dict(values["network"]), Training(**values["training"])
+        return cls(**{**values, "network": network, "training": training})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The trainings of a comparison.
+
+    Attributes
+    ----------
+    contenders
+        Names.
+    network, training
+        The same for all.
+    rates, seeds
+        Learning rates to choose from; seeds of weights and frame order.
+    core
+        Settings of the core that are not its defaults.
+    """
+
+    contenders: tuple[str, ...]
+    network: Network
+    training: Training
+    rates: tuple[float, ...]
+    seeds: tuple[int, ...]
+    core: dict[str, Any] = field(default_factory=dict)
+
+    def job(self, contender: str, rate: float, seed: int) -> Job:
+        """One of the trainings; only the core has the core's settings."""
+        core = dict(self.core) if contender == CORE else {}
+        return Job(contender, rate, seed, self.network, self.training, core)

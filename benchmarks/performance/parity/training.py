@@ -28,7 +28,7 @@ class Diverged(RuntimeError):
 
 @dataclass
 class Outcome:
-    """What a training came to.
+    """Errors and costs of a training.
 
     Attributes
     ----------

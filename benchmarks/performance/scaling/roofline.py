@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mfbench.benchmarks.performance.contenders.base import Labelled
+from mfbench.benchmarks.performance.contenders.registry import CORE
 from mfbench.benchmarks.performance.measure import Spent, mean_spent
 from mfbench.benchmarks.performance.scaling.flops import (
     ENERGY_FORCES,
@@ -17,7 +18,7 @@ from mfbench.benchmarks.performance.scaling.flops import (
     flops_of_pass,
     flops_per_edge,
 )
-from mfbench.benchmarks.performance.speed.settings import BASE, CORE, Job
+from mfbench.benchmarks.performance.speed.settings import BASE, Job
 from mfbench.benchmarks.performance.workloads import workload
 
 #: Rows and columns of the float32 matrices of the product.
@@ -33,7 +34,7 @@ class Measured:
     Parameters
     ----------
     call
-        What to time.
+        To time.
     flops, n_bytes
         Of one call; 0 where it is not counted.
     """
@@ -76,7 +77,7 @@ def copy() -> Measured:
 
 def whole_passes() -> dict[str, Measured]:
     """Energy with forces of the frozen core, and a training step: convolutions and matrix products together."""
-    from mfbench.benchmarks.performance.speed.worker import Calls, labelled
+    from mfbench.benchmarks.performance.speed.calls import Calls, labelled
 
     calls = Calls(Job(CORE, WORKLOAD, BASE, 1), labelled(WORKLOAD))
     layers = [layer.paths for layer in calls.trained_module.layers]

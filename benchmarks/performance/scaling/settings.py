@@ -1,4 +1,4 @@
-"""Which sizes are measured along each axis."""
+"""The sizes that are measured along each axis."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ CHANNELS = (16, 32, 64, 128)
 DEGREES = (1, 2, 3)
 #: Atoms along the other axes: large enough that no overhead of single calls is seen.
 FIXED_ATOMS = 1404
+#: The memory of one more size is measured.
+EXAMPLE_ATOMS = 11232
+
+AXES = ("atoms", "edges", "channels", "lmax")
 
 #: The exponent in the number of atoms must not be above it.
 MOST_EXPONENT = 1.05

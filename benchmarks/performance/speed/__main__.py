@@ -17,27 +17,28 @@ the machine starts anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mfbench.benchmarks.performance.speed.settings import CONTENDERS, CORE, NETWORKS, sessions
+from mfbench.benchmarks.performance.contenders.registry import CONTENDERS, CORE
+from mfbench.benchmarks.performance.harness import command
+from mfbench.benchmarks.performance.harness.store import ResultsFile
+from mfbench.benchmarks.performance.speed.settings import NETWORKS, sessions
 from mfbench.benchmarks.performance.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WIDTH = 180
 _DEFAULT_OUT = Path("results/performance/speed.json")
 _COMPILED = "nequip_compiled"
 
 
-def _checked(given: list[str] | None, known: list[str], what: str) -> list[str]:
-    unknown = [name for name in given or [] if name not in known]
-    if unknown:
-        raise typer.BadParameter(f"no {what} '{unknown[0]}'; there are {', '.join(known)}")
-    return given or []
+def results_file(path: Path) -> ResultsFile:
+    """The sessions, each with its finished rounds."""
+    return ResultsFile(path, "speed comparison", "--json", "sessions")
 
 
 def main(
@@ -51,51 +52,39 @@ def main(
     ] = False,
     memory: Annotated[bool, typer.Option(help="Measure peak memory in fresh processes.")] = True,
     seconds: Annotated[float, typer.Option(help="Wall time of each measurement; at least one call.")] = 0.2,
-    python: Annotated[
-        list[str] | None,
-        typer.Option(help="Interpreter of the peers (PATH) or of one contender (NAME=PATH); repeatable."),
-    ] = None,
+    python: command.Pythons = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     json: Annotated[Path, typer.Option(help="Results file; finished rounds in it are kept.")] = _DEFAULT_OUT,
-    table_only: Annotated[bool, typer.Option("--table-only", help="Time nothing; show what is stored.")] = False,
+    table_only: command.TableOnly = False,
 ) -> None:
     """Time, print the tables, and say how many times as fast as the fastest equivariant peer the core is."""
-    from rich.console import Console
+    from mfbench.benchmarks.performance.harness.process import interpreters
+    from mfbench.benchmarks.performance.harness.progress import Shown
+    from mfbench.benchmarks.performance.speed.execute import counts_of, run, session_key
 
-    from mfbench.benchmarks.performance.speed.execute import counts_of, run
-    from mfbench.benchmarks.performance.speed.process import interpreters
-    from mfbench.benchmarks.performance.speed.progress import Shown
-    from mfbench.benchmarks.performance.speed.store import read, session_key
-    from mfbench.mfcore.errors import MfbenchError
-
-    names = _checked(only, list(CONTENDERS), "contender") or [n for n in CONTENDERS if n != _COMPILED]
+    names = command.chosen(only, list(CONTENDERS), "contender")
+    if not only:
+        names.remove(_COMPILED)
     if compiled and _COMPILED not in names:
         names.append(_COMPILED)
-    variants = _checked(variant, list(NETWORKS), "variant") or list(NETWORKS)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH)  # a file has no width; a table must not be cut for it
-    try:
+    variants = command.chosen(variant, list(NETWORKS), "variant")
+    console, out = command.console_of(180), results_file(json)
+    with command.errors_on(console):
         if table_only:
-            records = list(read(json).values())
+            records = out.read()
         else:
-            peers = [name for name in CONTENDERS if name != CORE]
-            found = interpreters(python or [], list(CONTENDERS), peers)
+            found = interpreters(python or [], list(CONTENDERS), [name for name in CONTENDERS if name != CORE])
             planned = sessions(names, workload or WORKLOADS, variants, threads or [1, 2], device)
-            stored = read(json)
-            lacking = [
-                (s, counts_of(s.workload)["n_atoms"], rounds - len(stored.get(session_key(s), {}).get("rounds", [])))
-                for s in planned
-            ]
-            with Shown(console, lacking) as shown:
-                records = [run(session, found, rounds, seconds, memory, json, shown) for session in planned]
-    except MfbenchError as error:
-        console.print(f"[red]error:[/red] {error}")
-        raise typer.Exit(2) from None
+            stored, total = out.by_key(), 0
+            for s in planned:
+                lacking = max(0, rounds - len(stored.get(session_key(s), {}).get("rounds", [])))
+                total += lacking * counts_of(s.workload)["n_atoms"] * len(s.contenders) * len(s.threads)
+            with Shown(console, total) as shown:
+                records = [run(session, found, rounds, seconds, memory, out, shown) for session in planned]
     show(console, records)
 
 
-def show(console: Console, records: list[dict[str, Any]]) -> None:
+def show(console: Console, records: Sequence[dict[str, Any]]) -> None:
     """Print all tables."""
     from mfbench.benchmarks.performance.speed.report import remarks_of, summary_of, table_of
 
@@ -108,6 +97,4 @@ def show(console: Console, records: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(help=(__doc__ or "").replace("\\b", "\b"))(main)
-    app()
+    command.run(main, __doc__)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from mfbench.benchmarks.performance.speed.rounds import times_of
-from mfbench.benchmarks.performance.speed.settings import CONTENDERS, CORE, QUANTITIES
+from mfbench.benchmarks.performance.contenders.registry import CONTENDERS, CORE
+from mfbench.benchmarks.performance.harness.rounds import Ratio, ratio_of
+from mfbench.benchmarks.performance.speed.settings import QUANTITIES
 
 _TITLES = {"energy_forces": "energy and forces", "training_step": "training step"}
 
@@ -24,8 +25,7 @@ class Row:
     smallest_us, median_us
         µs per atom by quantity, over rounds; CPU time at one thread, wall time at several.
     speed_up
-        By quantity, how many times faster than the fastest equivariant peer: median over rounds of the ratio within a
-        round, and the smallest and largest; None without a peer.
+        By quantity, how many times faster than the fastest equivariant peer; None without a peer.
     memory_kb
         Peak memory beyond the network and the batch, kB per atom, by quantity; None if it was not measured.
     """
@@ -35,12 +35,18 @@ class Row:
     n_parameters: int
     smallest_us: dict[str, float]
     median_us: dict[str, float]
-    speed_up: dict[str, tuple[float, float, float] | None]
+    speed_up: dict[str, Ratio | None]
     memory_kb: dict[str, float] | None
 
 
+def times_of(record: Mapping[str, Any], threads: int, contender: str, what: str, clock: str) -> list[float]:
+    """Seconds per call of each stored round, "cpu_s" or "wall_s"."""
+    rounds = [r[str(threads)] for r in record["rounds"]]
+    return [r[contender][what][clock] for r in rounds if contender in r]
+
+
 def clock_of(threads: int) -> str:
-    """Which time counts: CPU time cannot be stretched by others, but hides what a second thread brings."""
+    """The time that counts: CPU time cannot be stretched by others, but hides what a second thread brings."""
     return "cpu_s" if threads == 1 else "wall_s"
 
 
@@ -56,17 +62,13 @@ def fastest_peer(record: Mapping[str, Any], threads: int, what: str) -> str | No
     return min(times, key=times.__getitem__, default=None)
 
 
-def _speed_up(record: Mapping[str, Any], threads: int, name: str, what: str) -> tuple[float, float, float] | None:
+def _speed_up(record: Mapping[str, Any], threads: int, name: str, what: str) -> Ratio | None:
     peer = fastest_peer(record, threads, what)
     if peer is None:
         return None
-    clock = clock_of(threads)
-    ratios = [
-        r[str(threads)][peer][what][clock] / r[str(threads)][name][what][clock]
-        for r in record["rounds"]
-        if {peer, name} <= set(r[str(threads)])
-    ]
-    return (float(np.median(ratios)), min(ratios), max(ratios)) if ratios else None
+    both = [r[str(threads)] for r in record["rounds"] if {peer, name} <= set(r[str(threads)])]
+    times = [[one[who][what][clock_of(threads)] for one in both] for who in (peer, name)]
+    return ratio_of(*times) if both else None
 
 
 def rows_of(record: Mapping[str, Any], threads: int) -> list[Row]:

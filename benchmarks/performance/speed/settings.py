@@ -1,4 +1,4 @@
-"""What is compared: one shape of network for all, its variants, and which contenders run what."""
+"""The comparison: one shape of network for all, its variants, and which contenders take turns on which workload."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mfbench.benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.contenders.registry import CONTENDERS
 from mfbench.benchmarks.performance.workloads import CUTOFF, WORKLOADS
-
-CORE = "mfcore"
 
 #: Shape of all networks, as far as an architecture has these numbers.
 BASE = Network(cutoff=CUTOFF, lmax=2, n_bessel=8, radial_hidden=(64, 64), n_layers=3, channels=32)
@@ -25,50 +24,8 @@ NETWORKS = {
 #: Variants are timed on this workload alone.
 VARIANT_WORKLOAD = "crystal:4x52"
 
-#: What is timed, in this order in each turn.
+#: The timed calls, in this order in each turn.
 QUANTITIES = ("energy_forces", "training_step")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A contender as the comparison knows it.
-
-    Attributes
-    ----------
-    label
-        In tables.
-    place
-        "module:class".
-    equivariant
-        Whether it is a network of the same family, so that the core is compared with it; the others stand beside.
-    variants
-        Networks that it takes part in.
-    least_frames
-        Frames that a workload must have.
-    compiled
-        Whether its first calls take minutes: it is built first, and its memory is measured in the same process.
-    """
-
-    label: str
-    place: str
-    equivariant: bool = True
-    variants: tuple[str, ...] = ("base",)
-    least_frames: int = 1
-    compiled: bool = False
-
-
-_OWN = "mfbench.benchmarks.performance.speed.contenders"
-_SHARED = "mfbench.benchmarks.performance.contenders"
-
-CONTENDERS = {
-    CORE: Kind("mfcore", f"{_OWN}:SpeedCore", variants=tuple(NETWORKS)),
-    "sevenn": Kind("SevenNet", f"{_SHARED}.sevenn:SevenNet"),
-    "mace": Kind("MACE", f"{_SHARED}.mace:MACE"),
-    "nequip": Kind("NequIP", f"{_SHARED}.nequip:NequIP", variants=tuple(NETWORKS)),
-    # a compiled NequIP evaluates a batch of one frame eagerly, without saying so
-    "nequip_compiled": Kind("NequIP, compiled", f"{_OWN}:CompiledNequIP", least_frames=2, compiled=True),
-    "hippynn": Kind("HIP-NN-TS", f"{_OWN}:HipNN", equivariant=False),
-}
 
 
 @dataclass(frozen=True)
@@ -99,7 +56,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker process is to build and time."""
+    """One worker process: the contender that it builds, and the frames that it is timed on."""
 
     contender: str
     workload: str
@@ -114,9 +71,7 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
         """Make the job that :meth:`as_dict` described."""
-        network = dict(values["network"])
-        network["radial_hidden"] = tuple(network["radial_hidden"])
-        return cls(**{**values, "network": Network(**network)})
+        return cls(**{**values, "network": Network.from_dict(values["network"])})
 
 
 def sessions(
@@ -135,7 +90,7 @@ def sessions(
             able = [
                 name
                 for name in contenders
-                if variant in CONTENDERS[name].variants and CONTENDERS[name].least_frames <= n_frames
+                if (variant == "base" or CONTENDERS[name].varied) and CONTENDERS[name].least_frames <= n_frames
             ]
             if able:
                 counts = tuple(threads) if variant == "base" else (min(threads),)
@@ -153,6 +108,6 @@ def frames_of(workload: str) -> int:
 def sources() -> list[Path]:
     """Files that decide a time here; the peers' packages are known by their versions."""
     root = Path(__file__).resolve().parents[3]
-    own = ["contenders", "speed/contenders.py", "speed/worker.py", "measure.py", "workloads.py"]
+    own = ["contenders", "harness/worker.py", "speed/calls.py", "speed/worker.py", "measure.py", "workloads.py"]
     core = ["backends", "cores", "ops", "data/graphs.py"]
     return [*(root / "mfcore" / name for name in core), *(root / "benchmarks" / "performance" / name for name in own)]

@@ -19,10 +19,10 @@ _SHARED = (
     _HERE / "conftest.py",
     _HERE.parent / "workloads.py",
     _HERE.parent / "measure.py",
-    _HERE.parent / "contenders",
-    _HERE.parent / "speed" / "contenders.py",
+    _HERE.parent / "contenders" / "base.py",
+    _HERE.parent / "contenders" / "mfcore.py",
     _HERE.parent / "speed" / "settings.py",
-    _HERE.parent / "speed" / "worker.py",
+    _HERE.parent / "speed" / "calls.py",
 )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mfbench.benchmarks.performance.speed.settings import BASE, CORE, Job
-from mfbench.benchmarks.performance.speed.worker import Calls, labelled
+from mfbench.benchmarks.performance.contenders.registry import CORE
+from mfbench.benchmarks.performance.speed.calls import Calls, labelled
+from mfbench.benchmarks.performance.speed.settings import BASE, Job
 
 WORKLOADS = ("crystal:52", "crystal:4x52", "molecules:32")
 

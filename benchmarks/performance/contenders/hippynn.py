@@ -1,4 +1,4 @@
-"""Contenders beside those of the accuracy comparison: the core with its frozen form, NequIP compiled, and HIP-NN."""
+"""HIP-NN (Chigaev et al. 2023), which is no network of spherical harmonics."""
 
 from __future__ import annotations
 
@@ -10,44 +10,6 @@ import torch
 from ase import Atoms
 
 from mfbench.benchmarks.performance.contenders.base import Batcher, Contender, Labelled, Network
-from mfbench.benchmarks.performance.contenders.mfcore import MfCore
-from mfbench.benchmarks.performance.contenders.nequip import NequIP
-
-
-class SpeedCore(MfCore):
-    """The core with the radial networks of the peers; for inference in its frozen form, as its calculator uses it."""
-
-    n_layers = 3
-    channels = 32
-    radial_hidden = (64, 64)  # type: ignore[assignment] # any number of layers serves
-
-    def __init__(self, network: Network, training: Labelled) -> None:
-        super().__init__(network, training)
-        self._frozen: Any = None
-
-    def fix(self) -> None:
-        """Make it a fixed function."""
-        self.module.freeze()
-        self._frozen = self.module.for_inference(self.module.fidelities[0])
-
-    def energy_forces(self, batch: Any, training: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """See :class:`Contender`."""
-        if self._frozen is None or training:
-            return super().energy_forces(batch, training)
-        out = self._frozen(batch, forces=True)
-        return out.energy.double() + self._frozen.reference_energy(batch), out.forces
-
-
-class CompiledNequIP(NequIP):
-    """NequIP as its trainer compiles it; the first call with gradients and the first without take minutes."""
-
-    def __init__(self, network: Network, training: Labelled) -> None:
-        from nequip.nn.compile import CompileGraphModel
-
-        super().__init__(network, training)
-        eager: Any = self.module
-        self.module = CompileGraphModel(eager.model, model_input_fields=eager.model.irreps_in)
-        self.module.train(eager.training)
 
 
 class HipNN(Contender):

@@ -1,4 +1,4 @@
-"""Contenders in processes of their own, which are asked for one measurement at a time."""
+"""Contenders in processes of their own: each is built once, and then asked for one thing at a time."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
-from mfbench.benchmarks.performance.speed.settings import Job
-
-_ROOT = Path(__file__).resolve().parents[3]
 _SHOWN = 300
 _PATIENCE_S = 20.0
 
 
 class WorkerFailed(Exception):
-    """A contender's process ended; the message is the last that it said."""
+    """A worker's process ended; the message is the last that it said.
+
+    Attributes
+    ----------
+    signal
+        That ended it; None if it ended itself.
+    """
+
+    def __init__(self, message: str, signal: int | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 class Answering(Protocol):
-    """What measurements are asked of."""
+    """Anything that measurements are asked of."""
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Answer one request, see :mod:`mfbench.benchmarks.performance.speed.worker`. Raises WorkerFailed."""
+        """Answer one request, see :mod:`mfbench.benchmarks.performance.harness.worker`. Raises WorkerFailed."""
 
 
-def environment(threads: int) -> dict[str, str]:
-    """Variables of a worker's process."""
+def environment(threads: int, packages: Path) -> dict[str, str]:
+    """Variables of a worker's process; `packages` is a folder in which it finds mfbench."""
     from platformdirs import user_cache_path
 
-    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(packages), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
@@ -54,15 +61,21 @@ class Worker:
 
     Parameters
     ----------
+    module
+        That the process runs, see :func:`mfbench.benchmarks.performance.harness.worker.serve`.
     job
-        What to build.
+        Plain JSON values that it builds by.
     python
         Interpreter in which the contender's package is installed.
+    threads
+        Of the process.
+    heard
+        Let its messages through to standard error; else the last one is kept as the reason of a failure.
 
     Attributes
     ----------
     about
-        What the worker said of the contender: parameters, versions, time to build.
+        The worker's description of the contender: parameters, versions, time to build.
 
     Raises
     ------
@@ -70,14 +83,22 @@ class Worker:
         If it could not be built.
     """
 
-    def __init__(self, job: Job, python: str) -> None:
+    def __init__(self, module: str, job: Mapping[str, Any], python: str, threads: int, heard: bool = False) -> None:
+        import mfbench
+
+        self._python = python
         self._folder = tempfile.TemporaryDirectory()
-        job_file, self._log = Path(self._folder.name, "job.json"), Path(self._folder.name, "log")
-        job_file.write_text(json.dumps(job.as_dict()), encoding="utf-8")
-        with self._log.open("wb") as log:
+        folder = Path(self._folder.name)
+        # this mfbench alone: the folder that an installed one lies in has other versions of the peers' packages
+        (folder / "packages").mkdir()
+        (folder / "packages" / "mfbench").symlink_to(Path(mfbench.__file__).parent, target_is_directory=True)
+        job_file, self._log = folder / "job.json", None if heard else folder / "log"
+        job_file.write_text(json.dumps(job), encoding="utf-8")
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(self._log.open("wb")) if self._log is not None else None
             self._process = subprocess.Popen(
-                [python, "-m", "mfbench.benchmarks.performance.speed.worker", str(job_file)],
-                env=environment(job.threads),
+                [python, "-m", module, str(job_file)],
+                env=environment(threads, folder / "packages"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -89,7 +110,6 @@ class Worker:
         except BaseException:
             self.close()
             raise
-        del self.about["ready"]
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """See :class:`Answering`."""
@@ -104,9 +124,12 @@ class Worker:
             answer: dict[str, Any] = json.loads(line)
             return answer
         code = self._process.wait()
+        if code < 0:
+            raise WorkerFailed(f"killed by signal {-code} (out of memory?)", -code)
+        if self._log is None:
+            raise WorkerFailed(f"'{self._python}' ended with exit code {code}; see its output")
         said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        reason = said[-1][:_SHOWN] if said else "it said nothing"
-        raise WorkerFailed(f"killed by signal {-code} (out of memory?)" if code < 0 else reason)
+        raise WorkerFailed(said[-1][:_SHOWN] if said else "it said nothing")
 
     def close(self) -> None:
         """End the process."""
@@ -121,7 +144,7 @@ class Worker:
         self._folder.cleanup()
 
 
-def interpreters(given: list[str], names: list[str], peers: list[str]) -> Mapping[str, str]:
+def interpreters(given: Sequence[str], names: Sequence[str], peers: Sequence[str]) -> dict[str, str]:
     """Read ``PATH`` (every peer's Python) and ``NAME=PATH`` (one contender's) into Python by contender.
 
     Raises
