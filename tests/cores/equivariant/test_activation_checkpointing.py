@@ -9,7 +9,8 @@ from torch import Tensor
 from mfbench.mfcore.core import Conditioning
 from mfbench.mfcore.cores.equivariant.activation_checkpointing import recomputed
 from mfbench.mfcore.data.graphs import GraphStore
-from tests.cores.equivariant.test_model import FIDELITIES, SPECIES, argyrodite, ethanol, make_core
+from tests.contracts.core import FIDELITIES, SPECIES, argyrodite, ethanol
+from tests.cores.equivariant.test_model import make_core
 
 
 def loss_gradients(checkpointing: bool, conditioning: Conditioning, frozen: bool, **changes: object) -> list[Tensor]:
