@@ -9,7 +9,7 @@ from torch import Tensor
 from mfbench.mfcore.core import Conditioning
 from mfbench.mfcore.cores.equivariant.activation_checkpointing import recomputed
 from mfbench.mfcore.data.graphs import GraphStore
-from tests.contracts.core import FIDELITIES, SPECIES, argyrodite, ethanol
+from tests.contracts.core_cases import FIDELITIES, SPECIES, argyrodite, ethanol
 from tests.cores.equivariant.test_model import make_core
 
 

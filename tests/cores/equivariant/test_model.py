@@ -11,7 +11,7 @@ from mfbench.mfcore.core import Conditioning, CoreOutput
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import GraphStore
-from tests.contracts.core import FIDELITIES, SPECIES, argyrodite, ethanol
+from tests.contracts.core_cases import FIDELITIES, SPECIES, argyrodite, ethanol
 
 
 def make_core(conditioning: Conditioning = "one_hot", **changes: object) -> EquivariantCore:
