@@ -27,6 +27,7 @@ class What(StrEnum):
 
     arms = "arms"
     tasks = "tasks"
+    observables = "observables"
     presets = "presets"
 
 
@@ -37,9 +38,9 @@ def register(app: typer.Typer) -> None:
 
 
 def list_names(
-    what: Annotated[What | None, typer.Argument(help="Leave it out for all three.")] = None,
+    what: Annotated[What | None, typer.Argument(help="Leave it out for all.")] = None,
 ) -> None:
-    """List the arms, tasks or presets that there are, each with one line."""
+    """List the arms, tasks, observables or presets that there are, each with one line."""
     from rich.console import Console
     from rich.table import Table
 
@@ -60,6 +61,10 @@ def _summaries(kind: What) -> list[tuple[str, str]]:
         from mfbench.benchmarks.tasks.registry import make_task, task_names
 
         return [(name, make_task(name).summary) for name in task_names()]
+    if kind is What.observables:
+        from mfbench.benchmarks.observables.registry import observables
+
+        return [(observable.name, observable.summary) for observable in observables()]
     from mfbench.benchmarks.harness.plan import load_preset, preset_names
 
     return [(name, load_preset(name).summary) for name in preset_names()]

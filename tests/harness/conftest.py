@@ -7,7 +7,10 @@ import pytest
 
 import mfbench.strategies.registry
 from mfbench.benchmarks.harness import prepare
+from mfbench.benchmarks.harness.columns import detail_types
 from mfbench.benchmarks.harness.plan import RunSpec
+from mfbench.benchmarks.observables.registry import observables
+from mfbench.benchmarks.reports.metrics import metrics, report_sections
 from mfbench.benchmarks.tasks.base import Regime
 
 PLUGIN = Path(__file__).parent / "plugin"
@@ -15,9 +18,10 @@ PLUGIN = Path(__file__).parent / "plugin"
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Install the fake task and arms as another package would; yields the file in which arms note their steps."""
+    """Install the fakes as another package would; yields the file in which arms note their steps."""
     arms = mfbench.strategies.registry
-    caches = (arms._points, arms.arm_names, prepare._task, prepare._split)
+    caches = (arms._points, arms.arm_names, prepare._task, prepare._split, observables, metrics, report_sections)
+    caches = (*caches, detail_types)
     monkeypatch.syspath_prepend(PLUGIN)
     log = tmp_path / "steps.log"
     log.touch()
