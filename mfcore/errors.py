@@ -1,10 +1,22 @@
 """Errors that a user can act on: each says where the fault is, what was expected, and what to do."""
 
+from __future__ import annotations
+
+import errno
 from pathlib import Path
+from typing import ClassVar
 
 
 class MfbenchError(Exception):
-    """Base of all errors that the command line prints as one message (exit code 2) instead of a traceback."""
+    """Base of all errors that the command line prints as one message instead of a traceback.
+
+    Attributes
+    ----------
+    exit_code
+        Of a command that ends by it.
+    """
+
+    exit_code: ClassVar[int] = 2
 
 
 class ConfigError(MfbenchError):
@@ -57,3 +69,50 @@ class DataError(MfbenchError):
         where = ", ".join(p for p in places if p)
         super().__init__((f"{where}: " if where else "") + problem + (f" {hint}" if hint else ""))
         self.file, self.frame, self.key, self.problem, self.hint = file, frame, key, problem, hint
+
+
+class StorageError(MfbenchError):
+    """A fault of the disk, not of data or settings: it is full, may not be written to, or a name is taken.
+
+    Commands end with exit code 3, and what they had finished before is kept.
+    """
+
+    exit_code: ClassVar[int] = 3
+
+    @classmethod
+    def of(cls, error: OSError, path: str | Path | None = None) -> StorageError:
+        """The sentence for an error of the system.
+
+        Parameters
+        ----------
+        error
+            As it was raised.
+        path
+            File or folder that was meant; None: the one that the error names.
+        """
+        place = path if path is not None else error.filename
+        problem, remedy = _FAULTS.get(error.errno or 0, (error.strerror or str(error) or type(error).__name__, ""))
+        where = f"{place}: " if place is not None else ""
+        return cls(f"{where}{problem}." + (f" {remedy}" if remedy else ""))
+
+
+_AGAIN = "and give the same command again; nothing is left half-written."
+_FULL = f"Free some {_AGAIN}"
+_FORBIDDEN = "Choose another place, or change its permissions."
+_FAULTS = {
+    errno.ENOSPC: ("no space is left on the disk", _FULL),
+    errno.EDQUOT: ("the disk quota is used up", _FULL),
+    errno.EFBIG: ("the file is larger than the system allows", f"Raise the limit {_AGAIN}"),
+    errno.EROFS: ("the file system is read-only", "Choose a place that can be written to."),
+    errno.EACCES: ("permission denied", _FORBIDDEN),
+    errno.EPERM: ("the system does not permit this", _FORBIDDEN),
+    errno.EISDIR: ("a folder has this name, but a file is meant", "Remove it, or give another name."),
+    errno.ENOTDIR: ("a file is in the place of a folder", "Remove it, or give another name."),
+    errno.EEXIST: ("something else has this name", "Remove it, or give another name."),
+    errno.ENOENT: ("no such file or folder", "Is the name right?"),
+    errno.ENAMETOOLONG: ("the name is too long", "Give a shorter one."),
+    errno.ELOOP: ("a symbolic link is in its place, or links lead in a circle", "Remove it, or give another name."),
+    errno.EIO: ("the disk failed to read or write", f"See to the disk {_AGAIN}"),
+    errno.EMFILE: ("too many files are open", "Raise the limit (ulimit -n)."),
+    errno.ENFILE: ("too many files are open on this machine", ""),
+}

@@ -1,7 +1,9 @@
 """Compiles generated C++ once, and keeps the libraries in the user's cache folder.
 
-A library's name is a hash of all that makes it: the code's inputs, the generators, the compiler with its version, its
-flags, and the CPU. It is written under a temporary name and renamed, so that processes cannot meet a half-written one.
+A library's name is a hash of all that makes it (the code's inputs, the generators, the compiler with its version, its
+flags, and the CPU), and the sha256 of its content. It is written under a temporary name and renamed, so that processes
+cannot meet a half-written one; one that is damaged, or that another user may have written, is not opened but compiled
+again, since a damaged library would end the process that loads it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -21,8 +24,9 @@ from pathlib import Path
 
 import torch
 
-from mfbench.mfcore.backends.cache import cache_directory
+from mfbench.mfcore.backends.cache import kernel_folder, objection
 from mfbench.mfcore.backends.protocol import KernelsUnavailable
+from mfbench.mfcore.files import sha256_of, sync
 
 _log = logging.getLogger("mfbench")
 
@@ -38,6 +42,7 @@ _FLAGS = (
     "-fno-signed-zeros",
 )
 _TIMEOUT_S = 300
+_BUILD = ".build-"
 
 
 @cache
@@ -94,11 +99,10 @@ def _share_openmp() -> None:
         return
 
 
-def _compile(path: str, source: str, target: Path) -> None:
-    """Compile `source` to the library `target` with OpenMP, or else without."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-        code, binary, library = (Path(folder) / name for name in ("kernel.cpp", "kernel.o", "kernel.so"))
+def _compile(path: str, source: str, folder: Path, name: str) -> Path:
+    """Compile `source` with OpenMP, or else without; the library is `folder` / NAME-SHA256.so."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_BUILD) as build:
+        code, binary, library = (Path(build) / name for name in ("kernel.cpp", "kernel.o", "kernel.so"))
         code.write_text(source)
         error = ""
         # linked without -fopenmp: the runtime is the one that torch has loaded
@@ -118,9 +122,44 @@ def _compile(path: str, source: str, target: Path) -> None:
             except (OSError, subprocess.SubprocessError) as failure:
                 error = error or str(failure)[:500]
             else:
+                target = folder / f"{name}-{sha256_of(library)}.so"
+                library.chmod(0o600)
+                sync(library)
                 os.replace(library, target)
-                return
+                return target
     raise KernelsUnavailable(f"{path} failed: {error}")
+
+
+def _sound(library: Path) -> str | None:
+    """The reason why a library of the cache must not be opened, or None."""
+    reason = objection(library)
+    if reason is None and sha256_of(library) != library.stem.rpartition("-")[2]:
+        reason = f"{library} is damaged: its sha256 is not the one in its name"
+    return reason
+
+
+def _kept(folder: Path, name: str) -> ctypes.CDLL | None:
+    """The library of this name from the cache; None if there is none that is sound."""
+    for library in sorted(folder.glob(f"{name}-*.so")):
+        reason = _sound(library)
+        if reason is None:
+            try:
+                return ctypes.CDLL(str(library))
+            except OSError as failure:  # made with another OpenMP runtime than this process has
+                reason = f"{library} cannot be loaded ({failure})"
+        _log.warning("%s; it is compiled again.", reason)
+        library.unlink(missing_ok=True)
+    return None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed compilers have left: no compilation takes so long."""
+    for build in folder.glob(f"{_BUILD}*"):
+        try:
+            if time.time() - build.stat().st_mtime > 10 * _TIMEOUT_S:
+                shutil.rmtree(build, ignore_errors=True)
+        except OSError:
+            continue
 
 
 def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
@@ -142,17 +181,15 @@ def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
     if found is None:
         raise KernelsUnavailable("no C++ compiler was found (g++, c++ or clang++ on the PATH, or $CXX).")
     text = "\n".join([key, _generators(), " ".join(_FLAGS), *found, _cpu()])
-    target = cache_directory() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
+    name = hashlib.sha256(text.encode()).hexdigest()[:32]
     try:
+        folder = kernel_folder()
         _share_openmp()
-        if target.exists():
-            try:
-                return ctypes.CDLL(str(target))
-            except OSError as failure:  # damaged, or made with another OpenMP runtime than this process has
-                _log.info("%s cannot be loaded and is compiled again: %s", target, failure)
-        else:
-            _log.info("compiling a convolution kernel (once; kept in %s)", target.parent)
-        _compile(found[0], source(), target)
-        return ctypes.CDLL(str(target))
+        kept = _kept(folder, name)
+        if kept is not None:
+            return kept
+        _log.info("compiling a convolution kernel (once; kept in %s)", folder)
+        _sweep(folder)
+        return ctypes.CDLL(str(_compile(found[0], source(), folder, name)))
     except OSError as failure:
-        raise KernelsUnavailable(f"{target}: {failure}") from None
+        raise KernelsUnavailable(f"the kernel cache cannot be used: {failure}") from None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
-from mfbench.mfcore.backends.cache import cache_directory
+from mfbench.mfcore.backends.cache import kernel_folder, module_of, objection
 from mfbench.mfcore.backends.protocol import KernelsUnavailable
 from mfbench.mfcore.files import write_text
 
@@ -29,15 +28,13 @@ def load(source: str) -> Any:
     name = f"mfbench_triton_{hashlib.sha256(source.encode()).hexdigest()[:32]}"
     if name in sys.modules:
         return sys.modules[name]
-    path = cache_directory() / f"{name}.py"
     try:
-        if not path.exists():
+        path = kernel_folder() / f"{name}.py"
+        if not path.exists() or objection(path) or path.read_bytes() != source.encode():
             write_text(path, source)
-        specification = spec_from_file_location(name, path)
-        assert specification is not None
-        assert specification.loader is not None
-        module = module_from_spec(specification)
-        specification.loader.exec_module(module)
+            path.chmod(0o600)
+        module, loader = module_of(name, source, path)
+        loader.exec_module(module)
     except Exception as error:  # Triton raises many kinds
         raise KernelsUnavailable(f"Triton failed: {str(error).strip()[:500]}") from error
     sys.modules[name] = module
