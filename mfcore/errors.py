@@ -109,6 +109,7 @@ _FAULTS = {
     errno.EISDIR: ("a folder has this name, but a file is meant", "Remove it, or give another name."),
     errno.ENOTDIR: ("a file is in the place of a folder", "Remove it, or give another name."),
     errno.EEXIST: ("something else has this name", "Remove it, or give another name."),
+    errno.ENOTEMPTY: ("a folder that is not empty has this name", "Remove it, or give another name."),
     errno.ENOENT: ("no such file or folder", "Is the name right?"),
     errno.ENAMETOOLONG: ("the name is too long", "Give a shorter one."),
     errno.ELOOP: ("a symbolic link is in its place, or links lead in a circle", "Remove it, or give another name."),

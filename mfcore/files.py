@@ -47,7 +47,7 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         taken = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
         if taken is not None:
-            error = NotADirectoryError(errno.ENOTDIR, "", str(taken))
+            raise StorageError.of(NotADirectoryError(errno.ENOTDIR, ""), taken) from error
         raise StorageError.of(error, error.filename or path) from error
 
 
@@ -146,12 +146,14 @@ def rename_folder(made: Path, path: Path) -> None:
     StorageError
         If that cannot be done, or `path` is there already.
     """
-    with storage(path):
+    try:
         for file in made.rglob("*"):
             sync(file)
         sync(made)
         made.rename(path)
         sync(path.parent)
+    except OSError as error:
+        raise StorageError.of(error, path) from error
 
 
 def sha256_of(path: Path) -> str:

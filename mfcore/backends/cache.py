@@ -1,4 +1,4 @@
-"""The folder of compiled kernels. They are code, so nobody else may be able to write them, and none is loaded unchecked."""
+"""The folder of compiled kernels. They are code: nobody else may be able to write them, none is loaded unchecked."""
 
 from __future__ import annotations
 

@@ -83,16 +83,16 @@ def test_a_damaged_library_is_not_opened_but_compiled_again(
 def test_a_process_survives_a_truncated_library(copy: Path) -> None:
     """It was ended by SIGBUS, for which no error can be caught."""
     os.truncate(copy, copy.stat().st_size - 200)
-    code = f"from mfbench.mfcore.backends.cpp.compile import load_library as load; load('twice', lambda: {SOURCE!r}).twice"
+    code = (
+        f"from mfbench.mfcore.backends.cpp.compile import load_library as load; load('twice', lambda: {SOURCE!r}).twice"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
 
 @needs_compiler
 @pytest.mark.parametrize("mode", [0o620, 0o602])
-def test_a_library_that_others_may_write_is_not_opened(
-    copy: Path, caplog: pytest.LogCaptureFixture, mode: int
-) -> None:
+def test_a_library_that_others_may_write_is_not_opened(copy: Path, caplog: pytest.LogCaptureFixture, mode: int) -> None:
     copy.chmod(mode)
     written: list[int] = []
     assert load(written) == 5.0

@@ -91,5 +91,5 @@ def test_without_any_folder_it_says_so(folder: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device", "kernels")
 
     monkeypatch.setattr("mfbench.mfcore.backends.numba.compile.kernel_folder", full)
-    with pytest.raises(KernelsUnavailable, match="No space left.*kernels"):
+    with pytest.raises(KernelsUnavailable, match=r"No space left.*kernels"):
         load(head("float64", 2) + TWICE)
