@@ -253,10 +253,12 @@ def kernels_for(backend: Backend | Kernels, like: Tensor, table: bool = True) ->
     ConfigError
         If the backend is unknown.
     """
-    if isinstance(backend, Kernels):
-        return backend
-    forced = forced_backend() if backend == "auto" else None
-    return _kernels(backend, forced, like.device, like.dtype, table)
+    return backend if isinstance(backend, Kernels) else kernels_on(backend, like.device, like.dtype, table)
+
+
+def kernels_on(backend: Backend, device: torch.device, dtype: torch.dtype, table: bool = True) -> Kernels:
+    """As :func:`kernels_for`, for a device and a dtype."""
+    return _kernels(backend, forced_backend() if backend == "auto" else None, device, dtype, table)
 
 
 @lru_cache(maxsize=64)

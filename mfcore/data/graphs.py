@@ -164,7 +164,7 @@ class Batch:
     @property
     def n_frames(self) -> int:
         """Number of frames."""
-        return int(self.n_atoms.shape[0])
+        return self.n_atoms.shape[0]
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Batch:
         """The batch on a device, its real numbers in `dtype` (energies stay float64)."""

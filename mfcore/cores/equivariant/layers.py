@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mfbench.mfcore.backends.select import Kernels
+from mfbench.mfcore.backends.select import Backend, Kernels
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
 from mfbench.mfcore.ops.convolution.op import convolve
@@ -146,7 +146,7 @@ class Interaction(nn.Module):
 
     def forward(
         self,
-        kernels: Kernels,
+        kernels: Backend | Kernels,
         mixed: Sequence[Tensor],
         features: Sequence[Tensor],
         added: Tensor | None,
@@ -219,7 +219,7 @@ class ConditionedReadout(nn.Module):
         self.bias_hidden = FidelityBias(n_fidelities, hidden) if n_fidelities else None
         self.bias_out = FidelityBias(n_fidelities, 1) if n_fidelities else None
 
-    def forward(self, scalars: Tensor, fidelity: Tensor, kernels: Kernels) -> Tensor:
+    def forward(self, scalars: Tensor, fidelity: Tensor, kernels: Backend | Kernels) -> Tensor:
         """Dimensionless energy of each atom, (A,), from scalars (A, 1, C) and the one-hot of fidelities (A, 1, F)."""
         added = None if self.bias_hidden is None else self.bias_hidden(None, fidelity).squeeze(1)
         energy = readout(scalars.squeeze(1), self.hidden, self.out.T, added, kernels)
@@ -237,7 +237,7 @@ class MultiHeadReadout(nn.Module):
         self.hidden = _matrix(channels, n_heads * hidden)
         self.out = nn.Parameter(torch.randn(n_heads, hidden) / math.sqrt(hidden) * scale)
 
-    def forward(self, scalars: Tensor, fidelity: Tensor, kernels: Kernels) -> Tensor:
+    def forward(self, scalars: Tensor, fidelity: Tensor, kernels: Backend | Kernels) -> Tensor:
         """Dimensionless energy of each atom from its fidelity's head, (A,); arguments as in the other readout."""
         # zeros for the other heads: to choose by a gather would have a slow gradient
         out = (fidelity.view(-1, self._shape[0], 1) * self.out).flatten(1)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from mfbench.mfcore.backends.select import Kernels, kernels_for
+from mfbench.mfcore.backends.select import Backend, Kernels
 from mfbench.mfcore.core import FIDELITY, READOUT, TRUNK, Conditioning, Core, CoreConfig, CoreOutput, InferenceCore
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
 from mfbench.mfcore.cores.equivariant.activation_checkpointing import recomputed
@@ -27,6 +27,7 @@ from mfbench.mfcore.ops.edge_sums.op import edge_vectors
 from mfbench.mfcore.ops.edges import Edges
 from mfbench.mfcore.ops.geometry.op import edge_geometry
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
+from mfbench.mfcore.ops.library import kernels_or_name
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
 from mfbench.mfcore.ops.radial.functions import RadialSettings
 from mfbench.mfcore.ops.radial.network import radial_tables
@@ -154,7 +155,7 @@ class EquivariantCore(Core):
             :mod:`mfbench.mfcore.cores.equivariant.activation_checkpointing`.
         """
         differentiate = forces or stress
-        kernels = kernels_for(self.config.backend, batch.positions, self.radial_settings.mode == "table")
+        kernels = kernels_or_name(self.config.backend, batch.positions, self.radial_settings.mode == "table")
         edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
         vectors = edge_vectors(batch.positions, edges, batch.shift, kernels)
         vectors.requires_grad_(differentiate)
@@ -168,7 +169,7 @@ class EquivariantCore(Core):
         return output_of_edges(energy, gradient, vectors.detach(), batch, edges, forces, stress, kernels)
 
     def _energy(
-        self, batch: Batch, vectors: Tensor, edges: Edges, kernels: Kernels, tf32: bool, checkpointing: bool
+        self, batch: Batch, vectors: Tensor, edges: Edges, kernels: Backend | Kernels, tf32: bool, checkpointing: bool
     ) -> Tensor:
         """Interaction energy of each frame, (B,) eV."""
         atom_fidelity = batch.fidelity.index_select(0, batch.frame)
@@ -204,7 +205,7 @@ class EquivariantCore(Core):
 
 def _recomputed(
     layer: Interaction,
-    kernels: Kernels,
+    kernels: Backend | Kernels,
     tf32: bool,
     mixed: Sequence[Tensor],
     features: Sequence[Tensor],

@@ -49,10 +49,27 @@ class ZBLRepulsion(nn.Module):
         sender, receiver
             (E,) species index of the edge's atoms.
         """
-        z1, z2 = self.numbers[sender].to(distances.dtype), self.numbers[receiver].to(distances.dtype)
-        length = 0.8854 * Bohr / (z1**0.23 + z2**0.23)
+        z1, z2, length, reach = self._constants(sender, receiver, distances.dtype)
         exponents, coefficients = self.exponents.to(distances.dtype), self.coefficients.to(distances.dtype)
         screening = (coefficients * torch.exp(-exponents * (distances / length)[:, None])).sum(1)
-        x = distances / (self.radii[sender] + self.radii[receiver]).to(distances.dtype)
+        x = distances / reach
         envelope = torch.where(x < 1, 1 - 28 * x**6 + 48 * x**7 - 21 * x**8, torch.zeros_like(x))
         return 0.5 * Hartree * Bohr * z1 * z2 / distances * screening * envelope
+
+    def slope(self, distances: Tensor, sender: Tensor, receiver: Tensor) -> Tensor:
+        """Derivative of :meth:`forward` with respect to the distances, eV/Å, (E,)."""
+        z1, z2, length, reach = self._constants(sender, receiver, distances.dtype)
+        exponents, coefficients = self.exponents.to(distances.dtype), self.coefficients.to(distances.dtype)
+        parts = coefficients * torch.exp(-exponents * (distances / length)[:, None])
+        screening, of_screening = parts.sum(1), -(exponents * parts).sum(1) / length
+        x = distances / reach
+        envelope = torch.where(x < 1, 1 - 28 * x**6 + 48 * x**7 - 21 * x**8, torch.zeros_like(x))
+        of_envelope = torch.where(x < 1, -168 * x**5 + 336 * x**6 - 168 * x**7, torch.zeros_like(x)) / reach
+        change = of_screening * envelope + screening * of_envelope - screening * envelope / distances
+        return 0.5 * Hartree * Bohr * z1 * z2 / distances * change
+
+    def _constants(self, sender: Tensor, receiver: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of each edge: Z of both atoms, screening length and reach of the envelope, Å."""
+        z1, z2 = self.numbers[sender].to(dtype), self.numbers[receiver].to(dtype)
+        reach = (self.radii[sender] + self.radii[receiver]).to(dtype)
+        return z1, z2, 0.8854 * Bohr / (z1**0.23 + z2**0.23), reach

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from ast import literal_eval
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -102,6 +103,17 @@ class TensorProductPaths:
         )
         self._key = self.input, self.lmax, self.output_irreps
         self._hash = hash(self._key)  # kernels are looked up by it in every pass
+
+    @property
+    def key(self) -> str:
+        """Text from which :meth:`from_key` makes the same instructions again."""
+        return repr(self._key)
+
+    @staticmethod
+    @cache
+    def from_key(key: str) -> TensorProductPaths:
+        """The instructions with this key."""
+        return TensorProductPaths(*literal_eval(key))
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, TensorProductPaths) and self._key == other._key)

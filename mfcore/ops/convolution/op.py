@@ -10,10 +10,13 @@ from mfbench.mfcore.backends.select import Backend, Kernels, kernels_for
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution.autograd import convolve_by_kernels
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.library import convolve_in_graph
 from mfbench.mfcore.ops.convolution.reference import convolve_reference
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
+from mfbench.mfcore.ops.library import convolves, name_of
 from mfbench.mfcore.ops.radial.network import RadialWeights
 from mfbench.mfcore.ops.radial.table import RadialTable
+from mfbench.mfcore.ops.tracing import traced
 
 
 def convolve(
@@ -57,15 +60,24 @@ def convolve(
     """
     table = weights if isinstance(weights, RadialTable) else None
     values = weights.values if isinstance(weights, RadialTable) else weights
+    if traced():
+        name = name_of(backend)
+        if table is not None and convolves(name, paths.key, values.device, values.dtype):
+            return convolve_in_graph(paths, features, geometry, table, name)
+        return _plainly(paths, features, geometry, weights)
     found = kernels_for(backend, values, table is not None)
     _check(paths, features, geometry, values, table is not None)
     kernels = found.convolution(paths)
     if kernels is not None and table is not None:
         return convolve_by_kernels(paths, kernels, features, geometry, table)
-    dense = values if table is None else table.dense(geometry)
-    return convolve_reference(
-        paths, features, geometry.edges.sender, geometry.edges.receiver, geometry.harmonics, dense
-    )
+    return _plainly(paths, features, geometry, weights)
+
+
+def _plainly(
+    paths: TensorProductPaths, features: Sequence[Tensor], geometry: EdgeGeometry, weights: RadialWeights
+) -> list[Tensor]:
+    edges, dense = geometry.edges, weights.dense(geometry) if isinstance(weights, RadialTable) else weights
+    return convolve_reference(paths, features, edges.sender, edges.receiver, geometry.harmonics, dense)
 
 
 def _check(

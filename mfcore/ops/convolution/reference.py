@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.tracing import constant_in_graph, traced
 
 
 class _Block(NamedTuple):
@@ -53,6 +54,27 @@ def _blocks(
     return tuple(blocks)
 
 
+def _traced_blocks(paths: TensorProductPaths, dtype: torch.dtype, device: torch.device) -> list[_Block]:
+    """As :func:`_blocks`, of constants of a graph."""
+    made = []
+    for k, (degree, _, _) in enumerate(paths.input):
+        rows = tuple(2 * paths.output_layout[paths.paths[q].k_out][0] + 1 for q in paths.paths_from(k))
+        index = [q for q, count in enumerate(rows) for _ in range(count)]
+        shape = paths.n_harmonics, len(index) * (2 * degree + 1)
+        matrix = torch.tensor(_numbers(paths.key, k), dtype=dtype, device=device).view(shape)
+        made.append(_Block(matrix, torch.tensor(index, device=device), rows))
+    return made
+
+
+@constant_in_graph
+def _numbers(key: str, k: int) -> list[float]:
+    """All coefficients of a block: numbers, since torch.compile takes no second tensor of a function as a constant."""
+    paths = TensorProductPaths.from_key(key)
+    blocks = _blocks(paths.input, paths.lmax, paths.output_irreps, torch.float64, torch.device("cpu"))
+    numbers: list[float] = blocks[k].coefficients.flatten().tolist()
+    return numbers
+
+
 def convolve_reference(
     paths: TensorProductPaths,
     features: Sequence[Tensor],
@@ -68,7 +90,11 @@ def convolve_reference(
     Irreps of equal channel count are not merged, so that nothing of size (E, …) is sliced: the backward of
     a slice would allocate and clear all of it.
     """
-    blocks = _blocks(paths.input, paths.lmax, paths.output_irreps, weights.dtype, weights.device)
+    blocks: Sequence[_Block]
+    if traced():
+        blocks = _traced_blocks(paths, weights.dtype, weights.device)
+    else:
+        blocks = _blocks(paths.input, paths.lmax, paths.output_irreps, weights.dtype, weights.device)
     n_edges = weights.shape[0]
     sizes = [len(block.rows) * c for block, (_, _, c) in zip(blocks, paths.input, strict=True)]
     sums: list[Tensor] = []  # one of (n_atoms, 2 l3+1, channels) per path

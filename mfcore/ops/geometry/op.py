@@ -8,9 +8,12 @@ from torch import Tensor
 from mfbench.mfcore.backends.select import Backend, Kernels, kernels_for
 from mfbench.mfcore.ops.edges import Edges
 from mfbench.mfcore.ops.geometry.autograd import geometry_by_kernels
+from mfbench.mfcore.ops.geometry.library import geometry_in_graph
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
 from mfbench.mfcore.ops.geometry.reference import reference_harmonics, reference_spline
+from mfbench.mfcore.ops.library import has_geometry, name_of
 from mfbench.mfcore.ops.radial.functions import RadialSettings, bessel, envelope
+from mfbench.mfcore.ops.tracing import traced
 
 
 def edge_geometry(
@@ -41,8 +44,12 @@ def edge_geometry(
         If the backend is unknown or cannot be used.
     """
     table = settings.mode == "table"
-    kernels = kernels_for(backend, vectors, table).geometry(lmax, settings.envelope_power)
-    if kernels is not None:
+    if traced():
+        name = name_of(backend)
+        if table and has_geometry(name, lmax, settings.envelope_power, vectors.device, vectors.dtype):
+            harmonics, knot, spline = geometry_in_graph(vectors, lmax, settings, name)
+            return EdgeGeometry(edges, lmax, settings, vectors, harmonics, knot=knot, spline=spline)
+    elif (kernels := kernels_for(backend, vectors, table).geometry(lmax, settings.envelope_power)) is not None:
         harmonics, knot, spline = geometry_by_kernels(kernels, vectors, lmax, settings)
         return EdgeGeometry(edges, lmax, settings, vectors, harmonics, knot=knot, spline=spline)
     harmonics = reference_harmonics(vectors, lmax)

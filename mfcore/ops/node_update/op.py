@@ -21,6 +21,7 @@ from mfbench.mfcore.backends.select import Backend, Kernels, kernels_for
 from mfbench.mfcore.ops.node_update.autograd import update_by_kernels
 from mfbench.mfcore.ops.node_update.protocol import UpdateCall
 from mfbench.mfcore.ops.node_update.reference import update_reference
+from mfbench.mfcore.ops.tracing import traced
 
 
 def update(
@@ -34,7 +35,7 @@ def update(
 
     All first and second derivatives are right in every backend, third ones only in the reference.
     """
-    kernels = None if call.tf32 else kernels_for(backend, messages[0]).update
+    kernels = None if call.tf32 or traced() else kernels_for(backend, messages[0]).update
     if kernels is None:
         _, results, mixed = update_reference(call, messages, features, added)
         return results, mixed

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.ops.autograd import wanted
+from mfbench.mfcore.ops.tracing import traced
 
 # below this many atoms, one large product of which a part is used costs less than one product per species
 _FEW_ATOMS = 96
@@ -49,7 +50,9 @@ class SpeciesGroups:
     @property
     def order(self) -> Tensor | None:
         """(A,) atoms ordered by species, if products are to be taken species by species."""
-        return None if self._ordered is None else self._ordered[0]
+        if traced() or self._ordered is None:  # sizes by species are numbers of one batch, no part of a graph
+            return None
+        return self._ordered[0]
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """Multiply the rows of each atom with the matrix of its species: (A, components, W)."""

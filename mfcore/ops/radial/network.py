@@ -14,7 +14,7 @@ from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
 from mfbench.mfcore.ops.radial.functions import DEFAULT_KNOTS, RadialMode, RadialSettings, bessel, envelope
 from mfbench.mfcore.ops.radial.op import tables
-from mfbench.mfcore.ops.radial.table import RadialTable, table_constants
+from mfbench.mfcore.ops.radial.table import RadialTable, basis_at_knots, interpolation
 
 RadialWeights = Tensor | RadialTable
 
@@ -160,5 +160,6 @@ def radial_tables(networks: Sequence[RadialNetwork]) -> list[RadialTable]:
 
 def _tables(networks: Sequence[RadialNetwork]) -> list[RadialTable]:
     last, settings = networks[0].weights[-1], networks[0].settings
-    basis, matrix = table_constants(settings.n_knots, settings.n_bessel, last.dtype, last.device)
+    sizes = settings.n_knots, settings.n_bessel, last.dtype, last.device
+    basis, matrix = basis_at_knots(*sizes), interpolation(*sizes)
     return [RadialTable(table) for table in tables(basis, matrix, [entries(n.weights) for n in networks])]

@@ -8,6 +8,8 @@ from itertools import chain
 from torch import Tensor
 
 from mfbench.mfcore.ops.radial.autograd import tables_at_once
+from mfbench.mfcore.ops.radial.reference import table_parts
+from mfbench.mfcore.ops.tracing import traced
 
 
 def tables(basis: Tensor, matrix: Tensor, weights: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
@@ -27,4 +29,6 @@ def tables(basis: Tensor, matrix: Tensor, weights: Sequence[Sequence[Tensor]]) -
     tuple of Tensor
         (n_knots + 3, n_weights) of each network.
     """
+    if traced():
+        return tuple(table_parts(basis, matrix, weights)[0])
     return tables_at_once(basis, matrix, len(weights), list(chain.from_iterable(weights)))

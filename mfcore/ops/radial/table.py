@@ -12,6 +12,7 @@ from torch import Tensor
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
 from mfbench.mfcore.ops.radial.functions import bessel
+from mfbench.mfcore.ops.tracing import constant_in_graph
 
 
 class RadialTable(NamedTuple):
@@ -57,9 +58,20 @@ def _interpolation(n_knots: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def table_constants(n_knots: int, n_bessel: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Basis at the knots (n_knots + 1, n_bessel) and interpolation matrix, made in float64."""
+def _constants(n_knots: int, n_bessel: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     with torch.inference_mode(False):  # cached: must not become inference tensors
         x = torch.arange(n_knots + 1, dtype=torch.float64) / n_knots
         matrix = torch.from_numpy(_interpolation(n_knots))
         return bessel(x, n_bessel).to(device, dtype), matrix.to(device, dtype)
+
+
+@constant_in_graph
+def basis_at_knots(n_knots: int, n_bessel: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Bessel functions at the knots, (n_knots + 1, n_bessel), made in float64."""
+    return _constants(n_knots, n_bessel, dtype, device)[0]
+
+
+@constant_in_graph
+def interpolation(n_knots: int, n_bessel: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Matrix (n_knots + 3, n_knots + 1) from values at the knots to control points, made in float64."""
+    return _constants(n_knots, n_bessel, dtype, device)[1]

@@ -10,7 +10,6 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import kernels_for
 from mfbench.mfcore.core import CoreOutput
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
 from mfbench.mfcore.cores.equivariant.inference.edges import Convolution, EdgePass, edge_pass
@@ -23,8 +22,10 @@ from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.activations import GATE_SCALE
 from mfbench.mfcore.ops.edge_sums.op import edge_vectors
 from mfbench.mfcore.ops.edges import Edges
+from mfbench.mfcore.ops.library import kernels_or_name
 from mfbench.mfcore.ops.node_update.protocol import UpdateShape
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
+from mfbench.mfcore.ops.tracing import traced
 
 
 @dataclass
@@ -148,7 +149,7 @@ class FrozenCore:
             raise ConfigError(f"frozen network: expected a batch of {self.dtype}, got {batch.positions.dtype}.")
         keep = forces or stress
         edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
-        kernels = kernels_for(self._backend, batch.positions, self._settings.mode == "table")
+        kernels = kernels_or_name(self._backend, batch.positions, self._settings.mode == "table")
         vectors = edge_vectors(batch.positions, edges, batch.shift, kernels)
         convolutions = [layer.convolution for layer in self._layers]
         run = edge_pass(convolutions, vectors, edges, self._lmax, self._settings, kernels, keep)
@@ -157,7 +158,8 @@ class FrozenCore:
         if self._repulsion is not None:
             gradient = self._repel(batch, vectors, energy, keep)
         passes: list[tuple[Operands, Kept]] = []
-        mixed, features, added = [plan.mixed], list[Tensor](), plan.added
+        features: list[Tensor] = []
+        mixed, added = [plan.mixed], plan.added
         for layer in self._layers:
             messages = run.messages(layer.convolution, mixed)
             operands = Operands(messages, features, added, layer.outward, layer.connecting, layer.inward)
@@ -181,7 +183,8 @@ class FrozenCore:
 
     def _back(self, run: EdgePass, plan: _Plan, passes: list[tuple[Operands, Kept]], gradient: Tensor) -> None:
         """Go back through the layers, from the gradient of the last scalars (A, 1, C)."""
-        for_features, for_mixed = [gradient], list[Tensor]()
+        for_features = [gradient]
+        for_mixed: list[Tensor] = []
         while passes:
             layer = self._layers[len(passes) - 1]
             operands, kept = passes.pop()
@@ -194,8 +197,15 @@ class FrozenCore:
     def _repel(self, batch: Batch, vectors: Tensor, energy: Tensor, keep: bool) -> Tensor:
         """Add the repulsion of the nuclei to the energy; its gradient, (E, 3)."""
         assert self._repulsion is not None
-        inner = vectors.detach().requires_grad_(keep)
         species = batch.species
+        if traced():  # a graph has no place for a backward pass of its own
+            length = vectors.norm(dim=1)
+            ends = species.index_select(0, batch.sender), species.index_select(0, batch.receiver)
+            energy.index_add_(0, batch.frame.index_select(0, batch.receiver), self._repulsion(length, *ends))
+            slope: Tensor = self._repulsion.slope(length, *ends)
+            made: Tensor = (slope / length)[:, None] * vectors
+            return made
+        inner = vectors.detach().requires_grad_(keep)
         with torch.set_grad_enabled(keep):
             pairs = self._repulsion(
                 inner.norm(dim=1), species.index_select(0, batch.sender), species.index_select(0, batch.receiver)
@@ -204,11 +214,18 @@ class FrozenCore:
         return torch.autograd.grad(pairs, inner, torch.ones_like(pairs))[0] if keep else vectors
 
     def _plan(self, species: Tensor) -> _Plan:
+        if traced():
+            return self._plan_of(species, -1)
         version = -1 if species.is_inference() else species._version  # changes when the tensor is written to
         kept = self._plans
         if version >= 0 and kept is not None and kept[0] is species and kept[1].version == version:
             return kept[1]
-        made = _Plan(
+        made = self._plan_of(species, version)
+        self._plans = (species, made)
+        return made
+
+    def _plan_of(self, species: Tensor, version: int) -> _Plan:
+        return _Plan(
             version,
             SpeciesGroups(species, 1 if self._n_matrices == 1 else len(self.species)),
             self._mixed.index_select(0, species),
@@ -217,8 +234,6 @@ class FrozenCore:
             self._shift.index_select(0, species),
             self._reference.index_select(0, species),
         )
-        self._plans = (species, made)
-        return made
 
 
 def _start(layer: Interaction, embedding: Tensor, species: Tensor, one_hot: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -9,13 +9,17 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.backends.select import Kernels
+from mfbench.mfcore.backends.select import Backend, Kernels
+from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.library import convolution_backward_op, convolution_op
 from mfbench.mfcore.ops.convolution.op import convolve
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels, EdgeInputs
 from mfbench.mfcore.ops.edges import Edges
+from mfbench.mfcore.ops.geometry.library import geometry_backward_op, geometry_op
 from mfbench.mfcore.ops.geometry.op import edge_geometry
 from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
+from mfbench.mfcore.ops.library import convolves, has_geometry
 from mfbench.mfcore.ops.radial.functions import RadialSettings
 from mfbench.mfcore.ops.radial.network import RadialNetwork
 from mfbench.mfcore.ops.radial.table import RadialTable
@@ -50,7 +54,7 @@ def edge_pass(
     edges: Edges,
     lmax: int,
     settings: RadialSettings,
-    kernels: Kernels,
+    kernels: Backend | Kernels,
     keep: bool,
 ) -> EdgePass:
     """Begin an evaluation.
@@ -70,6 +74,8 @@ def edge_pass(
     keep
         Whether there will be a way back.
     """
+    if not isinstance(kernels, Kernels):
+        return _ByNodes(convolutions, vectors, edges, lmax, settings, kernels)
     geometry = kernels.geometry(lmax, settings.envelope_power)
     found = {c.paths: k for c in convolutions if (k := kernels.convolution(c.paths)) is not None}
     if geometry is not None and len(found) == len(convolutions):
@@ -122,6 +128,57 @@ class _ByKernels:
         made = torch.empty_like(self._vectors)
         for_harmonics, for_spline = self._totals
         self._geometry.backward(self._vectors, self._cutoff, self._n_knots, for_harmonics, for_spline, made)
+        return made
+
+
+class _ByNodes:
+    """Registered operations, for a graph that torch.compile or torch.export makes.
+
+    Raises
+    ------
+    ConfigError
+        If the backend lacks kernels.
+    """
+
+    def __init__(
+        self,
+        convolutions: Sequence[Convolution],
+        vectors: Tensor,
+        edges: Edges,
+        lmax: int,
+        settings: RadialSettings,
+        backend: Backend,
+    ) -> None:
+        place = vectors.device, vectors.dtype
+        found = settings.mode == "table" and has_geometry(backend, lmax, settings.envelope_power, *place)
+        if not found or not all(convolves(backend, c.paths.key, *place) for c in convolutions):
+            raise ConfigError(
+                "a frozen network in one graph: expected kernels and radial functions in table mode, but backend "
+                f"'{backend}' has no kernels for this network on {place[0]} in {place[1]}; see `mfbench info`."
+            )
+        self._vectors, self._backend = vectors, backend
+        self._settings = lmax, settings.cutoff, settings.n_knots, settings.envelope_power, backend
+        self._ends = edges.sender, edges.receiver, edges.row_pointer
+        self._harmonics, self._knot, self._spline = geometry_op(vectors, *self._settings)
+        self._passed: list[tuple[list[Any], str]] = []
+        self._totals: list[Tensor] = []
+
+    def messages(self, convolution: Convolution, mixed: Sequence[Tensor]) -> list[Tensor]:
+        assert convolution.table is not None
+        inputs = [self._knot, self._harmonics, self._spline, convolution.table.values, list(mixed)]
+        self._passed.append((inputs, convolution.paths.key))
+        made: list[Tensor] = convolution_op(*inputs, *self._ends, convolution.paths.key, self._backend)
+        return made
+
+    def back(self, cotangents: Sequence[Tensor], with_inputs: bool) -> list[Tensor]:
+        inputs, key = self._passed.pop()
+        flags = True, False, with_inputs
+        found = convolution_backward_op(*inputs, list(cotangents), *self._ends, key, self._backend, *flags)
+        self._totals = [a + b for a, b in zip(self._totals, found[:2], strict=True)] if self._totals else found[:2]
+        return list(found[2:])
+
+    def gradient(self) -> Tensor:
+        made: Tensor = geometry_backward_op(self._vectors, *self._totals, *self._settings)
         return made
 
 

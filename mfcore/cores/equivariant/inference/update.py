@@ -22,6 +22,7 @@ from torch import Tensor
 from mfbench.mfcore.ops.activations import GATE_SCALE, PSEUDOSCALAR_SCALE
 from mfbench.mfcore.ops.node_update.protocol import UpdateShape
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
+from mfbench.mfcore.ops.tracing import traced
 
 
 class Operands(NamedTuple):
@@ -91,7 +92,10 @@ def cotangents(
     gate[:, :, : shape.width] = total[0]
     made = list(total)
     for k, first, last in shape.gates:
-        torch.sum(total[k] * kept.out[k], 1, keepdim=True, out=gate[:, :, first:last])
+        if traced():  # a graph takes no part of a tensor as the place of a result
+            gate[:, :, first:last] = (total[k] * kept.out[k]).sum(1, keepdim=True)
+        else:
+            torch.sum(total[k] * kept.out[k], 1, keepdim=True, out=gate[:, :, first:last])
         made[k] = total[k] * kept.gate[:, :, first:last]
     for k in shape.pseudoscalars:
         made[k] = torch.ops.aten.tanh_backward(total[k] * PSEUDOSCALAR_SCALE, torch.tanh(kept.out[k]))
