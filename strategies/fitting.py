@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mfbench import mfcore
 from mfbench.mfcore.core import Conditioning, Core
 from mfbench.mfcore.data.frames import energy_of
 from mfbench.mfcore.data.graphs import GraphStore
+from mfbench.mfcore.data.isolated import isolated_energies_in
 from mfbench.mfcore.data.reference_energies import (
     ReferenceEnergies,
     ReferencePolicy,
@@ -95,8 +97,14 @@ class Fitting:
         numbers = [a.numbers for f in fidelities for a in self.data.train[f]]
         return tuple(int(n) for n in np.unique(np.concatenate(numbers)))
 
-    def reference(self, fidelity: str, species: tuple[int, ...]) -> ReferenceEnergies:
-        """Reference energies of a fidelity by the policy in force; "residual" and "trainable" start so."""
+    def reference(
+        self, fidelity: str, species: tuple[int, ...], cheaper: ReferenceEnergies | None = None
+    ) -> ReferenceEnergies:
+        """Reference energies of a fidelity by the policy in force; "residual" and "trainable" start so.
+
+        Isolated atoms set theirs exactly; a species without an energy of this fidelity gets the value of the cheaper
+        one and the mean shift per atom, and is marked as estimated.
+        """
         if self.policy == "isolated":
             given = self.settings.isolated_energies.get(fidelity)
             if given is None:
@@ -104,7 +112,8 @@ class Fitting:
             return isolated_energies(given, species)
         frames = self.data.train[fidelity]
         energies = np.array([energy_of(a, fidelity) for a in frames])
-        return least_squares_energies(frames, energies, species)
+        exact = isolated_energies_in(frames, fidelity)
+        return least_squares_energies(frames, energies, species, exact=exact, cheaper=cheaper)
 
     def core(
         self,
@@ -127,8 +136,9 @@ class Fitting:
             torch.manual_seed(self.seed)
             core = choice.build(species, fidelities, conditioning, store.mean_neighbours())
         scale: float | None = None
+        reference: ReferenceEnergies | None = None
         for fidelity in fidelities:
-            reference = self.reference(fidelity, species)
+            reference = self.reference(fidelity, species, reference)
             self.set_reference(core, fidelity, reference)
             known = label_scale(self.data.train[fidelity], fidelity, self.data.labels[fidelity])
             scale = known or scale or energy_scale(self.data.train[fidelity], fidelity, reference)
@@ -151,13 +161,15 @@ class Fitting:
         model = Potential("residual", [core], {start: (Term(0, start),)})
         predicted = model.predict(frames, start, forces=False).energies
         energies = np.array([energy_of(a, fidelity) for a in frames])
-        rest = least_squares_energies(frames, energies - predicted, core.species, "residual")
-        values = core.reference_of(start) + np.array(rest.values)
-        self.set_reference(
-            core,
-            fidelity,
-            ReferenceEnergies(core.species, tuple(float(x) for x in values), "residual", rest.rank, rest.n_frames),
+        base = core.reference_of(start)
+        known = isolated_energies_in(frames, fidelity)
+        exact = {n: known[n] - float(e) for n, e in zip(core.species, base, strict=True) if n in known}
+        nothing = ReferenceEnergies(core.species, (0.0,) * len(core.species), "residual", 0, 0)
+        rest = least_squares_energies(
+            frames, energies - predicted, core.species, "residual", exact=exact, cheaper=nothing
         )
+        values = tuple(float(x) for x in base + np.array(rest.values))
+        self.set_reference(core, fidelity, replace(rest, values=values))
 
     def train(
         self,

@@ -15,7 +15,6 @@ from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.splits import groups_of, split_groups
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError, DataError
-from mfbench.mfcore.fidelity import Label
 from mfbench.strategies.registry import arm_class, arm_names
 
 LEAST_VALIDATION = 4
@@ -78,7 +77,7 @@ def training_set(task: UserTask, validation_fraction: float, draw: int) -> Train
     DataError
         If no group would be left for training or for validation.
     """
-    high = [a for a in task.frames if has_label(a, task.high, Label.ENERGY)]
+    high = task.candidates
     wanted = max(LEAST_VALIDATION, round(validation_fraction * len(high)))
     try:
         held, _ = split_groups(high, {"validation": wanted}, seed=SPLIT_SEED, draw=draw)
@@ -91,8 +90,8 @@ def training_set(task: UserTask, validation_fraction: float, draw: int) -> Train
     train = {
         name: [
             a
-            for a in task.frames
-            if a.info["group"] not in gone and all(has_label(a, name, label) for label in sets[name].labels)
+            for a in task.unlike(task.frames, held["validation"])
+            if a.info["group"] not in gone and any(has_label(a, name, label) for label in sets[name].labels)
         ]
         for name in task.fidelities
     }

@@ -231,13 +231,23 @@ class Task(ABC):
         ceiling = TrainingSet(self.fidelities, {**train, self.high: full}, sets, validation)
         tests = {name: list(frames) for name, frames in pools.tests.items()}
         everything = {id_of(a): a for frames in (*ceiling.train.values(), high) for a in frames}
-        tolerance = self.duplicate_tolerance
         learned = list(everything.values())
-        check_leakage(learned, validation, tolerance=tolerance, test_name="validation")
+        self.check_leakage(learned, validation, ("training", "validation"))
         for name, frames in tests.items():
-            check_leakage(learned, frames, tolerance=tolerance, test_name=f"{name} test")
-            check_leakage(validation, frames, tolerance=tolerance, training_name="validation", test_name=f"{name} test")
+            self.check_leakage(learned, frames, ("training", f"{name} test"))
+            self.check_leakage(validation, frames, ("validation", f"{name} test"))
         return Split(training, tests, ceiling, self._record(training, ceiling, tests))
+
+    def check_leakage(self, learned: Sequence[Atoms], held_out: Sequence[Atoms], names: tuple[str, str]) -> None:
+        """Refuse a split in which learned frames know held-out ones; `names` is what the two sides are called.
+
+        Raises
+        ------
+        LeakageError
+            See :func:`mfbench.mfcore.data.leakage.check_leakage`.
+        """
+        tolerance, (training, test) = self.duplicate_tolerance, names
+        check_leakage(learned, held_out, tolerance=tolerance, training_name=training, test_name=test)
 
     def _labelled(self, frames: Sequence[Atoms], sets: Mapping[str, LabelSet], fidelity: str) -> list[Atoms]:
         return [a for a in frames if all(has_label(a, fidelity, label) for label in sets[fidelity].labels)]

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, SPLIT_SEED, Pools, Regime, Task
 from mfbench.benchmarks.tasks.fetch import sha256_of
+from mfbench.mfcore.data.duplicates import Told, check_contradictions, check_one_energy, describe, find_copies
 from mfbench.mfcore.data.frames import (
     UNNAMED_FIDELITY,
     drop_labels,
@@ -24,18 +25,18 @@ from mfbench.mfcore.data.frames import (
     set_labels,
     stress_of,
 )
+from mfbench.mfcore.data.isolated import is_isolated
 from mfbench.mfcore.data.label_keys import LabelKeys
-from mfbench.mfcore.data.leakage import SAME_GEOMETRY, near_duplicates, sampling_tolerance
+from mfbench.mfcore.data.leakage import SAME_GEOMETRY, Duplicate, check_split, near_duplicates
 from mfbench.mfcore.data.read import read_file
 from mfbench.mfcore.data.splits import groups_of, id_of, nested_order, split_groups, unite_groups
+from mfbench.mfcore.data.time_series import BLOCK, block_groups
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.fidelity import Label, LabelSet
 
 TEST_FRACTION = 0.2
 VALIDATION_FRACTION = 0.15
-_COMMON_FRACTION = 0.8  # a label that fewer frames have is not asked for: asking leaves the others out
 _LEAST = 4  # frames that a score or a selection is made on
-_SAME_LABEL = 1e-6  # eV, eV/Å
 
 
 class Reading(BaseModel):
@@ -47,12 +48,15 @@ class Reading(BaseModel):
         By role (low, high), keys to read energy, forces and stress from.
     group_key
         Key that names a frame's group; "none" makes each frame its own group.
+    block
+        Frames of a block of a time series; 1 leaves frames as they are, None lets their correlation say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: dict[str, dict[str, str]] = {}
     group_key: str | None = None
+    block: int | None = Field(None, ge=1)
 
 
 class UserTask(Task):
@@ -72,9 +76,13 @@ class UserTask(Task):
         `REF_energy`), "low" and "high".
     reading
         How to read the files, otherwise than by default.
+    told
+        Told how far the comparison of geometries is.
 
     Attributes
     ----------
+    copies
+        Near-duplicates among the frames.
     notes
         Sentences on how the files were read: which keys became labels, which did not, what groups are.
 
@@ -97,12 +105,12 @@ class UserTask(Task):
         low_name: str | None = None,
         high_name: str | None = None,
         reading: Reading | Mapping[str, Any] | None = None,
+        told: Told | None = None,
     ) -> None:
         self.low_file, self.high_file = Path(low), Path(high)
         self.reading = Reading.model_validate(reading or {})
         highs, high_name, notes = _read(self.high_file, high_name, "high", None, self.reading)
         lows, low_name, more = _read(self.low_file, low_name, "low", high_name, self.reading)
-        self.notes = list(dict.fromkeys([*more, *notes]))
         if low_name == high_name:
             raise DataError(
                 f"two fidelities have the same name '{low_name}': {self.low_file} and {self.high_file}.",
@@ -110,12 +118,17 @@ class UserTask(Task):
                 hint="Rename the keys of one file, or say which fidelity to take from each.",
             )
         self.fidelities = (low_name, high_name)
+        for path, frames, said in ((self.low_file, lows, more), (self.high_file, highs, notes)):
+            describe(frames, told)
+            check_contradictions(frames, near_duplicates(frames, tolerance=SAME_GEOMETRY), str(path))
+            said += [f"{path}: {note}" for note in block_groups(frames, self.reading.block)[1]]
         self._frames = _merge(lows, highs, self.fidelities)
-        self.duplicate_tolerance = sampling_tolerance(self._frames)
-        pairs = near_duplicates(self._frames, tolerance=self.duplicate_tolerance)
-        united = unite_groups(self._frames, [(p.first, p.second) for p in pairs])
+        self.copies = find_copies(self._frames, told)
+        self.duplicate_tolerance = self.copies.tolerance
+        united = unite_groups(self._frames, [(p.first, p.second) for p in self._together()])
         for atoms, group in zip(self._frames, united, strict=True):
             atoms.info["group"] = group
+        self.notes = list(dict.fromkeys([*more, *notes, *self.copies.note(self._frames), *self._isolated_note()]))
         high_ids = [a for a in self._frames if has_label(a, high_name, Label.ENERGY)]
         labels = f"low={self._common(low_name)},high={self._common(high_name)}"
         paired = all(has_label(a, low_name, Label.ENERGY) for a in high_ids)
@@ -131,9 +144,11 @@ class UserTask(Task):
         n = max(_LEAST, round(VALIDATION_FRACTION * (len(test) + len(remaining))))
         held, _ = self._split({"validation": n}, remaining, draw)
         validation = held["validation"]
-        gone = {*groups_of(test), *groups_of(validation)}
+        validation = self.unlike(validation, test)
+        held_out = [*test, *validation]
+        gone = set(groups_of(held_out))
         return Pools(
-            training=[a for a in self.frames if a.info["group"] not in gone],
+            training=self.unlike([a for a in self.frames if a.info["group"] not in gone], held_out),
             gap_ids=None,
             validation=nested_order(validation, seed=SPLIT_SEED, draw=draw),
             n_validation=len(validation),
@@ -141,12 +156,55 @@ class UserTask(Task):
         )
 
     def data_hashes(self) -> dict[str, str]:
-        """Return the sha256 of both files, by their roles."""
-        return {"low": sha256_of(self.low_file), "high": sha256_of(self.high_file)}
+        """Return the sha256 of both files, by their roles, and how they are read if that is not the default."""
+        reading = self.reading.model_dump_json(exclude_defaults=True)
+        files = {"low": sha256_of(self.low_file), "high": sha256_of(self.high_file)}
+        return files if reading == "{}" else files | {"reading": reading}
+
+    def check_leakage(
+        self, learned: Sequence[Atoms], held_out: Sequence[Atoms], names: tuple[str, str] = ("training", "test")
+    ) -> None:
+        """Refuse a split in which a group, or a copy of a frame, is on both sides; copies are those found once."""
+        pairs = [(id_of(self._frames[p.first]), id_of(self._frames[p.second])) for p in self.copies.pairs]
+        check_split(learned, held_out, pairs, tolerance=self.copies.tolerance, names=names)
+
+    def _labelled(self, frames: Sequence[Atoms], sets: Mapping[str, LabelSet], fidelity: str) -> list[Atoms]:
+        """Return the frames that have any of the labels: what a frame lacks is masked, and discards nothing."""
+        return [a for a in frames if any(has_label(a, fidelity, label) for label in sets[fidelity].labels)]
+
+    def _together(self) -> list[Duplicate]:
+        """Return the copies that share a group: not those of two blocks of a series, which are left out instead."""
+        blocks = [str(a.info["group"]).startswith(BLOCK) for a in self._frames]
+        return [p for p in self.copies.pairs if not (blocks[p.first] and blocks[p.second])]
+
+    def unlike(self, frames: Sequence[Atoms], held_out: Sequence[Atoms]) -> list[Atoms]:
+        """Return the frames of which no copy is held out."""
+        held = {id_of(a) for a in held_out}
+        names = [(id_of(self._frames[p.first]), id_of(self._frames[p.second])) for p in self.copies.pairs]
+        near = {b for a, b in names if a in held} | {a for a, b in names if b in held}
+        return [a for a in frames if id_of(a) not in near]
+
+    def _isolated_note(self) -> list[str]:
+        """Say which isolated atoms there are."""
+        symbols = {
+            f: [a.get_chemical_symbols()[0] for a in self._frames if is_isolated(a) and has_label(a, f, Label.ENERGY)]
+            for f in self.fidelities
+        }
+        effect = "set its reference energies, and none is held out"
+        return [
+            f"isolated atoms of '{f}' ({', '.join(sorted(set(found)))}) {effect}"
+            for f, found in symbols.items()
+            if found
+        ]
+
+    @property
+    def candidates(self) -> list[Atoms]:
+        """Frames with an HF energy that may be held out: all but isolated atoms."""
+        return [a for a in self.frames if has_label(a, self.high, Label.ENERGY) and not is_isolated(a)]
 
     @cached_property
     def _test(self) -> tuple[list[Atoms], list[Atoms]]:
-        high = [a for a in self.frames if has_label(a, self.high, Label.ENERGY)]
+        high = self.candidates
         held, rest = self._split({"test": max(_LEAST, round(TEST_FRACTION * len(high)))}, high, 0)
         return held["test"], rest
 
@@ -159,10 +217,8 @@ class UserTask(Task):
             raise DataError(str(error), file=self.high_file, key="group") from None
 
     def _common(self, fidelity: str) -> LabelSet:
-        """Return the labels that (nearly) all frames with an energy of this fidelity have."""
-        frames = [a for a in self._frames if has_label(a, fidelity, Label.ENERGY)]
-        counts = {label: sum(has_label(a, fidelity, label) for a in frames) for label in Label}
-        return LabelSet.of(label for label, n in counts.items() if n >= _COMMON_FRACTION * len(frames))
+        """Return the labels that any frame has of this fidelity."""
+        return LabelSet.of(label for label in Label if any(has_label(a, fidelity, label) for a in self._frames))
 
 
 def _read(
@@ -219,7 +275,11 @@ def _merge(lows: Sequence[Atoms], highs: Sequence[Atoms], fidelities: tuple[str,
     names = {id_of(a) for a in frames}
     for index, original in enumerate(lows):
         if index in same:
-            _take_labels(frames[same[index]], original, fidelities[0])
+            target = frames[same[index]]
+            _take_labels(target, original, fidelities[0])
+            own = target.info["group"] == id_of(target) or str(target.info["group"]).startswith(BLOCK)
+            if own and str(original.info["group"]).startswith(BLOCK):  # one trajectory: its blocks are those of LF
+                target.info["group"] = original.info["group"]
             continue
         atoms = original.copy()
         if id_of(atoms) in names:  # another structure of that name, such as a counter that starts anew
@@ -239,14 +299,8 @@ def _merge(lows: Sequence[Atoms], highs: Sequence[Atoms], fidelities: tuple[str,
 def _take_labels(target: Atoms, source: Atoms, fidelity: str) -> None:
     turned = not np.allclose(target.positions, source.positions, atol=1e-3)
     if has_label(source, fidelity, Label.ENERGY):
-        energy = energy_of(source, fidelity)
-        if abs(energy_of(target, fidelity) - energy) > _SAME_LABEL:
-            raise DataError(
-                f"'{id_of(target)}' and '{id_of(source)}' are one geometry with two energies.",
-                key=f"{fidelity}_energy",
-                hint="Keep one of them.",
-            )
-        set_labels(target, fidelity, energy=energy)
+        check_one_energy(target, source, fidelity)
+        set_labels(target, fidelity, energy=energy_of(source, fidelity))
     if turned:
         return  # forces and stress belong to another orientation
     if has_label(source, fidelity, Label.FORCES):

@@ -13,8 +13,9 @@ cell (a supercell, other lattice vectors) is not recognised.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from mfbench.mfcore.data.periodic import pair_distances
 from mfbench.mfcore.data.splits import group_of, id_of
 from mfbench.mfcore.errors import LeakageError
 
@@ -37,6 +39,7 @@ DUPLICATE_TOLERANCE = 0.012
 #: Å; frames closer than this are one geometry, written with other digits.
 SAME_GEOMETRY = 1e-4
 
+_EIGHTH = 8  # nearest frame that tells how densely frames lie
 _BLOCKS = 8  # averages kept of the sorted distances of each pair of elements
 _NEIGHBOURS = 12  # nearest atoms of each element that describe an environment in a large frame
 _LARGE = 48  # atoms; beyond this, far distances are many, alike in any two frames, and would hide differences
@@ -75,13 +78,13 @@ def near_duplicates(
         if key not in there:
             continue
         mine = np.array(indices)
-        vectors = _reduced(first, indices)
+        vectors = shape_vectors(first, indices)
         if second is None:
             pairs = cKDTree(vectors).query_pairs(tolerance, output_type="ndarray")
             candidates = np.sort(mine[pairs], axis=1)
         else:
             theirs = np.array(there[key])
-            hits = cKDTree(_reduced(others, there[key])).query_ball_point(vectors, tolerance)
+            hits = cKDTree(shape_vectors(others, there[key])).query_ball_point(vectors, tolerance)
             rows = np.repeat(np.arange(len(mine)), [len(h) for h in hits])
             columns = np.concatenate([np.asarray(h, dtype=np.int64) for h in hits])
             candidates = np.stack([mine[rows], theirs[columns.astype(np.int64)]], axis=1)
@@ -92,19 +95,21 @@ def near_duplicates(
 def sampling_tolerance(frames: Sequence[Atoms]) -> float:
     """Return the tolerance at which frames of this data set are copies rather than neighbours by chance, Å.
 
-    In a densely sampled small molecule independent frames are closer than `DUPLICATE_TOLERANCE`. There, half
-    the median distance to the nearest other frame of the same composition is the limit (copies proper are left
-    out of the median).
+    In a densely sampled small molecule independent frames are closer than `DUPLICATE_TOLERANCE`. There, a quarter of
+    the median distance to the eighth-nearest other frame of the same composition is the limit: copies proper are left
+    out of it, and a few near-copies of each frame do not decide it.
     """
     nearest: list[float] = []
     for indices in _buckets(frames).values():
         if len(indices) < 2:
             continue
-        vectors = _reduced(frames, indices)
+        vectors = shape_vectors(frames, indices)
         vectors = vectors[_distinct(vectors)]
         if len(vectors) > 1:
-            nearest.extend(cKDTree(vectors).query(vectors, k=2)[0][:, 1].tolist())
-    return min(DUPLICATE_TOLERANCE, 0.5 * float(np.median(nearest))) if nearest else DUPLICATE_TOLERANCE
+            k = min(_EIGHTH, len(vectors) - 1)
+            share = 0.5 if k == 1 else 0.25
+            nearest.extend((share * cKDTree(vectors).query(vectors, k=k + 1)[0][:, k]).tolist())
+    return min(DUPLICATE_TOLERANCE, float(np.median(nearest))) if nearest else DUPLICATE_TOLERANCE
 
 
 def check_leakage(
@@ -123,6 +128,41 @@ def check_leakage(
         Naming groups that are on both sides, else structure_ids that are, else frames that are copies of each
         other within `tolerance` (Å rms over interatomic distances).
     """
+    _check_names(training_frames, test_frames, training_name, test_name)
+    pairs = near_duplicates(test_frames, training_frames, tolerance=tolerance)
+    closest: dict[int, Duplicate] = {}
+    for pair in sorted(pairs, key=lambda p: p.rms):
+        closest.setdefault(pair.first, pair)
+    told = [
+        f"'{id_of(test_frames[p.first])}' is '{id_of(training_frames[p.second])}' ({p.rms:.4f} Å)"
+        for p in closest.values()
+    ]
+    _refuse(told, len(test_frames), tolerance, training_name, test_name)
+
+
+def check_split(
+    training_frames: Sequence[Atoms],
+    test_frames: Sequence[Atoms],
+    copies: Sequence[tuple[str, str]],
+    *,
+    tolerance: float,
+    names: tuple[str, str] = ("training", "test"),
+) -> None:
+    """Refuse as :func:`check_leakage` does, by copies (pairs of structure_ids) that are known.
+
+    Raises
+    ------
+    LeakageError
+        As there.
+    """
+    _check_names(training_frames, test_frames, *names)
+    training, test = {id_of(a) for a in training_frames}, {id_of(a) for a in test_frames}
+    both = [(a, b) for pair in copies for a, b in (pair, pair[::-1]) if a in test and b in training]
+    _refuse([f"'{a}' is '{b}'" for a, b in dict(both).items()], len(test_frames), tolerance, *names)
+
+
+def _check_names(training: Sequence[Atoms], test: Sequence[Atoms], training_name: str, test_name: str) -> None:
+    training_frames, test_frames = training, test
     sides = f"the {training_name} and the {test_name} frames"
     for what, of in (("groups", group_of), ("structure_ids", id_of)):
         both = sorted({of(a) for a in training_frames} & {of(a) for a in test_frames})
@@ -131,17 +171,12 @@ def check_leakage(
                 f"{len(both)} {what} are in both {sides}: {_list(both)}. Frames that belong together must stay on "
                 "one side: split by group."
             )
-    pairs = near_duplicates(test_frames, training_frames, tolerance=tolerance)
-    if pairs:
-        closest: dict[int, Duplicate] = {}
-        for pair in sorted(pairs, key=lambda p: p.rms):
-            closest.setdefault(pair.first, pair)
-        told = [
-            f"'{id_of(test_frames[p.first])}' is '{id_of(training_frames[p.second])}' ({p.rms:.4f} Å)"
-            for p in closest.values()
-        ]
+
+
+def _refuse(told: Sequence[str], n_test: int, tolerance: float, training_name: str, test_name: str) -> None:
+    if told:
         raise LeakageError(
-            f"{len(closest)} of {len(test_frames)} {test_name} frames are copies of {training_name} frames within "
+            f"{len(told)} of {n_test} {test_name} frames are copies of {training_name} frames within "
             f"{tolerance:g} Å rms of interatomic distances: {_list(told)}. Give each copy the group of its original."
         )
 
@@ -151,60 +186,96 @@ def _list(items: Sequence[str], most: int = 8) -> str:
     return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def _buckets(frames: Sequence[Atoms]) -> dict[tuple[bytes, bool], list[int]]:
-    """Group indices of frames by composition and periodicity: only such frames can be copies."""
-    buckets: dict[tuple[bytes, bool], list[int]] = defaultdict(list)
+def _buckets(frames: Sequence[Atoms]) -> dict[tuple[bytes, int], list[int]]:
+    """Group indices of frames by composition and number of periodic directions: only such frames can be copies."""
+    buckets: dict[tuple[bytes, int], list[int]] = defaultdict(list)
     for index, atoms in enumerate(frames):
-        buckets[np.sort(atoms.numbers).astype(np.int64).tobytes(), bool(atoms.pbc.all())].append(index)
+        buckets[np.sort(atoms.numbers).astype(np.int64).tobytes(), int(atoms.pbc.sum())].append(index)
     return buckets
 
 
 def _distances(atoms: Atoms) -> FloatArray:
-    """Return distances (n, n) in Å, atoms ordered by element; minimum image if periodic."""
-    order = np.argsort(atoms.numbers, kind="stable")
-    if not atoms.pbc.all():
-        return np.asarray(cdist(atoms.positions[order], atoms.positions[order]))
-    full = atoms.get_all_distances(mic=True)
-    return np.asarray(full, dtype=np.float64)[np.ix_(order, order)]
+    """Return distances (n, n) in Å, atoms ordered by element; to the nearest image in periodic directions."""
+    n = len(atoms)
+    full = np.zeros((n, n))
+    full[np.triu_indices(n, 1)] = pair_distances(atoms[np.argsort(atoms.numbers, kind="stable")])
+    return full + full.T
 
 
 def _cell_lengths(atoms: Atoms) -> FloatArray:
-    """Return lengths that a rotation of a periodic frame leaves alone; empty for a molecule."""
-    if not atoms.pbc.all():
-        return np.empty(0)
+    """Return lengths that a rotation of a crystal leaves alone; of slabs and wires, those that repeat."""
     cell = np.asarray(atoms.cell, dtype=np.float64)
+    if not atoms.pbc.all():
+        return np.sort(np.linalg.norm(cell[atoms.pbc], axis=1))
     return np.append(np.sort(np.linalg.norm(cell, axis=1)), np.cbrt(abs(np.linalg.det(cell))))
 
 
-def _reduced(frames: Sequence[Atoms], indices: Sequence[int]) -> FloatArray:
-    """Return vectors (frames, k) whose Euclidean distance is at most the rms difference of the distances."""
-    numbers = np.sort(frames[indices[0]].numbers)
+def shape_vectors(frames: Sequence[Atoms], indices: Sequence[int]) -> FloatArray:
+    """Return vectors (frames, k) whose Euclidean distance is at most the rms difference of the distances.
+
+    The frames have one composition. Vectors are kept, so that the next question costs nothing.
+    """
+    vectors: list[FloatArray | None] = [_KEPT.find(frames[k]) for k in indices]
+    missing = [place for place, known in enumerate(vectors) if known is None]
+    if missing:
+        fresh = _reduced([frames[indices[place]] for place in missing])
+        for place, vector in zip(missing, fresh, strict=True):
+            vectors[place] = vector
+            _KEPT.keep(frames[indices[place]], vector)
+    return np.stack([v for v in vectors if v is not None])
+
+
+class _Kept:
+    """Vectors of the frames that were asked about last, in this process."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._vectors = most, OrderedDict[bytes, FloatArray]()
+
+    @staticmethod
+    def _key(atoms: Atoms) -> bytes:
+        content = (atoms.numbers.astype(np.int64), atoms.positions, atoms.cell.array, atoms.pbc)
+        return blake2b(b"".join(np.ascontiguousarray(part).tobytes() for part in content), digest_size=16).digest()
+
+    def find(self, atoms: Atoms) -> FloatArray | None:
+        return self._vectors.get(self._key(atoms))
+
+    def keep(self, atoms: Atoms, vector: FloatArray) -> None:
+        self._vectors[self._key(atoms)] = vector
+        while len(self._vectors) > self._most:
+            self._vectors.popitem(last=False)
+
+
+_KEPT = _Kept(100_000)  # of a few hundred bytes each
+
+
+def _reduced(frames: Sequence[Atoms]) -> FloatArray:
+    numbers = np.sort(frames[0].numbers)
     i, j = np.triu_indices(len(numbers), 1)
-    total = max(1, len(i) + len(_cell_lengths(frames[indices[0]])))
+    total = max(1, len(i) + len(_cell_lengths(frames[0])))
     _, pair = np.unique(np.stack([numbers[i], numbers[j]]), axis=1, return_inverse=True)
     blocks = [b for p in range(int(pair.max(initial=-1)) + 1) for b in _split(int((pair == p).sum()))]
     starts = np.cumsum([0, *blocks])
     by_pair = np.argsort(pair.ravel(), kind="stable")
     columns = [by_pair[pair.ravel()[by_pair] == p] for p in range(int(pair.max(initial=-1)) + 1)]
     out = []
-    for chunk in _chunks(indices, len(numbers)):
-        stacked = np.stack([_distances(frames[k])[i, j] for k in chunk])
+    for chunk in _chunks(frames, len(numbers)):
+        stacked = np.stack([_distances(atoms)[i, j] for atoms in chunk])
         ranked = np.concatenate([np.sort(stacked[:, c], axis=1) for c in columns] or [stacked], axis=1)
         means = [ranked[:, a:b].sum(axis=1) / np.sqrt((b - a) * total) for a, b in pairwise(starts)]
-        lengths = np.stack([_cell_lengths(frames[k]) for k in chunk]) / np.sqrt(total)
+        lengths = np.stack([_cell_lengths(atoms) for atoms in chunk]) / np.sqrt(total)
         out.append(np.concatenate([np.array(means).reshape(len(blocks), len(chunk)).T, lengths], axis=1))
     vectors = np.concatenate(out)
-    return vectors if vectors.shape[1] else np.zeros((len(indices), 1))  # single atoms are all alike
+    return vectors if vectors.shape[1] else np.zeros((len(frames), 1))  # single atoms are all alike
 
 
 def _split(count: int) -> list[int]:
     return [len(part) for part in np.array_split(np.arange(count), min(count, _BLOCKS))]
 
 
-def _chunks(indices: Sequence[int], n_atoms: int) -> Iterator[Sequence[int]]:
+def _chunks(frames: Sequence[Atoms], n_atoms: int) -> Iterator[Sequence[Atoms]]:
     step = max(1, 4_000_000 // max(1, n_atoms) ** 2)
-    for start in range(0, len(indices), step):
-        yield indices[start : start + step]
+    for start in range(0, len(frames), step):
+        yield frames[start : start + step]
 
 
 def _distinct(vectors: FloatArray) -> NDArray[np.bool_]:
@@ -227,11 +298,23 @@ def _settle(
         return known[side, index]
 
     for a, b in candidates.tolist():
-        rms = _rms(environments(False, a), environments(True, b))
         lengths = _cell_lengths(first[a]) - _cell_lengths(second[b])
-        rms = max(rms, float(np.sqrt(np.mean(lengths**2))) if lengths.size else 0.0)
-        if rms <= tolerance:
-            yield Duplicate(a, b, rms)
+        strain = float(np.sqrt(np.mean(lengths**2))) if lengths.size else 0.0
+        if strain > tolerance:
+            continue
+        rms = _rms_in_order(first[a], second[b])  # an assignment: the best one is no worse
+        if rms > tolerance:
+            rms = _rms(environments(False, a), environments(True, b))
+        if max(rms, strain) <= tolerance:
+            yield Duplicate(a, b, max(rms, strain))
+
+
+def _rms_in_order(first: Atoms, second: Atoms) -> float:
+    """Root mean square difference of the distances of two frames whose atoms have one order; infinite for others."""
+    if not np.array_equal(first.numbers, second.numbers):
+        return float("inf")
+    change = pair_distances(first) - pair_distances(second)
+    return float(np.sqrt(np.mean(change**2))) if len(change) else 0.0
 
 
 def _environments(atoms: Atoms) -> list[FloatArray]:

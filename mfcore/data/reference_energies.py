@@ -37,6 +37,10 @@ class ReferenceEnergies:
     rank, n_frames
         Rank of the element counts and number of energies fitted; rank < number of species present means
         that the minimum-norm solution was taken.
+    isolated
+        Species whose energies are those of isolated atoms, exactly.
+    estimated
+        Species that no label of this fidelity is about: the value of a cheaper fidelity and the mean shift per atom.
     """
 
     species: tuple[int, ...]
@@ -44,6 +48,8 @@ class ReferenceEnergies:
     policy: str
     rank: int
     n_frames: int
+    isolated: tuple[int, ...] = ()
+    estimated: tuple[int, ...] = ()
 
     def of(self, frames: Sequence[Atoms]) -> np.ndarray:
         """Sum of E0 over the atoms of each frame, eV, (B,)."""
@@ -83,15 +89,52 @@ def composition(frames: Sequence[Atoms], species: Sequence[int] | None = None) -
 
 
 def least_squares_energies(
-    frames: Sequence[Atoms], energies: np.ndarray, species: Sequence[int], policy: str = "least_squares"
+    frames: Sequence[Atoms],
+    energies: np.ndarray,
+    species: Sequence[int],
+    policy: str = "least_squares",
+    *,
+    exact: Mapping[int, float] | None = None,
+    cheaper: ReferenceEnergies | None = None,
 ) -> ReferenceEnergies:
-    """Minimum-norm least squares of energies (B,) eV on element counts; NaN energies are left out."""
+    """Minimum-norm least squares of energies (B,) eV on element counts; NaN energies are left out.
+
+    Parameters
+    ----------
+    exact
+        Energies of isolated atoms, eV by atomic number: they are taken as they are, and the rest is fitted.
+    cheaper
+        Reference energies of a cheaper fidelity. A species that no energy here is about gets its value there and the
+        mean shift per atom, sum over frames of (E - sum of `cheaper`) / number of atoms; without, it gets 0.
+    """
     known = np.isfinite(energies)
     counts = composition(frames, species)[known]
     if not len(counts):
         return ReferenceEnergies(tuple(species), (0.0,) * len(species), policy + " (no energies)", 0, 0)
-    solution, _, rank, _ = np.linalg.lstsq(counts, energies[known], rcond=None)
-    return ReferenceEnergies(tuple(species), tuple(float(x) for x in solution), policy, int(rank), int(known.sum()))
+    given = {number: value for number, value in (exact or {}).items() if number in species}
+    fixed = np.array([number in given for number in species])
+    solution = np.array([given.get(number, 0.0) for number in species])
+    rank = int(fixed.sum())
+    if rank:
+        free = counts[:, ~fixed]
+        of_rest = free.any(axis=1)  # frames of exact atoms alone have nothing to tell of the others
+        rest = energies[known] - counts[:, fixed] @ solution[fixed]
+        if of_rest.any():
+            solution[~fixed], _, found, _ = np.linalg.lstsq(free[of_rest], rest[of_rest], rcond=None)
+            rank += int(found)
+    else:
+        solution, _, found, _ = np.linalg.lstsq(counts, energies[known], rcond=None)
+        rank = int(found)
+    unseen = tuple(n for n, column, one in zip(species, counts.T, fixed, strict=True) if not (column.any() or one))
+    if unseen and cheaper is not None:
+        seen = [a for a, k in zip(frames, known, strict=True) if k]
+        shift = float((energies[known] - cheaper.of(seen)).sum() / counts.sum())
+        base = dict(zip(cheaper.species, cheaper.values, strict=True))
+        for place, number in enumerate(species):
+            if number in unseen:
+                solution[place] = base.get(number, 0.0) + shift
+    values = tuple(float(x) for x in solution)
+    return ReferenceEnergies(tuple(species), values, policy, rank, int(known.sum()), tuple(given), unseen)
 
 
 def isolated_energies(values: Mapping[str, float], species: Sequence[int]) -> ReferenceEnergies:

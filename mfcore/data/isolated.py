@@ -1,0 +1,35 @@
+"""Isolated atoms: frames of one atom that has no neighbour, whose energies are reference energies exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+
+from mfbench.mfcore.data.frames import energy_of
+from mfbench.mfcore.data.periodic import whole_cell
+
+#: Å; an image that is farther away is no neighbour.
+ALONE = 6.0
+
+
+def is_isolated(atoms: Atoms) -> bool:
+    """Tell if a frame is a single atom without a neighbour, in vacuum or in a box of at least `ALONE`."""
+    if len(atoms) != 1:
+        return False
+    if not atoms.pbc.any():
+        return True
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(whole_cell(atoms)), axis=0)
+    return bool((heights[np.asarray(atoms.pbc)] >= ALONE).all())
+
+
+def isolated_energies_in(frames: Sequence[Atoms], fidelity: str) -> dict[int, float]:
+    """Return the energies (eV) of isolated atoms by atomic number; the lowest where there are several (spin states)."""
+    found: dict[int, float] = {}
+    for atoms in frames:
+        energy = energy_of(atoms, fidelity) if is_isolated(atoms) else np.nan
+        if np.isfinite(energy):
+            number = int(atoms.numbers[0])
+            found[number] = min(energy, found.get(number, np.inf))
+    return found
