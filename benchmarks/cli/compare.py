@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -37,6 +39,11 @@ def compare(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
     ] = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    group_key: GroupKey = None,
+    block: Block = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be computed.")] = False,
 ) -> None:
     """Compare the arms on your own files and name the one to use, or say that it cannot be told.
@@ -46,6 +53,7 @@ def compare(
     from rich.console import Console
 
     from mfbench.benchmarks.cli.fit import read_settings
+    from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.cli.run import RUNS, compute
     from mfbench.benchmarks.harness.store import RunStore
     from mfbench.benchmarks.harness.user_data import comparable_arms, comparison, default_budget
@@ -53,7 +61,10 @@ def compare(
     from mfbench.mfcore.errors import ConfigError
 
     console = Console()
-    task = UserTask(low, high, low_name=low_name, high_name=high_name)
+    reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
+    with Preparation(console) as told:
+        task = UserTask(low, high, low_name=low_name, high_name=high_name, reading=reading, told=told)
+    say(console, task.notes)
     arms, left_out = comparable_arms(task)
     for name in arm or ():
         if name not in arms:
@@ -68,6 +79,7 @@ def compare(
         seeds=seeds,
         draws=draws,
         settings=read_settings(settings),
+        reading=reading,
     )
     for name, reason in left_out.items():
         console.print(f"left out: {name}: {reason}.", highlight=False, soft_wrap=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
+
 if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential
 
@@ -61,6 +63,11 @@ def fit(
         float, typer.Option(min=0.01, max=0.9, help="Share of the HF frames that the model is selected on.")
     ] = 0.1,
     settings: Annotated[Path | None, typer.Option(help="YAML file with settings of the arm.")] = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    group_key: GroupKey = None,
+    block: Block = None,
 ) -> None:
     """Train one arm on your own files.
 
@@ -71,7 +78,7 @@ def fit(
 
     from rich.console import Console
 
-    from mfbench.benchmarks.cli.progress import FitProgress, duration
+    from mfbench.benchmarks.cli.progress import FitProgress, Preparation, duration
     from mfbench.benchmarks.harness.user_data import default_budget, training_set
     from mfbench.benchmarks.tasks.user import UserTask
     from mfbench.mfcore.errors import ConfigError, MfbenchError
@@ -81,10 +88,13 @@ def fit(
     if out.exists():
         raise ConfigError(f"{out}: exists already; remove it or give another --out.")
     strategy = make_arm(arm, read_settings(settings))
-    task = UserTask(low, high, low_name=low_name, high_name=high_name)
+    console = Console(stderr=True)
+    reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
+    with Preparation(console) as told:
+        task = UserTask(low, high, low_name=low_name, high_name=high_name, reading=reading, told=told)
+    say(console, task.notes)
     data = training_set(task, validation_fraction, seed)
     spend = Budget(budget or default_budget(task.frames, 200, 1e6, 3e7))
-    console = Console(stderr=True)
     counts = ", ".join(f"{len(frames)} {name} ({data.labels[name]})" for name, frames in data.train.items())
     console.print(f"Training {arm} on {counts}; {len(data.validation)} for selection.", highlight=False, soft_wrap=True)
     work = out.with_name(out.name + ".partial")
@@ -129,10 +139,10 @@ def predict(
     """Predict energies (eV) and forces (eV/Å) of frames."""
     import mfbench
     from mfbench.mfcore.data.frames import set_labels, write_frames
-    from mfbench.mfcore.data.read import read_frames
+    from mfbench.mfcore.data.read import read_structures
 
     potential = mfbench.load(model)
-    frames = read_frames(file)
+    frames = read_structures(file)
     predicted = potential.predict(frames, fidelity, stress=stress)
     forces, stresses = predicted.forces, predicted.stress
     for number, atoms in enumerate(frames):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -127,3 +128,29 @@ class FitProgress:
         """Report a stage's spending (see :class:`mfbench.mfcore.training.progress.Progress`)."""
         self._spent[stage] = spent
         self._bar.update(self._task, completed=sum(self._spent.values()), description=stage)
+
+
+class Preparation:
+    """A bar over the comparison of a user's frames with each other; nothing where the output is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("comparing frames: {task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        self._bar.start()
+        return lambda part, done, total: self._bar.update(self._task, description=part, completed=done, total=total)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()

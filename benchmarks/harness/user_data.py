@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ase import Atoms
@@ -48,9 +48,12 @@ def comparison(
     seeds: int,
     draws: int,
     settings: dict[str, object],
+    reading: Mapping[str, object] | None = None,
 ) -> list[RunSpec]:
     """List the runs that compare arms on two files: every seed and draw, all HF frames that are not held out."""
-    options = {"low": str(low), "high": str(high), "low_name": names[0], "high_name": names[1]}
+    options: dict[str, object] = {"low": str(low), "high": str(high), "low_name": names[0], "high_name": names[1]}
+    if reading:
+        options["reading"] = dict(reading)
     return [
         RunSpec(
             task=USER_TASK,

@@ -104,8 +104,8 @@ def least_squares_energies(
     exact
         Energies of isolated atoms, eV by atomic number: they are taken as they are, and the rest is fitted.
     cheaper
-        Reference energies of a cheaper fidelity. A species that no energy here is about gets its value there and the
-        mean shift per atom, sum over frames of (E - sum of `cheaper`) / number of atoms; without, it gets 0.
+        Reference energies of a cheaper fidelity. If no energy here is about a species, all are fitted as those of the
+        cheaper fidelity and a shift of least norm, and that species gets the mean shift of the atoms of the others.
     """
     known = np.isfinite(energies)
     counts = composition(frames, species)[known]
@@ -113,28 +113,33 @@ def least_squares_energies(
         return ReferenceEnergies(tuple(species), (0.0,) * len(species), policy + " (no energies)", 0, 0)
     given = {number: value for number, value in (exact or {}).items() if number in species}
     fixed = np.array([number in given for number in species])
-    solution = np.array([given.get(number, 0.0) for number in species])
-    rank = int(fixed.sum())
-    if rank:
-        free = counts[:, ~fixed]
-        of_rest = free.any(axis=1)  # frames of exact atoms alone have nothing to tell of the others
-        rest = energies[known] - counts[:, fixed] @ solution[fixed]
-        if of_rest.any():
-            solution[~fixed], _, found, _ = np.linalg.lstsq(free[of_rest], rest[of_rest], rcond=None)
-            rank += int(found)
-    else:
-        solution, _, found, _ = np.linalg.lstsq(counts, energies[known], rcond=None)
-        rank = int(found)
-    unseen = tuple(n for n, column, one in zip(species, counts.T, fixed, strict=True) if not (column.any() or one))
-    if unseen and cheaper is not None:
-        seen = [a for a, k in zip(frames, known, strict=True) if k]
-        shift = float((energies[known] - cheaper.of(seen)).sum() / counts.sum())
+    unseen = ~(counts.any(axis=0) | fixed)
+    start, shifted = np.zeros(len(species)), bool(unseen.any()) and cheaper is not None
+    if shifted and cheaper is not None:
         base = dict(zip(cheaper.species, cheaper.values, strict=True))
-        for place, number in enumerate(species):
-            if number in unseen:
-                solution[place] = base.get(number, 0.0) + shift
-    values = tuple(float(x) for x in solution)
-    return ReferenceEnergies(tuple(species), values, policy, rank, int(known.sum()), tuple(given), unseen)
+        start = np.array([base.get(number, 0.0) for number in species])
+    solution = np.where(fixed, [given.get(number, 0.0) for number in species], start)
+    if fixed.any() or shifted:
+        free = ~fixed & ~unseen
+        telling = counts[:, free].any(axis=1)  # frames of exact atoms alone have nothing to tell of the others
+        left = energies[known] - counts @ solution
+        change, _, rank, _ = np.linalg.lstsq(counts[telling][:, free], left[telling], rcond=None)
+        solution[free] += change
+        rank += int(fixed.sum())
+        if shifted:
+            often = counts[:, free].sum(axis=0)
+            solution[unseen] += float(often @ change / often.sum()) if often.sum() else 0.0
+    else:
+        solution, _, rank, _ = np.linalg.lstsq(counts, energies[known], rcond=None)
+    return ReferenceEnergies(
+        species=tuple(species),
+        values=tuple(float(x) for x in solution),
+        policy=policy,
+        rank=int(rank),
+        n_frames=int(known.sum()),
+        isolated=tuple(given),
+        estimated=tuple(number for number, none in zip(species, unseen, strict=True) if none),
+    )
 
 
 def isolated_energies(values: Mapping[str, float], species: Sequence[int]) -> ReferenceEnergies:

@@ -7,7 +7,7 @@ from ase.build import bulk, molecule
 
 from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.isolated import is_isolated, isolated_energies_in
-from mfbench.mfcore.data.reference_energies import least_squares_energies
+from mfbench.mfcore.data.reference_energies import ReferenceEnergies, least_squares_energies
 
 E0 = {1: -13.6, 6: -1030.0, 8: -2040.0, 16: -10800.0}
 
@@ -57,6 +57,21 @@ def test_an_element_without_labels_gets_the_cheaper_value_and_the_mean_shift() -
     alone = least_squares_energies(high, energies(high), (1, 6, 8, 16))
     assert alone.estimated == (16,)
     np.testing.assert_allclose(found.values[:3], alone.values[:3])
+    # as the residual policy has it: the cheaper model's errors are fitted, and its own energies are the start
+    nothing = ReferenceEnergies((1, 6, 8, 16), (0.0,) * 4, "residual", 0, 0)
+    rest = least_squares_energies(high, energies(high) - cheap.of(high), (1, 6, 8, 16), cheaper=nothing)
+    assert rest.values[3] + cheap.values[3] == pytest.approx(found.values[3])
+
+
+def test_with_one_stoichiometry_all_elements_keep_near_the_cheaper_values() -> None:
+    low, high = labelled(["CH4", "C2H6", "CH3OH", "H2O", "CH3SH"]), labelled(["CH3OH"] * 4, shift=1.5)
+    cheap = least_squares_energies(low, energies(low), (1, 6, 8, 16))
+    found = least_squares_energies(high, energies(high), (1, 6, 8, 16), cheaper=cheap)
+    assert found.rank == 1
+    assert found.estimated == (16,)
+    shifts = np.array(found.values) - np.array(cheap.values)
+    assert (np.abs(shifts - 1.5) < 2.0).all(), shifts
+    np.testing.assert_allclose(found.of(high), energies(high))
     assert found.as_dict()["estimated"] == (16,)
 
 
