@@ -26,6 +26,10 @@ NAMED_FOR_A_REASON = {
     "mfbench.mfcore.cores.registry": {"equivariant"},
     # the energies of the h2co data set are what forces are compared on beside other people's potentials
     "mfbench.benchmarks.performance.parity.data": {"h2co", "h2co_3level"},
+    # labels are computed for a task; the cells of one are for dynamics in which ions move
+    "mfbench.benchmarks.labelling.ingan.*": {"ingan"},
+    "mfbench.benchmarks.labelling.li6ps5cl.*": {"li6ps5cl", "transport"},
+    "mfbench.benchmarks.labelling.molecular_cc.*": {"molecular_cc"},
     # labels of molecular_cc are computed again as its own script computed them
     "mfbench.benchmarks.labelling.recompute": {"molecular_cc"},
     # words in the keys of energies that are no labels
@@ -43,7 +47,6 @@ NAMED_STILL = {
     },
     "mfbench.benchmarks.reports.rows": {"delta_labels", "low_fidelity", "single_fidelity", "single_fidelity_all"},
     "mfbench.benchmarks.regression.*": {"stability"},
-    "mfbench.benchmarks.tasks.li6ps5cl.generate": {"transport"},
 }
 
 #: Plug-ins whose name is a word of the language: a string that equals it says nothing; imports of it do.

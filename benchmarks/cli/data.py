@@ -140,12 +140,11 @@ def generate(
 
 def _generator_of(task: str) -> Any:
     from importlib import import_module
-    from importlib.util import find_spec
 
     from mfbench.benchmarks.tasks.registry import make_task
     from mfbench.mfcore.errors import ConfigError
 
-    name = type(make_task(task)).__module__.rpartition(".")[0] + ".generate"
-    if find_spec(name) is None:
+    name = make_task(task).generator
+    if not name:
         raise ConfigError(f"task '{task}' has no generator: its data are downloaded (mfbench data fetch {task}).")
     return import_module(name)

@@ -116,7 +116,7 @@ def _by_pyscf(task: MolecularCC, progress: Progress | None) -> list[Check]:
     except ImportError as error:
         missing = "not installed" if error.name == "pyscf" else f"not whole ({error})"
         return [Check("recomputed", None, f"not recomputed: PySCF is {missing}")]
-    from mfbench.benchmarks.tasks.molecular_cc.generate import compute
+    from mfbench.benchmarks.labelling.molecular_cc.generate import compute
 
     jobs = []
     for fidelity, level, key in (

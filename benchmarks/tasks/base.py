@@ -160,6 +160,8 @@ class Task(ABC):
         Names, cheapest first; the last one is the target.
     embedded
         Whether the data come with the package (else they are downloaded when first used).
+    generator
+        Module that computes the labels again (`LEVELS`, `generate(out, levels, workers, limit, progress)`); "": none.
     default_regime
         Regime of the quick comparison.
     duplicate_tolerance
@@ -170,6 +172,7 @@ class Task(ABC):
     summary: str
     fidelities: tuple[str, ...]
     embedded: bool = False
+    generator: str = ""
     default_regime: Regime = Regime()
     duplicate_tolerance: float = DUPLICATE_TOLERANCE
 

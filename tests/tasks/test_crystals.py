@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mfbench.benchmarks.labelling.gpaw import worker
+from mfbench.benchmarks.labelling.ingan.sample import N_CATIONS, TRAINED_X
+from mfbench.benchmarks.labelling.li6ps5cl.sample import SMALL_DISPLACEMENT_A
 from mfbench.benchmarks.labelling.verify import verify_task
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, Regime
 from mfbench.benchmarks.tasks.crystals import HIGH, LOW, CrystalTask
-from mfbench.benchmarks.tasks.ingan.sample import N_CATIONS, TRAINED_X
 from mfbench.benchmarks.tasks.ingan.task import InGaN
-from mfbench.benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
 from mfbench.benchmarks.tasks.li6ps5cl.task import COLD_K, Li6PS5Cl
 from mfbench.benchmarks.tasks.registry import make_task
 from mfbench.mfcore.data.frames import energy_of, forces_of, has_label
@@ -182,7 +182,7 @@ def test_cells_to_see_transport_in():
 def test_the_settings_on_the_card_are_those_of_the_labels(task):
     card, text = task.card, " ".join((task.folder / "README.md").read_text(encoding="utf-8").split())
     settings = card["settings"]
-    generator = import_module(f"mfbench.benchmarks.tasks.{task.name}.generate").CRYSTAL
+    generator = import_module(task.generator).CRYSTAL
     assert settings == {**worker.SETTINGS, **generator.settings}  # labels of one set have one level of theory
     if settings["grid_spacing_A"] is not None:
         assert f"real-space grid of {settings['grid_spacing_A']} Å" in text

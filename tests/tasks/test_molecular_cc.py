@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
+from mfbench.benchmarks.labelling.molecular_cc import generate
+from mfbench.benchmarks.labelling.molecular_cc.convert import convert, label_frames, read_labels
 from mfbench.benchmarks.labelling.verify import verify_task
 from mfbench.benchmarks.tasks.base import Regime
-from mfbench.benchmarks.tasks.molecular_cc import generate
-from mfbench.benchmarks.tasks.molecular_cc.convert import convert, label_frames, read_labels
 from mfbench.benchmarks.tasks.molecular_cc.task import (
     HIGH,
     LOW,

@@ -107,7 +107,7 @@ def convert(
         "cpu_hours": round(sum(_cpu_s(atoms) for atoms in kept) / 3600, 2),
         "levels": {level: _level(level, kept) for level in worker.LEVELS},
     }
-    text = f"# Written by mfbench.benchmarks.tasks.{name}.generate; see README.md.\n"
+    text = f"# Written by mfbench.benchmarks.labelling.{name}.generate; see README.md.\n"
     text += yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=116)
     write_text(folder / "dataset.yml", text)
     return path

@@ -1,8 +1,8 @@
 """How the data of a crystal task are made, step by step; what its module `generate` is made of.
 
-    python -m mfbench.benchmarks.tasks.NAME.generate sample WHAT FOLDER   # frames found with a potential trained so far
-    mfbench data generate NAME --out FOLDER                               # label what has no labels yet (GPAW; hours)
-    python -m mfbench.benchmarks.tasks.NAME.generate convert FOLDER       # add labels to the data file and dataset.yml
+    python -m mfbench.benchmarks.labelling.NAME.generate sample WHAT FOLDER   # frames found with a potential so far
+    mfbench data generate NAME --out FOLDER                                   # label the others (GPAW; hours)
+    python -m mfbench.benchmarks.labelling.NAME.generate convert FOLDER       # labels to the data file, dataset.yml
 
 The first labels are those of the first round, which needs no potential: then sample and label in turns.
 

@@ -10,13 +10,15 @@ from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tasks.crystals import HIGH, CrystalTask
-from mfbench.benchmarks.tasks.ingan.sample import TRAINED_X
 from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import Label
 
 if TYPE_CHECKING:
     from mfbench.mfcore.dynamics.criteria import Unit
+
+TRAINED_X = (0.0, 0.5, 1.0)
+"""Compositions that are in coverage."""
 
 
 class InGaN(CrystalTask):
@@ -28,6 +30,7 @@ class InGaN(CrystalTask):
     name = "ingan"
     summary = "InxGa1-xN: PBE and r2SCAN (E, F); gap: HF has x = 0, 1/2 and 1"
     default_regime = Regime(n_low=80, n_high=20, labels="low=EF,high=EF", pairing="disjoint", coverage="gap")
+    generator = "mfbench.benchmarks.labelling.ingan.generate"
     n_test = (18, 22)
     n_validation = 8
 

@@ -10,12 +10,14 @@ from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tasks.crystals import CrystalTask
-from mfbench.benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
 from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from mfbench.mfcore.dynamics.criteria import Unit
+
+SMALL_DISPLACEMENT_A = 0.06
+"""Below it, and without antisites, a frame is in coverage."""
 
 COLD_K = 600.0
 """Snapshots of dynamics up to this temperature are in coverage."""
@@ -31,6 +33,7 @@ class Li6PS5Cl(CrystalTask):
     name = "li6ps5cl"
     summary = "Li6PS5Cl: PBE (E, F, S) and r2SCAN (E, F); gap: HF has small displacements, ordered S/Cl"
     default_regime = Regime(n_low=100, n_high=20, labels="low=EFS,high=EF", pairing="disjoint", coverage="gap")
+    generator = "mfbench.benchmarks.labelling.li6ps5cl.generate"
     n_test = (20, 20)
     n_validation = 8
 

@@ -33,6 +33,7 @@ class MolecularCC(EmbeddedTask):
     name = "molecular_cc"
     summary = "CHNO molecules: ωB97X (E, F) and CCSD(T) (E; forces to test); gap: HF has up to two heavy atoms"
     fidelities = (LOW, HIGH)
+    generator = "mfbench.benchmarks.labelling.molecular_cc.generate"
     default_regime = Regime(n_low=600, n_high=60, labels="low=EF,high=E", pairing="disjoint", coverage="gap")
 
     def pools(self, draw: int) -> Pools:

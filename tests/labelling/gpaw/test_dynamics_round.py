@@ -11,11 +11,11 @@ from ase.neighborlist import neighbor_list
 
 from mfbench.benchmarks.labelling.gpaw import dynamics_round
 from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound, by_dynamics
-from mfbench.benchmarks.tasks.ingan.orderings import _orders
-from mfbench.benchmarks.tasks.ingan.sample import rounds as ingan_rounds
-from mfbench.benchmarks.tasks.ingan.sample import wurtzite
-from mfbench.benchmarks.tasks.li6ps5cl.sample import _cubic
-from mfbench.benchmarks.tasks.li6ps5cl.sample import rounds as li6ps5cl_rounds
+from mfbench.benchmarks.labelling.ingan.orderings import _orders
+from mfbench.benchmarks.labelling.ingan.sample import rounds as ingan_rounds
+from mfbench.benchmarks.labelling.ingan.sample import wurtzite
+from mfbench.benchmarks.labelling.li6ps5cl.sample import _cubic
+from mfbench.benchmarks.labelling.li6ps5cl.sample import rounds as li6ps5cl_rounds
 from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import DataError

@@ -7,12 +7,12 @@ import pytest
 from ase.data import atomic_numbers
 
 from mfbench.benchmarks.labelling.gpaw.cells import collect
-from mfbench.benchmarks.tasks.ingan.generate import CRYSTAL as NITRIDE
-from mfbench.benchmarks.tasks.ingan.sample import TRAINED_X
-from mfbench.benchmarks.tasks.ingan.sample import round_one as ingan
-from mfbench.benchmarks.tasks.li6ps5cl.generate import CRYSTAL as ARGYRODITE
-from mfbench.benchmarks.tasks.li6ps5cl.sample import SMALL_DISPLACEMENT_A
-from mfbench.benchmarks.tasks.li6ps5cl.sample import round_one as li6ps5cl
+from mfbench.benchmarks.labelling.ingan.generate import CRYSTAL as NITRIDE
+from mfbench.benchmarks.labelling.ingan.sample import TRAINED_X
+from mfbench.benchmarks.labelling.ingan.sample import round_one as ingan
+from mfbench.benchmarks.labelling.li6ps5cl.generate import CRYSTAL as ARGYRODITE
+from mfbench.benchmarks.labelling.li6ps5cl.sample import SMALL_DISPLACEMENT_A
+from mfbench.benchmarks.labelling.li6ps5cl.sample import round_one as li6ps5cl
 from mfbench.mfcore.data.read import read_frames
 
 

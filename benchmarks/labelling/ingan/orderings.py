@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.utils.structure_comparator import SymmetryEquivalenceCheck
 
 from mfbench.benchmarks.labelling.gpaw.cells import relaxed
-from mfbench.benchmarks.tasks.ingan.sample import N_CATIONS, ordering, wurtzite
+from mfbench.benchmarks.labelling.ingan.sample import N_CATIONS, ordering, wurtzite
 
 if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential

@@ -1,18 +1,16 @@
-"""Compute the labels of ingan again, or go on with them: PBE and r2SCAN by GPAW (see gpaw/generation.py).
+"""Compute the labels of ingan again, or go on with them: PBE and r2SCAN by GPAW (see labelling/gpaw/generation.py).
 
 mfbench data generate ingan --out FOLDER [--workers 2]
-python -m mfbench.benchmarks.tasks.ingan.generate sample dynamics | orderings | further FOLDER
-python -m mfbench.benchmarks.tasks.ingan.generate convert FOLDER
+python -m mfbench.benchmarks.labelling.ingan.generate sample dynamics | orderings | further FOLDER
+python -m mfbench.benchmarks.labelling.ingan.generate convert FOLDER
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mfbench.benchmarks.labelling.gpaw.generation import Crystal
 from mfbench.benchmarks.labelling.gpaw.labels import LEVELS
-from mfbench.benchmarks.tasks.ingan.orderings import orderings
-from mfbench.benchmarks.tasks.ingan.sample import round_one, rounds
+from mfbench.benchmarks.labelling.ingan.orderings import orderings
+from mfbench.benchmarks.labelling.ingan.sample import round_one, rounds
 from mfbench.benchmarks.tasks.ingan.task import InGaN
 
 __all__ = ["CRYSTAL", "LEVELS", "generate", "geometries"]
@@ -20,7 +18,7 @@ __all__ = ["CRYSTAL", "LEVELS", "generate", "geometries"]
 CRYSTAL = Crystal(
     "ingan",
     "InxGa1-xN at PBE and r2SCAN",
-    Path(__file__).parent,
+    InGaN.home(),
     round_one,
     rounds,
     False,  # at this cutoff the stress is not the derivative of the energy: see README.md

@@ -1,7 +1,7 @@
 """Compute the labels of molecular_cc again, or go on with them: GFN2-xTB sampling, DFT and coupled cluster.
 
-    python -m mfbench.benchmarks.tasks.molecular_cc.generate run OUT [--level low ...] [--workers 2] [--limit N]
-    python -m mfbench.benchmarks.tasks.molecular_cc.generate convert LABELS OUT
+    python -m mfbench.benchmarks.labelling.molecular_cc.generate run OUT [--level low ...] [--workers 2] [--limit N]
+    python -m mfbench.benchmarks.labelling.molecular_cc.generate convert LABELS OUT
 
 Needs the extra `data` (PySCF, tblite). The target level is a focal-point composite with frozen core,
 
@@ -203,7 +203,7 @@ def generate(
     Path
         The extxyz file of the labelled frames.
     """
-    from mfbench.benchmarks.tasks.molecular_cc.convert import convert, read_labels
+    from mfbench.benchmarks.labelling.molecular_cc.convert import convert, read_labels
 
     _require_programs()
     out = Path(out)
@@ -330,9 +330,9 @@ def _composite(atoms: Atoms, gradient: bool) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line; see the top of this file."""
-    from mfbench.benchmarks.tasks.molecular_cc.convert import convert
+    from mfbench.benchmarks.labelling.molecular_cc.convert import convert
 
-    parser = argparse.ArgumentParser(prog="python -m mfbench.benchmarks.tasks.molecular_cc.generate")
+    parser = argparse.ArgumentParser(prog="python -m mfbench.benchmarks.labelling.molecular_cc.generate")
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="sample and compute what is missing, then convert")
     run.add_argument("out", type=Path)

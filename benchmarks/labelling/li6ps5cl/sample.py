@@ -10,6 +10,7 @@ from ase.spacegroup import crystal
 
 from mfbench.benchmarks.labelling.gpaw.cells import Made, collect, disturbed, relaxed
 from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound
+from mfbench.benchmarks.tasks.li6ps5cl.task import SMALL_DISPLACEMENT_A
 
 if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential
@@ -18,9 +19,6 @@ N_FRAMES = 470
 LATTICE_A = 9.85
 LI_48H = (0.183, 0.183, 0.024)
 CLOSEST_LI_A = 2.0
-SMALL_DISPLACEMENT_A = 0.06
-"""Below it, and without antisites, a frame is in coverage."""
-
 _TRANSPORT_STREAM, _THIRD_ROUND_STREAM = 3, 4  # of random numbers
 
 N_HIGH_SMALL, N_HIGH_OTHER = 170, 24

@@ -199,7 +199,7 @@ def convert(labels: Path, out: Path) -> Path:
     file = out / "data" / FRAMES_FILE
     write_frames(file, frames)
     card = describe(frames, rows, file)
-    head = "# Written by mfbench.benchmarks.tasks.molecular_cc.convert; see README.md.\n"
+    head = "# Written by mfbench.benchmarks.labelling.molecular_cc.convert; see README.md.\n"
     write_text(out / "dataset.yml", head + yaml.safe_dump(card, allow_unicode=True, sort_keys=False, width=110))
     readme = out / "README.md"
     if readme.exists():

@@ -12,12 +12,10 @@ from ase.build import bulk
 
 from mfbench.benchmarks.labelling.gpaw.cells import Made, collect, disturbed
 from mfbench.benchmarks.labelling.gpaw.dynamics_round import DynamicsRound
+from mfbench.benchmarks.tasks.ingan.task import TRAINED_X
 
 N_FRAMES = 580
 N_CATIONS = 8
-TRAINED_X = (0.0, 0.5, 1.0)
-"""Compositions that are in coverage."""
-
 N_HIGH_TRAINED, N_HIGH_OTHER = 160, 30
 """How many frames of each kind get r2SCAN labels: the first ones."""
 
