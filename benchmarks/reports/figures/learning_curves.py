@@ -48,7 +48,7 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
         )
     for regime, part in drawable:
         for metric, short in SHORT.items():
-            if metric in set(part["metric"]):
+            if (part.loc[part["metric"] == metric, "value"] > 0.0).any():  # zeros have no place on a logarithmic axis
                 figure = learning_curve_figure(part, metric, style)
                 yield Drawing(source.name("learning-curve", regime, short), figure, part)
 
