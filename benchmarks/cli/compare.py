@@ -35,6 +35,10 @@ def compare(
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Validation sets to repeat with.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Model seeds to repeat with, for each draw.")] = 1,
+    core: Annotated[
+        list[str] | None,
+        typer.Option(help="Network (mfbench list cores); may be repeated.", show_default="the one of the settings"),
+    ] = None,
     settings: Annotated[Path | None, typer.Option(help="YAML file with settings of all arms.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
@@ -55,6 +59,7 @@ def compare(
     from mfbench.benchmarks.cli.fit import read_settings
     from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.cli.run import RUNS, compute
+    from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.store import RunStore
     from mfbench.benchmarks.harness.user_data import comparable_arms, comparison, default_budget
     from mfbench.benchmarks.tasks.user import UserTask
@@ -69,6 +74,7 @@ def compare(
     for name in arm or ():
         if name not in arms:
             raise ConfigError(f"arm '{name}': {left_out.get(name, 'unknown')}; there are {', '.join(arms)}.")
+    own = read_settings(settings)
     specs = comparison(
         low,
         high,
@@ -78,11 +84,17 @@ def compare(
         budget=budget or default_budget(task.frames, 50, 3e5, 3e6),
         seeds=seeds,
         draws=draws,
-        settings=read_settings(settings),
+        settings=own,
         reading=reading,
+        cores=core or (),
     )
-    for name, reason in left_out.items():
+    reasons = [*left_out.items()]
+    for name in core or [core_of(own).name]:
+        reasons += [(arm_name, reason) for arm_name in arm or arms if (reason := lacking(arm_name, name))]
+    for name, reason in reasons:
         console.print(f"left out: {name}: {reason}.", highlight=False, soft_wrap=True)
+    if not specs:
+        raise ConfigError("no arm is left to compare.")
     root = out or RUNS / f"compare-{high.stem}"
     failed = compute(console, specs, root, workers=workers, dry_run=dry_run)
     if dry_run:

@@ -62,6 +62,9 @@ def fit(
     validation_fraction: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of the HF frames that the model is selected on.")
     ] = 0.1,
+    core: Annotated[
+        str | None, typer.Option(help="Network (mfbench list cores).", show_default="the one of the settings")
+    ] = None,
     settings: Annotated[Path | None, typer.Option(help="YAML file with settings of the arm.")] = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
@@ -79,6 +82,7 @@ def fit(
     from rich.console import Console
 
     from mfbench.benchmarks.cli.progress import FitProgress, Preparation, duration
+    from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.user_data import default_budget, training_set
     from mfbench.benchmarks.tasks.user import UserTask
     from mfbench.mfcore.errors import ConfigError, MfbenchError
@@ -87,7 +91,12 @@ def fit(
 
     if out.exists():
         raise ConfigError(f"{out}: exists already; remove it or give another --out.")
-    strategy = make_arm(arm, read_settings(settings))
+    own = read_settings(settings)
+    if core is not None:
+        own = core_of({"core": core}).over(own)
+    if reason := lacking(arm, core_of(own).name):
+        raise ConfigError(f"arm '{arm}': {reason}.")
+    strategy = make_arm(arm, own)
     console = Console(stderr=True)
     reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
     with Preparation(console) as told:

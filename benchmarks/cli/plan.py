@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Axes of a regime as the table's columns, with their headings; one that does not vary goes into the title.
 AXES = (("n_low", "n_low"), ("n_high", "n_high"), ("labels", "labels"), ("pairing", "pairing"))
-FURTHER_AXES = (("coverage", "coverage"), ("e0", "E0"))
+FURTHER_AXES = (("coverage", "coverage"), ("e0", "E0"), ("core", "core"))
 
 
 class Format(StrEnum):
@@ -45,6 +45,7 @@ def plan(
     pairing: selection.Pairing = None,
     coverage: selection.Coverage = None,
     e0: selection.E0 = None,
+    core: selection.Core = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs that are stored.", show_default="results/runs/PRESET")
     ] = None,
@@ -59,6 +60,7 @@ def plan(
     or selected on, each counted once; it includes stored runs. Time and compute are of the runs that are not stored.
     """
     import json
+    from dataclasses import asdict
 
     from rich.console import Console
 
@@ -69,13 +71,14 @@ def plan(
     from mfbench.benchmarks.harness.runner import pending
     from mfbench.benchmarks.harness.store import RunStore
 
-    chosen, specs = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0)
+    chosen, found = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
     with Console(stderr=True).status("Preparing splits and settings"):
-        planned = prepare(specs)
+        planned = prepare(found.runs)
         store = RunStore(out or RUNS / chosen.name)
         whole = overview(planned, pending(planned, store), store, workers or default_workers())
     if format is Format.json:
-        typer.echo(json.dumps(whole.as_dict(), indent=1, allow_nan=False))
+        left_out = [asdict(arm) for arm in found.left_out]
+        typer.echo(json.dumps(whole.as_dict() | {"left_out": left_out}, indent=1, allow_nan=False))
         return
     console = Console()
     for name in dict.fromkeys(regime.task for regime in whole.regimes):
@@ -88,6 +91,8 @@ def plan(
         console.print()
     frames = ", ".join(f"{n:,} {name}" for name, n in whole.n_labelled.items())
     console.print(f"Labelled frames, each counted once: {frames}.", highlight=False, soft_wrap=True)
+    for line in selection.left_out(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(summary_line(whole), highlight=False, soft_wrap=True)
 
 
@@ -158,12 +163,15 @@ def _table(task: str, regimes: list[RegimeOverview], workers: int) -> tuple[str,
     from rich.table import Table
 
     from mfbench.benchmarks.cli.progress import duration
+    from mfbench.mfcore.cores.registry import DEFAULT
 
     axes = [(key, heading) for key, heading in (*AXES, *FURTHER_AXES) if len({_of(r, key) for r in regimes}) > 1]
     if ("n_high", "n_high") not in axes:
         axes.insert(0, ("n_high", "n_high"))
     same = [
-        f"{heading} {_of(regimes[0], key)}" for key, heading in (*AXES, *FURTHER_AXES) if (key, heading) not in axes
+        f"{heading} {_of(regimes[0], key)}"
+        for key, heading in (*AXES, *FURTHER_AXES)
+        if (key, heading) not in axes and (key, _of(regimes[0], key)) != ("core", DEFAULT)
     ]
     table = Table(box=None)
     for _, heading in axes:
@@ -186,5 +194,5 @@ def _table(task: str, regimes: list[RegimeOverview], workers: int) -> tuple[str,
 
 
 def _of(regime: RegimeOverview, key: str) -> str:
-    value: Any = regime.regime[key]
+    value: Any = regime.core if key == "core" else regime.regime[key]
     return str(value)

@@ -27,6 +27,7 @@ class What(StrEnum):
 
     arms = "arms"
     tasks = "tasks"
+    cores = "cores"
     observables = "observables"
     presets = "presets"
 
@@ -40,7 +41,7 @@ def register(app: typer.Typer) -> None:
 def list_names(
     what: Annotated[What | None, typer.Argument(help="Leave it out for all.")] = None,
 ) -> None:
-    """List the arms, tasks, observables or presets that there are, each with one line."""
+    """List the arms, tasks, cores, observables or presets that there are, each with one line."""
     from rich.console import Console
     from rich.table import Table
 
@@ -50,6 +51,18 @@ def list_names(
         for name, summary in _summaries(kind):
             table.add_row(name, summary)
         console.print(table)
+        for line in _left_out() if kind is What.arms else ():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _left_out() -> list[str]:
+    """Lines that say which arms a core is not able to carry, and why."""
+    from mfbench.benchmarks.harness.cores import lacking
+    from mfbench.mfcore.cores.registry import core_names
+    from mfbench.strategies.registry import arm_names
+
+    reasons = [(arm, core, lacking(arm, core)) for core in core_names() for arm in arm_names()]
+    return [f"left out on core {core}: {arm}: {reason}." for arm, core, reason in reasons if reason]
 
 
 def _summaries(kind: What) -> list[tuple[str, str]]:
@@ -61,6 +74,11 @@ def _summaries(kind: What) -> list[tuple[str, str]]:
         from mfbench.benchmarks.tasks.registry import make_task, task_names
 
         return [(name, make_task(name).summary) for name in task_names()]
+    if kind is What.cores:
+        from mfbench.mfcore.cores.registry import core_class, core_names
+
+        cores = [core_class(name) for name in core_names()]
+        return [(core.name, f"{core.summary}; {', '.join(core.conditionings)}") for core in cores]
     if kind is What.observables:
         from mfbench.benchmarks.observables.registry import observables
 
@@ -82,6 +100,7 @@ def run(
     pairing: selection.Pairing = None,
     coverage: selection.Coverage = None,
     e0: selection.E0 = None,
+    core: selection.Core = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="results/runs/PRESET")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
@@ -97,10 +116,12 @@ def run(
     """
     from rich.console import Console
 
-    chosen, specs = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0)
+    chosen, found = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
     root = out or RUNS / chosen.name
     console = Console()
-    failed = compute(console, specs, root, workers=workers, dry_run=dry_run, retry_failed=retry_failed)
+    for line in selection.left_out(found):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    failed = compute(console, found.runs, root, workers=workers, dry_run=dry_run, retry_failed=retry_failed)
     if dry_run:
         return
     console.print(f"The tables: mfbench report {root}", markup=False, soft_wrap=True)

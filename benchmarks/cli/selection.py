@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from mfbench.benchmarks.harness.plan import RunSpec
+    from mfbench.benchmarks.harness.plan import Grid
     from mfbench.benchmarks.harness.presets import Preset
 
 Preset_ = Annotated[
@@ -23,6 +23,9 @@ Labels = Annotated[list[str] | None, typer.Option(help="Only these labels, as in
 Pairing = Annotated[list[str] | None, typer.Option(help="Only this pairing: paired or disjoint.")]
 Coverage = Annotated[list[str] | None, typer.Option(help="Only this coverage: gap or full.")]
 E0 = Annotated[list[str] | None, typer.Option(help="Only this policy of the reference energies.")]
+Core = Annotated[
+    list[str] | None, typer.Option(help="This network, with the preset's settings of it (mfbench list cores).")
+]
 
 
 def runs_of(
@@ -37,9 +40,10 @@ def runs_of(
     pairing: list[str] | None,
     coverage: list[str] | None,
     e0: list[str] | None,
+    core: list[str] | None,
     *,
     tuned: bool = True,
-) -> tuple[Preset, list[RunSpec]]:
+) -> tuple[Preset, Grid]:
     """Read a preset and list its runs that are selected; without their tuned settings if so asked.
 
     Raises
@@ -47,7 +51,8 @@ def runs_of(
     ConfigError
         If the preset is faulty, or the selection names what there is not or leaves nothing.
     """
-    from mfbench.benchmarks.harness.plan import Selection, expand
+    from mfbench.benchmarks.harness.cores import lacking
+    from mfbench.benchmarks.harness.plan import Selection, grid
     from mfbench.benchmarks.harness.presets import load_preset
     from mfbench.benchmarks.tasks.registry import task_names
     from mfbench.strategies.registry import arm_class, arm_names
@@ -63,18 +68,25 @@ def runs_of(
         pairing=tuple(pairing or ()),
         coverage=tuple(coverage or ()),
         e0=tuple(e0 or ()),
+        cores=tuple(core or ()),
     )
     chosen = load_preset(preset)
     if not tuned:
         chosen = chosen.model_copy(update={"tasks": [p.model_copy(update={"tuned": None}) for p in chosen.tasks]})
-    specs = expand(
+    found = grid(
         chosen,
         wanted,
         tasks=task_names(),
         arms=arm_names(),
         needs_all_high=lambda name: arm_class(name).needs_all_high,
+        lacking=lacking,
     )
-    return chosen, specs
+    return chosen, found
+
+
+def left_out(found: Grid) -> list[str]:
+    """Lines that say which arms are left out of the runs, and why."""
+    return [f"left out: {arm.task} {arm.arm}: {arm.reason}." for arm in found.left_out]
 
 
 def _size(text: str) -> Any:

@@ -52,6 +52,7 @@ def tune(
     pairing: Annotated[str | None, typer.Option(help="Pairing, likewise.")] = None,
     coverage: Annotated[str | None, typer.Option(help="Coverage, likewise.")] = None,
     e0: Annotated[str | None, typer.Option(help="Policy of the reference energies, likewise.")] = None,
+    core: Annotated[str | None, typer.Option(help="Network, likewise.")] = None,
     seed: Annotated[int | None, typer.Option(help="Model seed.", show_default="the preset's first")] = None,
     draw: Annotated[int | None, typer.Option(help="HF-subset draw.", show_default="the preset's first")] = None,
     sampler_seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler, the same for every arm.")] = 0,
@@ -86,7 +87,7 @@ def tune(
     need_optuna()
     listed = [None if value is None else [value] for value in (n_high, n_low, labels, pairing, coverage, e0)]
     sizes, lows, label_sets, pairings, coverages, e0s = listed
-    chosen, specs = selection.runs_of(
+    chosen, found_grid = selection.runs_of(
         preset,
         None if task is None else [task],
         arm,
@@ -98,9 +99,10 @@ def tune(
         pairings,
         coverages,
         e0s,
+        None if core is None else [core],
         tuned=False,
     )
-    specs = one_each(specs)
+    specs = one_each(found_grid.runs)
     console = Console()
     root = runs or RUNS / f"tune-{chosen.name}"
     with console.status("Preparing splits and settings"):
@@ -140,6 +142,9 @@ def one_each(specs: Sequence[RunSpec]) -> list[RunSpec]:
         if len(values) > 1:
             option = "--" + axis.replace("_", "-")
             raise ConfigError(f"the preset has several regimes; choose one: {option} {' or '.join(values)}.")
+    cores = list(dict.fromkeys(spec.core_name for spec in specs))
+    if len(cores) > 1:
+        raise ConfigError(f"the preset has several cores; choose one: --core {' or '.join(cores)}.")
     first: dict[str, RunSpec] = {}
     for spec in specs:
         first.setdefault(spec.arm, spec)

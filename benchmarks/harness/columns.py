@@ -7,13 +7,25 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mfbench.benchmarks.observables.registry import observables
+from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-RUN_COLUMNS = (*("run_key", "task", "arm", "n_low", "n_high", "labels", "pairing", "coverage", "e0", "seed", "draw"),)
+RUN_COLUMNS = (
+    *("run_key", "task", "core", "arm", "n_low", "n_high", "labels", "pairing", "coverage", "e0", "seed", "draw"),
+)
 """Columns that say, in rows and in details, which run a line belongs to."""
+
+
+def with_core(table: DataFrame) -> DataFrame:
+    """Give rows or a detail the column of cores; from before there was a choice, all are of the default one."""
+    if "core" in table.columns or "task" not in table.columns:
+        return table
+    table = table.copy()
+    table.insert(list(table.columns).index("task") + 1, "core", DEFAULT)
+    return table
 
 
 @cache

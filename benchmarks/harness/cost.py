@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
+from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.fidelity import Label, LabelSet
 from mfbench.strategies.registry import arm_class
@@ -118,7 +119,7 @@ class Expected:
 
 
 class Rates:
-    """Cost per unit of budget, by task, arm and rule, from the finished runs of a store.
+    """Cost per unit of budget, by task, core, arm and rule, from the finished runs of a store.
 
     Raises
     ------
@@ -127,20 +128,21 @@ class Rates:
     """
 
     def __init__(self, store: RunStore) -> None:
-        self._known: dict[tuple[str, str, int | None], list[tuple[float, float, float]]] = defaultdict(list)
+        self._known: dict[tuple[str, str, str, int | None], list[tuple[float, float, float]]] = defaultdict(list)
         for key in store.current_keys():
             stored = store.load(key)
             if stored.status != "finished":
                 continue
             identity, costs = stored.record["identity"], stored.record["costs"]
             spent, budget = costs["train_atom_gradients"] or 0.0, identity["budget_atom_gradients"]
-            cell = (identity["task"], identity["arm"], identity.get("budget_patience"))
+            core = stored.record["cell"].get("core", DEFAULT)
+            cell = (identity["task"], core, identity["arm"], identity.get("budget_patience"))
             wall = stored.record["wall_s"]
             self._known[cell].append((wall / budget, (costs["train_cpu_s"] or wall) / budget, spent / budget))
 
     def expect(self, spec: RunSpec) -> Expected:
-        """Expect of a run what stored ones of its task, arm and rule took for their budgets."""
-        known = self._known.get((spec.task, spec.arm, spec.patience))
+        """Expect of a run what stored ones of its task, core, arm and rule took for their budgets."""
+        known = self._known.get((spec.task, spec.core_name, spec.arm, spec.patience))
         if not known:
             guess = spec.expected_us_per_atom_gradient * 1e-6 * spec.budget
             return Expected(guess, guess, spec.budget, measured=False)

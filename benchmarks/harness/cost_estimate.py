@@ -41,13 +41,14 @@ class Spending:
 
 @dataclass(frozen=True)
 class RegimeOverview:
-    """The runs of one task and regime (HF set size included; the ceiling's is "all").
+    """The runs of one task, core and regime (HF set size included; the ceiling's is "all").
 
     `label_cost_cpu_s` is the CPU time, in s, of all labels that any of its runs trains or selects on, each counted
     once; None if the task does not know it. `spending` is of the runs to do.
     """
 
     task: str
+    core: str
     regime: dict[str, Any]
     arms: list[str]
     seeds: list[int]
@@ -115,10 +116,11 @@ def overview(planned: Sequence[PlannedRun], pending: Pending, store: RunStore, w
     groups: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in planned:
         cell = run.spec.cell()
-        groups[repr((cell["task"], cell["options"], cell["regime"]))].append(run)
+        groups[repr((cell["task"], cell["options"], cell["regime"], run.spec.core_name))].append(run)
     regimes = [
         RegimeOverview(
             task=runs[0].spec.task,
+            core=runs[0].spec.core_name,
             regime=runs[0].spec.cell()["regime"],
             arms=list(dict.fromkeys(run.spec.arm for run in runs)),
             seeds=sorted({run.spec.seed for run in runs}),

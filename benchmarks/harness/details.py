@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import RUN_COLUMNS, empty_detail, has_lists, types_of
+from mfbench.benchmarks.harness.columns import RUN_COLUMNS, empty_detail, has_lists, types_of, with_core
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.mfcore.errors import DataError
 
@@ -57,6 +57,7 @@ def read_detail(source: Path, name: str) -> DataFrame:
             table = pd.read_csv(path, dtype=text | kept | {"run_key": "str"}, keep_default_na=False, na_values=["nan"])
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"not a file of {name} ({error}).", file=path, hint="`mfbench export` writes it.") from error
+    table = with_core(table)
     missing = [column for column in (*RUN_COLUMNS, *types) if column not in table.columns]
     if missing:
         raise DataError(f"no column {', '.join(missing)}.", file=path, hint="`mfbench export` writes such files.")

@@ -164,6 +164,7 @@ def _row(
     return {
         "run_key": run.key,
         "task": spec.task,
+        "core": spec.core_name,
         "arm": spec.arm,
         "n_low": str(regime.n_low),
         "n_high": str(spec.n_high),

@@ -23,8 +23,8 @@ def _package_folder(package: str) -> Path:
 
 
 @cache
-def code_hash(task_class: type, arm: type) -> str:
-    """Hash of the code that computes a run: mfcore, strategies, the task, and an arm of another package.
+def code_hash(task_class: type, arm: type, core: type | None = None) -> str:
+    """Hash of the code that computes a run: mfcore, strategies, the task, and an arm or a core of another package.
 
     The harness and the reports are left out: they move numbers, they do not make them. So are observables, see
     :func:`observable_hash`.
@@ -39,6 +39,9 @@ def code_hash(task_class: type, arm: type) -> str:
     arm_file = Path(inspect.getfile(arm))
     if strategies not in arm_file.parents:
         paths.add(arm_file)
+    if core is not None and mfcore not in Path(inspect.getfile(core)).parents:
+        core_file = Path(inspect.getfile(core))
+        paths.add(core_file.parent if (core_file.parent / "__init__.py").exists() else core_file)
     return source_hash(paths)
 
 

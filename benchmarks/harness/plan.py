@@ -10,18 +10,36 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from mfbench.benchmarks.harness.cores import CoreEntry, core_of, entry_of
 from mfbench.benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names
 from mfbench.benchmarks.observables.base import Plan
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tuning.settings_file import TunedSettings, load_tuned
+from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.errors import ConfigError
 
-__all__ = ["RunSpec", "Selection", "Tuning", "expand", "leaves", "load_preset", "merge", "parse_preset", "preset_names"]
+__all__ = [
+    "Grid",
+    "LeftOut",
+    "RunSpec",
+    "Selection",
+    "Tuning",
+    "expand",
+    "grid",
+    "leaves",
+    "load_preset",
+    "merge",
+    "parse_preset",
+    "preset_names",
+]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Narrows a preset to some tasks, arms, values of the axes, seeds or draws; an empty tuple selects all."""
+    """Narrows a preset to some tasks, arms, values of the axes, seeds or draws; an empty tuple selects all.
+
+    `cores` may name one that the preset does not have, which then stands in place of the preset's.
+    """
 
     tasks: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
@@ -33,6 +51,7 @@ class Selection:
     pairing: tuple[str, ...] = ()
     coverage: tuple[str, ...] = ()
     e0: tuple[str, ...] = ()
+    cores: tuple[str, ...] = ()
 
     def admits(self, spec: RunSpec) -> bool:
         """Whether a run is selected; one on all HF labels stands beside every set size."""
@@ -90,6 +109,8 @@ class RunSpec:
         Where the settings were tuned; None if they were not.
     observables
         Plans of the observables that the potential is measured on, by name; beside them come those of every run.
+    core
+        The network; None: the one that the settings name.
     """
 
     task: str
@@ -106,6 +127,12 @@ class RunSpec:
     patience: int | None = None
     tuning: Tuning | None = None
     observables: Mapping[str, Plan] = field(default_factory=dict)
+    core: CoreEntry | None = None
+
+    @property
+    def core_name(self) -> str:
+        """Name of the network in rows and tables."""
+        return (self.core or core_of(self.settings)).label
 
     @property
     def n_high(self) -> int | Literal["all"]:
@@ -115,7 +142,7 @@ class RunSpec:
     def cell(self) -> dict[str, Any]:
         """What the run is about, without how it is computed: in reports a newer run replaces an older one."""
         regime = self.regime.model_dump(mode="json") | {"n_high": self.n_high}
-        return {
+        cell = {
             "task": self.task,
             "options": dict(self.options),
             "regime": regime,
@@ -123,12 +150,33 @@ class RunSpec:
             "seed": self.seed,
             "draw": self.draw,
         }
+        # stored runs from before there was a choice of cores are of the default one, and stand in the same cells
+        return cell if self.core_name == DEFAULT else cell | {"core": self.core_name}
 
     def title(self) -> str:
         """One line for progress bars and messages."""
         r = self.regime
         sizes = f"n_low={r.n_low} n_high={self.n_high}"
-        return f"{self.task} {self.arm} {sizes} {r.labels} seed={self.seed} draw={self.draw}"
+        arm = self.arm if self.core_name == DEFAULT else f"{self.arm} on {self.core_name}"
+        return f"{self.task} {arm} {sizes} {r.labels} seed={self.seed} draw={self.draw}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An arm that a core is not able to carry, with the reason."""
+
+    task: str
+    arm: str
+    core: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a preset, and the arms that are left out of it."""
+
+    runs: list[RunSpec]
+    left_out: list[LeftOut]
 
 
 def expand(
@@ -138,8 +186,22 @@ def expand(
     tasks: Sequence[str],
     arms: Sequence[str],
     needs_all_high: Callable[[str], bool],
+    lacking: Callable[[str, str], str] = lambda arm, core: "",
 ) -> list[RunSpec]:
-    """List the runs of a preset.
+    """List the runs of a preset, as :func:`grid` does."""
+    return grid(preset, selection, tasks=tasks, arms=arms, needs_all_high=needs_all_high, lacking=lacking).runs
+
+
+def grid(
+    preset: Preset,
+    selection: Selection = Selection(),
+    *,
+    tasks: Sequence[str],
+    arms: Sequence[str],
+    needs_all_high: Callable[[str], bool],
+    lacking: Callable[[str, str], str] = lambda arm, core: "",
+) -> Grid:
+    """List the runs of a preset, and the arms that are left out.
 
     Parameters
     ----------
@@ -149,6 +211,8 @@ def expand(
         Registered names.
     needs_all_high
         Whether an arm is given all HF labels: it then runs once, not once per n_high.
+    lacking
+        Reason why an arm cannot be trained on a core of some name; "" if it can.
 
     Raises
     ------
@@ -160,6 +224,7 @@ def expand(
     _known("task", selection.tasks, tasks)
     _known("arm", selection.arms, arms)
     specs: dict[str, RunSpec] = {}
+    left_out: dict[tuple[str, str, str], LeftOut] = {}
     for plan in preset.tasks:
         wanted = list(arms) if plan.arms == "all" else plan.arms
         _known("arm", wanted, arms)
@@ -170,7 +235,15 @@ def expand(
             wanted = [arm for arm in wanted if arm in selection.arms]
         tuned = load_tuned(plan.tuned, plan.task) if plan.tuned is not None else None
         settings = {arm: _settings(plan, arm, tuned) for arm in wanted}
-        for regime, (draw, seed), arm in itertools.product(plan.regimes.regimes(), plan.repetitions(), wanted):
+        pairs = []
+        for arm in wanted:
+            for entry in _cores(plan, selection, settings[arm][0]):
+                core = entry or core_of(settings[arm][0])
+                if reason := lacking(arm, core.name):
+                    left_out[plan.task, arm, core.label] = LeftOut(plan.task, arm, core.label, reason)
+                else:
+                    pairs.append((arm, entry))
+        for regime, (draw, seed), (arm, entry) in itertools.product(plan.regimes.regimes(), plan.repetitions(), pairs):
             all_high = needs_all_high(arm)
             spec = RunSpec(
                 task=plan.task,
@@ -186,6 +259,7 @@ def expand(
                 patience=plan.budget.patience,
                 tuning=settings[arm][1],
                 observables=plan.observables,
+                core=entry,
             )
             if not selection.admits(spec):
                 continue
@@ -194,8 +268,26 @@ def expand(
             if replace(known, regime=spec.regime) != spec:
                 raise ConfigError(f"preset '{preset.name}': two plans compute {spec.title()} in different ways.")
     if not specs:
-        raise ConfigError(f"the selection leaves no run of preset '{preset.name}'.")
-    return list(specs.values())
+        reasons = "".join(f" Left out: {found.arm}: {found.reason}." for found in left_out.values())
+        raise ConfigError(f"the selection leaves no run of preset '{preset.name}'.{reasons}")
+    return Grid(list(specs.values()), list(left_out.values()))
+
+
+def _cores(plan: TaskPlan, selection: Selection, settings: Mapping[str, Any]) -> list[CoreEntry | None]:
+    """Cores of an arm with some settings; None is the one that the settings name.
+
+    Raises
+    ------
+    ConfigError
+        If the selection names a core that is not installed.
+    """
+    if not selection.cores:
+        return [*plan.core] or [None]
+    known, chosen = plan.core or [core_of(settings)], list[CoreEntry | None]()
+    for name in selection.cores:
+        found = [entry for entry in known if name in (entry.label, entry.name)]
+        chosen += found or [entry_of(name)]
+    return list({entry.label: entry for entry in chosen if entry is not None}.values())
 
 
 def _settings(plan: TaskPlan, arm: str, tuned: TunedSettings | None) -> tuple[dict[str, Any], Tuning | None]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
+from mfbench.benchmarks.harness.cores import lacking
 from mfbench.benchmarks.harness.keys import canonical_json, code_hash, digest, observable_hash
 from mfbench.benchmarks.harness.plan import RunSpec, merge
 from mfbench.benchmarks.observables.registry import measured
@@ -69,7 +70,12 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
     settings = merge(task.settings(spec.preset), spec.settings)
     if spec.regime.e0 != "default":
         settings["e0"] = spec.regime.e0
-    resolved = arm(settings).settings.model_dump(mode="json")
+    if spec.core is not None:
+        settings = spec.core.over(settings)
+    made = arm(settings).settings
+    resolved, core = made.model_dump(mode="json"), getattr(made, "core", None)  # an arm may have no network
+    if core is not None and (reason := lacking(spec.arm, core.name)):
+        raise ConfigError(f"arm '{spec.arm}': {reason}.")
     if resolved.get("training", {}).get("patience") is not None:
         raise ConfigError(
             f"settings of {spec.arm}, key 'training.patience': in a comparison the budget has it, the same for every "
@@ -82,13 +88,14 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         "regime": spec.regime.model_dump(mode="json"),
         "arm": spec.arm,
         "settings": resolved,
+        "core": None if core is None else {"name": core.name, "checkpoint_sha256": core.checkpoint_sha256},
         "budget_atom_gradients": float(spec.budget),
         "budget_rule": Budget(spec.budget, spec.patience).rule,
         "budget_patience": spec.patience,
         "trials": _trials(spec),
         "seed": spec.seed,
         "draw": spec.draw,
-        "code": code_hash(type(task), arm),
+        "code": code_hash(type(task), arm, None if core is None else core.core),
         "observables": _observables(spec, task),
     }
     return PlannedRun(spec, resolved, identity)

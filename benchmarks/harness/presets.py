@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from mfbench.benchmarks.harness.cores import CoreEntry
 from mfbench.benchmarks.observables.base import Plan
 from mfbench.benchmarks.observables.registry import observable_names, observable_of, observables
 from mfbench.benchmarks.tasks.base import Regime
@@ -108,16 +109,19 @@ class TaskPlan(_Model):
     Repetitions are every pair of `draws` and `seeds`, or `repeats` pairs that share neither: draw i with seed i.
     For as many runs the latter say more, since the HF subset varies more than the seed does.
     `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
-    defaults. `tuned` names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its
-    task; its settings go between the two, and its trials are booked in the rows. `observables` names further
-    observables that every potential is measured on, each with its plan: `{stability: {duration_ps: 1.0}, mixing: {}}`
-    (:class:`mfbench.benchmarks.observables.base.Observable`). `expected_us_per_atom_gradient` is for the time estimate
-    only, until runs of the arm are stored.
+    defaults. `core` is an axis: one core or several, each by its name or with settings of its own, `{name:
+    equivariant, channels: 16, checkpoint: FILE}`; without it runs have the core that the settings name. `tuned`
+    names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its task; its settings go
+    between the two, and its trials are booked in the rows. `observables` names further observables that every
+    potential is measured on, each with its plan: `{stability: {duration_ps: 1.0}, mixing: {}}`
+    (:class:`mfbench.benchmarks.observables.base.Observable`). `expected_us_per_atom_gradient` is for the time
+    estimate only, until runs of the arm are stored.
     """
 
     task: str
     regimes: Axes = Axes()
     arms: list[str] | Literal["all"] = "all"
+    core: list[CoreEntry] = []
     seeds: list[int] = Field(default=[0], min_length=1)
     draws: list[int] = Field(default=[0], min_length=1)
     repeats: PositiveInt | None = None
@@ -150,6 +154,17 @@ class TaskPlan(_Model):
         fields: dict[str, Any] = {name: (observable_of(name).plan_class, ...) for name in content}
         model = create_model("Observables", **fields).model_validate(content)
         return {name: getattr(model, name) for name in content}
+
+    @field_validator("core", mode="before")
+    @classmethod
+    def _one_or_several(cls, content: Any) -> Any:
+        return content if isinstance(content, list) else [content]
+
+    @field_validator("core")
+    @classmethod
+    def _cores_differ(cls, values: list[CoreEntry]) -> list[CoreEntry]:
+        _each_once([entry.label for entry in values])
+        return values
 
     @field_validator("arms", "seeds", "draws")
     @classmethod

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import has_lists
+from mfbench.benchmarks.harness.columns import has_lists, with_core
 from mfbench.benchmarks.harness.details import detail_path
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import write_bytes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SUFFIX = ".csv.gz"
 
 
-ORDER = ("task", "labels", "n_high", "arm", "draw", "seed", "split", "metric", "run_key")
+ORDER = ("task", "core", "labels", "n_high", "arm", "draw", "seed", "split", "metric", "run_key")
 """What lines are sorted by, as far as they have these columns."""
 
 
@@ -97,7 +97,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        rows = with_trials(pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str}))
+        rows = with_core(with_trials(pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})))
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"not a file of rows ({error}).", file=path, hint="Give DIR of runs or a .csv.gz.") from error
     missing = [name for name in COLUMNS if name not in rows.columns]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from mfbench.benchmarks.harness.cores import CoreEntry, core_of, entry_of, lacking
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import USER_TASK
 from mfbench.benchmarks.tasks.base import SPLIT_SEED, Regime
@@ -49,8 +50,13 @@ def comparison(
     draws: int,
     settings: dict[str, object],
     reading: Mapping[str, object] | None = None,
+    cores: Sequence[str] = (),
 ) -> list[RunSpec]:
-    """List the runs that compare arms on two files: every seed and draw, all HF frames that are not held out."""
+    """List the runs that compare arms on two files: every seed and draw, all HF frames that are not held out.
+
+    Without `cores` the network is the one that the settings name; an arm that a core is not able to carry is left out.
+    """
+    entries: list[CoreEntry | None] = [entry_of(name) for name in cores] or [None]
     options: dict[str, object] = {"low": str(low), "high": str(high), "low_name": names[0], "high_name": names[1]}
     if reading:
         options["reading"] = dict(reading)
@@ -65,10 +71,13 @@ def comparison(
             preset="compare",
             options=options,
             settings=settings,
+            core=core,
         )
         for draw in range(draws)
         for seed in range(seeds)
         for arm in arms
+        for core in entries
+        if not lacking(arm, (core or core_of(settings)).name)
     ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.regression.tracked import COST_COLUMNS, tracked
+from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -146,7 +147,9 @@ def regime_title(spec: RunSpec) -> str:
     """Write a regime in one line."""
     r = spec.regime
     parts = [f"n_low={r.n_low}", f"n_high={spec.n_high}", r.labels, r.pairing, r.coverage]
-    return " ".join([*parts, f"e0={r.e0}"] if r.e0 != "default" else parts)
+    parts += [f"e0={r.e0}"] if r.e0 != "default" else []
+    parts += [f"core={spec.core_name}"] if spec.core_name != DEFAULT else []
+    return " ".join(parts)
 
 
 def _take(

@@ -87,6 +87,7 @@ def searches(
         task = task_of(spec)
         parameters = space.of(spec.arm, task.fidelities)
         base = merge(task.settings(spec.preset), spec.settings)
+        base = base if spec.core is None else spec.core.over(base)
         check(space, parameters, partial(_make, arm_class(spec.arm), base), spec.arm)
         found.append(
             Search(replace(spec, budget=spec.budget * budget_share), parameters, loss, trials, sampler_seed, root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,12 @@ class CoreChoice(BaseModel):
             If there is none, though it is asked for.
         """
         return None if self.checkpoint is None else self.core.checkpoint_file(self.checkpoint)
+
+    @property
+    def checkpoint_sha256(self) -> str | None:
+        """Hash (hex) of the checkpoint's file; None without one."""
+        file = self.checkpoint_file
+        return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
     @property
     def cutoff(self) -> float:

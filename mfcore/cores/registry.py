@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mfbench.mfcore.core import Core
 from mfbench.mfcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mfbench.mfcore.core import Core
 
 GROUP = "mfbench.cores"
 DEFAULT = "equivariant"
@@ -33,6 +35,8 @@ def core_class(name: str) -> type[Core]:
     ConfigError
         If there is no such core, or its entry point names something else.
     """
+    from mfbench.mfcore.core import Core  # names are wanted without torch, too
+
     point = _points().get(name)
     if point is None:
         raise ConfigError(f"core '{name}': unknown; the cores are {', '.join(core_names())}.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import mfbench.mfcore.cores.registry
 import mfbench.strategies.registry
 from mfbench.benchmarks.harness import prepare
 from mfbench.benchmarks.harness.columns import detail_types
@@ -21,7 +22,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Install the fakes as another package would; yields the file in which arms note their steps."""
     arms = mfbench.strategies.registry
     caches = (arms._points, arms.arm_names, prepare._task, prepare._split, observables, metrics, report_sections)
-    caches = (*caches, detail_types)
+    caches = (*caches, detail_types, mfbench.mfcore.cores.registry._points)
     monkeypatch.syspath_prepend(PLUGIN)
     log = tmp_path / "steps.log"
     log.touch()

@@ -1,0 +1,122 @@
+"""The axis of cores: the network that a run trains, and the arms that it is not able to carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from mfbench.mfcore.cores.registry import DEFAULT, core_class, core_names
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.provenance import digest
+from mfbench.strategies.registry import arm_class
+
+LONGEST_TAG = 32
+
+
+class CoreEntry(BaseModel):
+    """One value of the axis: ``equivariant``, or ``{name: equivariant, channels: 16, checkpoint: weights}``.
+
+    Attributes
+    ----------
+    name
+        Of the core.
+    checkpoint
+        Weights to start from, a file or a name that the core knows; None: random ones, or those of the settings.
+    settings
+        The core's own settings, over those that the preset gives to it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = DEFAULT
+    checkpoint: str | None = None
+    settings: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, content: Any) -> Any:
+        if isinstance(content, str):
+            return {"name": content}
+        if not isinstance(content, Mapping):
+            return content
+        own = {key: value for key, value in content.items() if key not in ("name", "checkpoint")}
+        given = {key: content[key] for key in ("name", "checkpoint") if key in content}
+        return given | {"settings": own}
+
+    @field_validator("name")
+    @classmethod
+    def _is_installed(cls, name: str) -> str:
+        if name not in core_names():
+            raise ValueError(f"no core '{name}': known are {', '.join(core_names())}")
+        return name
+
+    @property
+    def label(self) -> str:
+        """Name in rows and tables: the core's, with a short tag of the checkpoint and the settings."""
+        parts = [] if self.checkpoint is None else [Path(self.checkpoint).stem]
+        parts += [f"{key}={_short(value)}" for key, value in sorted(self.settings.items())]
+        tag = ",".join(parts)
+        if len(tag) > LONGEST_TAG:
+            tag = digest([self.checkpoint, self.settings])[:6]
+        return f"{self.name}({tag})" if tag else self.name
+
+    def over(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of an arm with this core; what they say of another core is left out.
+
+        Parameters
+        ----------
+        settings
+            Of the arm; those under "core" are of the default one where they name none.
+        """
+        given = settings.get("core", {})
+        kept = {"name": given} if isinstance(given, str) else dict(given)
+        if kept.get("name", DEFAULT) != self.name:
+            kept = {}
+        checkpoint = {} if self.checkpoint is None else {"checkpoint": self.checkpoint}
+        return {**settings, "core": {**kept, "name": self.name, **checkpoint, **self.settings}}
+
+
+def entry_of(content: Any) -> CoreEntry:
+    """A value of the axis from what a person wrote.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such core.
+    """
+    try:
+        return CoreEntry.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(["core", *map(str, first["loc"])])
+        raise ConfigError(f"key '{key}': {first['msg'].removeprefix('Value error, ')}.") from error
+
+
+def core_of(settings: Mapping[str, Any]) -> CoreEntry:
+    """The core that settings of an arm name; what else they say of it is no part of the axis."""
+    given = settings.get("core", {})
+    if not isinstance(given, Mapping):
+        return entry_of(given)
+    return entry_of({key: given[key] for key in ("name", "checkpoint") if key in given})
+
+
+def lacking(arm: str, core: str) -> str:
+    """Reason why an arm cannot be trained on a core; "" if it can.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such arm or core.
+    """
+    asked, found = arm_class(arm).conditionings, core_class(core)
+    missing = [name for name in asked if name not in found.conditionings]
+    if not missing:
+        return ""
+    return f"it needs {' and '.join(missing)}, and core '{core}' has {', '.join(found.conditionings)} only"
+
+
+def _short(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
