@@ -160,6 +160,7 @@ class Batch:
     stress: Tensor  # (B, 3, 3) eV/Å³
     has_forces: bool = True  # False if no frame has labels of forces
     has_stress: bool = True
+    species_counts: tuple[int, ...] | None = None  # atoms of each species, where a device would have to be asked
 
     @property
     def n_frames(self) -> int:
@@ -177,6 +178,13 @@ class Batch:
             real = value.is_floating_point() and field.name != "energy"
             moved[field.name] = value.to(device=device, dtype=dtype if real else value.dtype)
         return Batch(**moved)
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on another device, without waiting for what the device is doing."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def _ranges(starts: Tensor, lengths: Tensor, total: int) -> tuple[Tensor, Tensor]:
@@ -256,6 +264,8 @@ class GraphStore:
 
         self.n_atoms = torch.tensor(counts, dtype=torch.int64)
         self.n_edges = torch.tensor(edge_count, dtype=torch.int64)
+        by_species = [np.bincount(known, minlength=len(species)) for known in atom_species]
+        self._species_counts = torch.from_numpy(np.array(by_species, dtype=np.int64).reshape(-1, len(species)))
         self._forces_seen = torch.tensor([bool(np.isfinite(f).any()) for f in forces], dtype=torch.bool)
         self._stress_seen = torch.tensor([bool(np.isfinite(s).any()) for s in stress], dtype=torch.bool)
         self._by_frame: dict[str, Tensor] = {
@@ -304,7 +314,10 @@ class GraphStore:
         n_atoms, n_edges = int(self.n_atoms[index].sum()), int(self.n_edges[index].sum())
         has_forces, has_stress = bool(self._forces_seen[index].any()), bool(self._stress_seen[index].any())
         row = int(index[0]) if len(index) == 1 else None
-        index = index.to(self._by_frame["energy"].device)
+        counts = None
+        if (device := self._by_frame["energy"].device).type != "cpu":
+            counts = tuple(self._species_counts[index].sum(0).tolist())
+            index = to_device(index, device)
         frames = {name: value.index_select(0, index) for name, value in self._by_frame.items()}
         by_atom, by_edge = self._by_atom, self._by_edge
         if row is not None:  # nothing to gather or to renumber, which takes longer than a large frame's first pass
@@ -329,6 +342,7 @@ class GraphStore:
             **{name: frames[name] for name in ("n_atoms", "volume", "fidelity", "energy", "stress")},
             has_forces=has_forces,
             has_stress=has_stress,
+            species_counts=counts,
         )
 
     def mean_neighbours(self) -> float:

@@ -104,9 +104,8 @@ def molecule_key(numbers: Sequence[int] | np.ndarray) -> str:
 
 def per_frame(flags: Tensor, frame: Tensor, n_frames: int) -> Tensor:
     """Whether any entry of a frame is set, (n_frames,), from flags (n,) and the frame of each (n,)."""
-    found = torch.zeros(n_frames, dtype=torch.bool, device=flags.device)
-    found[frame[flags]] = True
-    return found
+    # counted, since to gather the entries that are set would be to wait for the device
+    return torch.zeros(n_frames, dtype=torch.int64, device=flags.device).index_add(0, frame, flags.long()) > 0
 
 
 def non_finite(energies: Tensor, forces: Tensor, frame: Tensor) -> Tensor:
@@ -140,7 +139,7 @@ def miscoordinated(distances: Tensor, radii: Tensor, unit: Tensor, least: Tensor
     least, most
         (U,) numbers of neighbours of a whole unit.
     """
-    count = torch.bincount(unit[distances < radii], minlength=len(least))
+    count = torch.zeros_like(least).index_add(0, unit, (distances < radii).to(least.dtype))
     return ~((count >= least) & (count <= most))
 
 

@@ -187,10 +187,8 @@ class _Simulation:
                 raise fault from None
 
     def _evaluate_all(self) -> None:
-        self.neighbours.update(self.positions)
-        vectors = self.neighbours.vectors(self.positions)
-        self.squares = vectors.square().sum(1)
-        output = self.model(self.neighbours.batch(self.positions, vectors, self.squares), forces=True)
+        vectors, self.squares, near = self.neighbours.geometry(self.positions)
+        output = self.model(self.neighbours.batch(self.positions, vectors, near), forces=True)
         assert output.forces is not None
         self.energies, self.forces = output.energy.detach().double(), output.forces.detach().double()
         self.evaluations += len(self.active)
@@ -206,7 +204,7 @@ class _Simulation:
                 species = torch.from_numpy(species_index(atoms.numbers, self.model.species, self.starts[k].name))
                 alone = SkinList([atoms], species, self.model.cutoff, self.settings.skin, self.device, self.model.dtype)
                 vectors = alone.vectors(mine)
-                self.model(alone.batch(mine, vectors, vectors.square().sum(1)), forces=True)
+                self.model(alone.batch(mine, vectors, alone.near(vectors.square().sum(1))), forces=True)
             except Exception as fault:
                 bad[number] = f"{type(fault).__name__}: {fault}"
         return bad

@@ -124,6 +124,55 @@ class SkinList:
         self.shift = torch.cat([shift for _, _, shift, _ in parts])
         self.version += 1
 
+    def geometry(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors of all edges, of lists that are made anew where an atom has moved too far.
+
+        Another device than the CPU is asked one question a step: how many atoms have, and how many edges are near.
+
+        Parameters
+        ----------
+        positions
+            (A, 3) Å, finite.
+
+        Returns
+        -------
+        tuple
+            Vectors (E, 3) Å and their squared lengths (E,) Å², float64; and the places of the edges within the cutoff.
+        """
+        if self.device.type == "cpu":
+            self.update(positions)
+            vectors = self.vectors(positions)
+            squares = vectors.square().sum(1)
+            return vectors, squares, self.near(squares)
+        stale = self.stale(positions)
+        vectors = self.vectors(positions)
+        squares = vectors.square().sum(1)
+        moved, count = torch.stack([stale.sum(), self.inside(squares).sum()]).tolist()
+        if moved:
+            self._renew(positions, stale)
+            vectors = self.vectors(positions)
+            squares = vectors.square().sum(1)
+            count = int(self.inside(squares).sum())
+        return vectors, squares, self.near(squares, count)
+
+    def stale(self, positions: Tensor) -> Tensor:
+        """Say which atoms (A,) have moved by more than half the skin since the lists of their replicas were made."""
+        moved = (positions - self.built).square().sum(1)
+        return ~(moved <= (0.5 * self.skin) ** 2)
+
+    def inside(self, squares: Tensor) -> Tensor:
+        """Say which edges (E,) are within the cutoff, from their squared lengths."""
+        return squares < self.cutoff**2
+
+    def near(self, squares: Tensor, count: int | None = None) -> Tensor:
+        """Places of the edges within the cutoff, (E',), from the squared lengths of all.
+
+        With their number nothing is waited for; without it the CPU is faster.
+        """
+        if count is None:
+            return self.inside(squares).nonzero().squeeze(1)
+        return torch.nonzero_static(self.inside(squares), size=count).squeeze(1)
+
     def update(self, positions: Tensor) -> None:
         """Make the lists anew of replicas in which an atom has moved by more than half the skin.
 
@@ -132,10 +181,11 @@ class SkinList:
         positions
             (A, 3) Å, finite.
         """
-        moved = (positions - self.built).square().sum(1)
-        stale = ~(moved <= (0.5 * self.skin) ** 2)
-        if not bool(stale.any()):
-            return
+        stale = self.stale(positions)
+        if bool(stale.any()):
+            self._renew(positions, stale)
+
+    def _renew(self, positions: Tensor, stale: Tensor) -> None:
         numbers = torch.unique(self.frame[stale])
         atoms = torch.isin(self.frame, numbers)
         self.built[atoms] = positions[atoms]
@@ -161,7 +211,7 @@ class SkinList:
         """r[sender] - r[receiver] + shift of all edges, (E, 3) Å, float64."""
         return positions.index_select(0, self.sender) - positions.index_select(0, self.receiver) + self.shift
 
-    def batch(self, positions: Tensor, vectors: Tensor, squares: Tensor) -> Batch:
+    def batch(self, positions: Tensor, vectors: Tensor, near: Tensor) -> Batch:
         """The graph of all edges within the cutoff.
 
         A batch of lower precision than float64 has all positions at 0 and the edges' whole vectors as shifts, which
@@ -171,10 +221,9 @@ class SkinList:
         ----------
         positions
             (A, 3) Å, float64.
-        vectors, squares
-            From :meth:`vectors`, and their squared lengths (E,) Å².
+        vectors, near
+            From :meth:`geometry`.
         """
-        near = (squares < self.cutoff**2).nonzero().squeeze(1)
         sender, receiver = self.sender.index_select(0, near), self.receiver.index_select(0, near)
         if self.dtype == torch.float64:
             own, shift = positions, self.shift.index_select(0, near)
@@ -182,8 +231,8 @@ class SkinList:
             # Rounded positions and images of atoms that have diffused far would make a rounded geometry
             own = torch.zeros_like(positions, dtype=self.dtype)
             shift = vectors.index_select(0, near).to(self.dtype)
-        row_pointer = torch.zeros(len(positions) + 1, dtype=torch.int64, device=self.device)
-        row_pointer[1:] = torch.bincount(receiver, minlength=len(positions)).cumsum(0)
+        # receivers ascend; to count them would be to wait for the device
+        row_pointer = torch.searchsorted(receiver, torch.arange(len(positions) + 1, device=self.device))
         return Batch(
             species=self._species,
             positions=own,

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfbench.mfcore.data.graphs import to_device
+
 #: Steps whose numbers are drawn at once.
 BLOCK = 64
 
@@ -66,6 +68,6 @@ class ReplicaNoise:
         block, row = divmod(step, BLOCK)
         if block != self._block:
             parts = [normals(self._seed, r, THERMOSTAT, block, (BLOCK, n, 3)) for r, n in self._members]
-            self._values = torch.from_numpy(np.concatenate(parts, axis=1)).to(self._device)
+            self._values = to_device(torch.from_numpy(np.concatenate(parts, axis=1)), self._device)
             self._block = block
         return self._values[row]

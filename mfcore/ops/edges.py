@@ -50,6 +50,6 @@ class Edges:
         `pointer` is (N + 1,) int64 and `order` (E,) int64; edges of one sender keep their order. For kernels that
         sum the gradients of features without atomic additions.
         """
-        order = torch.argsort(self.sender, stable=True)
-        counts = torch.bincount(self.sender, minlength=self.n_atoms)
-        return torch.nn.functional.pad(counts.cumsum(0), (1, 0)), order
+        sender, order = torch.sort(self.sender, stable=True)
+        atoms = torch.arange(self.n_atoms + 1, device=sender.device)
+        return torch.searchsorted(sender, atoms), order  # to count would be to wait for the device

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,13 @@ def _masked_mean(kind: LossKind, predicted: Tensor, label: Tensor, weight: Tenso
     return torch.where(present, values, torch.zeros_like(values)).sum() / present.sum().clamp(min=1)
 
 
+@lru_cache(maxsize=64)
+def _on(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers as a tensor of a device, copied there once and not in every step."""
+    with torch.inference_mode(False):  # kept: must not become an inference tensor
+        return torch.tensor(numbers, dtype=dtype, device=device)
+
+
 def loss_of(output: CoreOutput, batch: Batch, target: Tensor, names: tuple[str, ...], config: LossConfig) -> Tensor:
     """Loss of a batch.
 
@@ -57,10 +66,8 @@ def loss_of(output: CoreOutput, batch: Batch, target: Tensor, names: tuple[str, 
     """
     weight = per_atom = per_frame = None
     if config.fidelity_weights:
-        by_fidelity = torch.tensor(
-            [config.fidelity_weights.get(n, 1.0) for n in names], dtype=output.energy.dtype, device=target.device
-        )
-        weight = by_fidelity[batch.fidelity]
+        numbers = tuple(config.fidelity_weights.get(n, 1.0) for n in names)
+        weight = _on(numbers, output.energy.dtype, target.device)[batch.fidelity]
         per_atom, per_frame = weight[batch.frame][:, None].expand(-1, 3), weight[:, None, None].expand(-1, 3, 3)
     atoms = batch.n_atoms.to(output.energy.dtype)
     delta = config.huber_delta

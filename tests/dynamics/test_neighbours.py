@@ -27,7 +27,7 @@ def skin_list(frames, cutoff=4.0, skin=1.0, dtype=torch.float64) -> SkinList:
 
 def batch_of(neighbours: SkinList, positions: torch.Tensor):
     vectors = neighbours.vectors(positions)
-    return neighbours.batch(positions, vectors, vectors.square().sum(1))
+    return neighbours.batch(positions, vectors, neighbours.near(vectors.square().sum(1)))
 
 
 def positions_of(frames) -> torch.Tensor:

@@ -178,7 +178,7 @@ class EquivariantCore(Core):
         if self.conditioning != "none":
             one_hot = torch.nn.functional.one_hot(atom_fidelity, len(self.fidelities)).to(vectors.dtype)[:, None, :]
         layers = [layer for layer in self.layers if isinstance(layer, Interaction)]
-        groups = SpeciesGroups(batch.species, layers[0].n_matrices)
+        groups = SpeciesGroups(batch.species, layers[0].n_matrices, batch.species_counts)
         features: list[Tensor] = []
         mixed, added = layers[0].start(self.embedding, batch.species, one_hot)
         again = checkpointing and torch.is_grad_enabled()

@@ -46,7 +46,9 @@ def convolve(
     backend
         "reference" (plain torch), or kernels, which need a radial table: "cpp" (generated C++) and "numba" on the
         CPU, "triton" on CUDA. "auto": the first of these that can be used, or what the environment variable
-        MFBENCH_BACKEND names. For a fixed number of threads the results of the CPU's kernels repeat bit for bit.
+        MFBENCH_BACKEND names. For a fixed number of threads the results of the CPU's kernels repeat bit for bit, and
+        so do those of Triton's. The reference adds with atomics on CUDA, in no fixed order, unless
+        ``torch.use_deterministic_algorithms`` is set.
 
     Returns
     -------

@@ -30,22 +30,29 @@ class SpeciesGroups:
         (A,) species index of each atom.
     n_species
         Number of species; 1 if all atoms share one matrix.
+    counts
+        Atoms of each species, if they are known; on other devices than the CPU they are not counted, since that would
+        be to wait, and the products with all matrices are taken.
     """
 
     species: Tensor
     n_species: int
+    counts: tuple[int, ...] | None = None
 
     @cached_property
     def _ordered(self) -> tuple[Tensor, Tensor, tuple[int, ...]] | None:
         """Order, inverse and sizes, made when they are first asked for: kernels do without."""
         species = self.species
-        if self.n_species == 1 or len(species) < _FEW_ATOMS or species.device.type != "cpu":
+        if self.n_species == 1 or len(species) < _FEW_ATOMS:
             return None
+        sizes = self.counts
+        if sizes is None:
+            if species.device.type != "cpu":
+                return None
+            sizes = tuple(torch.bincount(species, minlength=self.n_species).tolist())
         order = torch.argsort(species, stable=True)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(len(order))
-        sizes = torch.bincount(species, minlength=self.n_species).tolist()
-        return order, inverse, tuple(sizes)
+        inverse = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        return order, inverse, sizes
 
     @property
     def order(self) -> Tensor | None:
