@@ -183,7 +183,8 @@ class Core(nn.Module, ABC):
         Parameters
         ----------
         batch
-            Graph with every pair within the cutoff in both directions, in the core's dtype and on its device.
+            Graph with every pair within the cutoff in both directions, in the core's dtype and on its device; its
+            `each_pair_once` chooses the half list.
         forces, stress
             What to compute beside the energy.
         create_graph

@@ -167,6 +167,13 @@ class Batch:
         """Number of frames."""
         return self.n_atoms.shape[0]
 
+    @property
+    def each_pair_once(self) -> Tensor:
+        """(E,) true for one of the two edges of each pair: the half list, for a core that wants it."""
+        x, y, z = self.shift.unbind(1)
+        forward = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))  # of an atom and its image
+        return (self.sender < self.receiver) | ((self.sender == self.receiver) & forward)
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Batch:
         """The batch on a device, its real numbers in `dtype` (energies stay float64)."""
         moved: dict[str, Any] = {}

@@ -114,3 +114,19 @@ def test_a_list_too_large_to_keep_pushes_no_other_out() -> None:
     first = kept.find(small, 3.0)
     assert len(kept.find(large, 6.0)[0]) == 12 * 11
     assert kept.find(small, 3.0)[0] is first[0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), n_atoms=st.integers(1, 6), size=st.sampled_from([2.0, 4.0, 9.0]))
+def test_the_half_list_has_each_pair_once(seed: int, n_atoms: int, size: float) -> None:
+    rng = np.random.default_rng(seed)
+    cell = size * (np.eye(3) + rng.uniform(-0.3, 0.3, (3, 3)))
+    atoms = Atoms([1] * n_atoms, positions=rng.uniform(0, 1, (n_atoms, 3)) @ cell, cell=cell, pbc=True)
+    batch = GraphStore([atoms] * 2, ["-"] * 2, ["-"], None, (1,), 3.1).batch([0, 1])
+    half = batch.each_pair_once
+    assert int(half.sum()) * 2 == len(batch.sender)
+    vectors = batch.positions[batch.sender] - batch.positions[batch.receiver] + batch.shift
+    forth = torch.cat([batch.receiver[half, None], batch.sender[half, None], vectors[half]], dim=1)
+    back = torch.cat([batch.sender[~half, None], batch.receiver[~half, None], -vectors[~half]], dim=1)
+    ordered = [sorted(tuple(round(x, 6) + 0.0 for x in row) for row in part.tolist()) for part in (forth, back)]
+    assert ordered[0] == ordered[1]
