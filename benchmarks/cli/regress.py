@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from mfbench.benchmarks.regression.baseline import Baseline
     from mfbench.benchmarks.regression.judge import Finding
-    from mfbench.benchmarks.regression.measure import Measured
-    from mfbench.benchmarks.regression.speed import Speed
+    from mfbench.benchmarks.regression.measure import Measured, Speed
 
 BASELINES = Path("results/baselines")
 

@@ -16,8 +16,7 @@ from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.files import write_text
 
 if TYPE_CHECKING:
-    from mfbench.benchmarks.regression.measure import Measured
-    from mfbench.benchmarks.regression.speed import Speed
+    from mfbench.benchmarks.regression.measure import Measured, Speed
 
 SCHEMA = 1
 REMEDY = "`mfbench regress DIR --baseline FILE --update` writes one."

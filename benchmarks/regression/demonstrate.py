@@ -217,7 +217,8 @@ def slowed(repeats: Sequence[Path], slow: Sequence[Path]) -> dict[str, Any]:
     The slow one is timed with `pytest -p mfbench.benchmarks.regression.twice`.
     """
     from mfbench.benchmarks.regression.baseline import BaselineSpeed
-    from mfbench.benchmarks.regression.speed import Speed, compare_speed, read_speed
+    from mfbench.benchmarks.regression.measure import Speed
+    from mfbench.benchmarks.regression.speed import compare_speed, read_speed
 
     def recorded(paths: Sequence[Path]) -> list[BaselineSpeed]:
         return [BaselineSpeed(name=s.name, source=s.source, ratios=list(s.ratios)) for s in read_speed(paths)]

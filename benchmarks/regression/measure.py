@@ -34,6 +34,28 @@ class Cell(NamedTuple):
     metric: str
 
 
+@dataclass(frozen=True)
+class Speed:
+    """Times of one benchmark.
+
+    Attributes
+    ----------
+    name
+        File and test.
+    source
+        Hash of its source, "" if the file does not say.
+    ratios
+        Least time over the reference's least time, one a repeat of the suite.
+    spread
+        Standard deviation of the logarithm of a ratio as the rounds of single repeats show it; 0 if they do not.
+    """
+
+    name: str
+    source: str
+    ratios: tuple[float, ...]
+    spread: float = 0.0
+
+
 @dataclass
 class Measured:
     """The tracked numbers of a folder of runs.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from mfbench.benchmarks.regression.judge import Finding, Verdict
+from mfbench.benchmarks.regression.measure import Speed
 from mfbench.benchmarks.regression.statistics import LEVEL, POWER, Error
 from mfbench.mfcore.errors import DataError
 
@@ -35,28 +35,6 @@ BLOCKS = 3
 """Parts of a benchmark's rounds whose least times tell how well the least time is known."""
 
 HINT = "`pytest --benchmark-json=FILE --benchmark-timer=time.process_time` writes such files."
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Times of one benchmark.
-
-    Attributes
-    ----------
-    name
-        File and test.
-    source
-        Hash of its source, "" if the file does not say.
-    ratios
-        Least time over the reference's least time, one a repeat of the suite.
-    spread
-        Standard deviation of the logarithm of a ratio as the rounds of single repeats show it; 0 if they do not.
-    """
-
-    name: str
-    source: str
-    ratios: tuple[float, ...]
-    spread: float = 0.0
 
 
 def read_speed(paths: Sequence[Path]) -> list[Speed]:

@@ -11,7 +11,8 @@ import pytest
 
 from mfbench.benchmarks.regression.baseline import BaselineSpeed
 from mfbench.benchmarks.regression.judge import Verdict, failed
-from mfbench.benchmarks.regression.speed import FLOOR, Speed, compare_speed, read_speed
+from mfbench.benchmarks.regression.measure import Speed
+from mfbench.benchmarks.regression.speed import FLOOR, compare_speed, read_speed
 from mfbench.mfcore.errors import DataError
 from tests.cli.conftest import call
 
