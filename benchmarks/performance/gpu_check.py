@@ -49,7 +49,7 @@ class Check(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether it is; not for NaN."""
+        """True if it is; False for NaN."""
         return self.value <= self.bound
 
 

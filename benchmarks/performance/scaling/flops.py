@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Kernel = Literal["forward", "backward_geometry", "backward_parameters", "double_backward"]
 
-#: What one evaluation runs in every layer, and what one training step on energies and forces does.
+#: Kernels that one evaluation runs in every layer, and those of a training step on energies and forces.
 ENERGY_FORCES: tuple[Kernel, ...] = ("forward", "backward_geometry")
 TRAINING_STEP: tuple[Kernel, ...] = (*ENERGY_FORCES, "double_backward", "backward_parameters")
 

@@ -14,7 +14,7 @@ from mfbench.mfcore.provenance import source_hash
 
 _HERE = Path(__file__).resolve().parent
 
-#: What a suite uses beside its own file; the core is not among them, since it is what is being followed.
+#: Files that a suite uses beside its own; the core's are not among them, since it is the core that is followed.
 _SHARED = (
     _HERE / "conftest.py",
     _HERE.parent / "workloads.py",
