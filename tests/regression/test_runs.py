@@ -110,7 +110,7 @@ def test_runs_of_other_code_are_not_judged(call, error_of_arms, tmp_path: Path, 
     mine, file = preset(tmp_path), tmp_path / "mine.json"
     compute(mine, tmp_path / "old")
     assert call("regress", tmp_path / "old", "--preset", mine, "--baseline", file, "--update").exit_code == 0
-    monkeypatch.setattr("mfbench.benchmarks.harness.prepare.code_hash", lambda task, arm: "edited")
+    monkeypatch.setattr("mfbench.benchmarks.harness.prepare.code_hash", lambda task, arm, core: "edited")
     stale = call("regress", tmp_path / "old", "--preset", mine, "--baseline", file)
     assert stale.exit_code == 1
     assert "6 stored runs are of other code or settings" in stale.stdout
@@ -181,7 +181,7 @@ def test_the_hash_is_of_the_benchmark_not_of_what_is_tracked(fakes: Path, monkey
 
         patch.setattr(Settings.model_fields["shift"], "default", 0.5)
         Settings.model_rebuild(force=True)
-        patch.setattr("mfbench.benchmarks.harness.prepare.code_hash", lambda task, arm: "edited")
+        patch.setattr("mfbench.benchmarks.harness.prepare.code_hash", lambda task, arm, core: "edited")
         assert prepare_one(spec()).settings["shift"] == 0.5
         assert hash_of() == first, "defaults and code are what is tracked"
     Settings.model_rebuild(force=True)
