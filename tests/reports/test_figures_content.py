@@ -17,6 +17,7 @@ from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures import (
     PAPER,
     TALK,
+    forces_energies,
     forest,
     heat_map,
     learning_curves,
@@ -381,3 +382,13 @@ def test_pareto_speaks_of_probability_only_where_runs_repeat():
     for draws, known in ((1, False), (3, True)):
         figure = one(pareto, make_rows(ARMS, draws=draws, spread=jitter)).figure
         assert any("P =" in text.get_text() for text in figure.legends[0].get_texts()) is known
+
+
+def test_errors_of_zero_have_no_place_on_a_logarithmic_axis():
+    rows = make_rows(ARMS, n_high=(5, 20))
+    rows.loc[rows["metric"] == "force_mae_mev_per_A", "value"] = 0.0
+    names = [drawing.name for drawing in learning_curves.draw(Source(rows, Details()), PAPER)]
+    assert any("energy" in name for name in names)
+    assert not any("force" in name for name in names)
+    with pytest.raises(NothingToDraw):
+        list(forces_energies.draw(Source(rows, Details()), PAPER))

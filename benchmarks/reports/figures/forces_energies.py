@@ -28,14 +28,16 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw, for each regime, the arms by both errors on the hardest test split, a panel for each HF set size."""
     drawn = False
     for regime, part in source.regimes():
-        if {ENERGY, FORCE} <= set(part["metric"]):
+        figure = _figure(part, style) if {ENERGY, FORCE} <= set(part["metric"]) else None
+        if figure is not None:
             drawn = True
-            yield Drawing(source.name("forces-energies", regime), _figure(part, style), part)
+            yield Drawing(source.name("forces-energies", regime), figure, part)
     if not drawn:
         raise NothingToDraw("no regime has errors of both energies and forces.")
 
 
-def _figure(rows: DataFrame, style: Style) -> Figure:
+def _figure(rows: DataFrame, style: Style) -> Figure | None:
+    """Draw a regime; None where no arm has two errors above zero, which logarithmic axes can show."""
     split = default_split(rows)
     if split not in splits_of(rows, FORCE):
         split = splits_of(rows, FORCE)[-1]
@@ -64,6 +66,8 @@ def _figure(rows: DataFrame, style: Style) -> Figure:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.grid(True)
+    if not means:
+        return None
     for which, axis_of, limit in ((0, "xaxis", "set_xlim"), (1, "yaxis", "set_ylim")):
         low, high = min(mean[which] for mean in means) / 1.8, max(mean[which] for mean in means) * 1.8
         getattr(panels[0], limit)(low, high)

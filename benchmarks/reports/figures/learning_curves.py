@@ -48,7 +48,8 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
         )
     for regime, part in drawable:
         for metric, short in SHORT.items():
-            if (part.loc[part["metric"] == metric, "value"] > 0.0).any():  # zeros have no place on a logarithmic axis
+            shown = part[(part["metric"] == metric) & (part["value"] > 0.0)]  # logarithmic axes have no place for zeros
+            if len(places_of(shown)) > 1:
                 figure = learning_curve_figure(part, metric, style)
                 yield Drawing(source.name("learning-curve", regime, short), figure, part)
 

@@ -109,7 +109,9 @@ class MeanPotential:
 
     def predict(self, frames, fidelity=None, *, forces=True, stress=False):
         return SimpleNamespace(
-            energies=composition(frames) @ self.energies, forces=[np.zeros((len(f), 3)) for f in frames], stress=None
+            energies=composition(frames) @ self.energies,
+            forces=[np.full((len(f), 3), 0.1 / self.record["n_high"]) for f in frames],
+            stress=None,
         )
 
 
