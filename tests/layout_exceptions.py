@@ -46,7 +46,6 @@ UNNAMED = {
     "mfbench.benchmarks.observables.*.report": "parts of observables, through their contract suite",
     "mfbench.benchmarks.regression.report": "through the command regress",
     "mfbench.benchmarks.regression.tracked": "through the measurements of mfbench.benchmarks.regression.measure",
-    "mfbench.benchmarks.reports.figures.forces_energies": "drawn with all other figures",
     "mfbench.benchmarks.reports.figures.points": "through the figures",
     "mfbench.benchmarks.reports.figures.save": "through the command figures",
     "mfbench.benchmarks.reports.grids": "through the page",
