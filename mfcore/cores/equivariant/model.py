@@ -32,6 +32,7 @@ from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups
 from mfbench.mfcore.ops.radial.functions import RadialSettings
 from mfbench.mfcore.ops.radial.network import radial_tables
 from mfbench.mfcore.ops.radial.table import RadialTable
+from mfbench.mfcore.ops.tracing import traced
 
 
 class EquivariantCore(Core):
@@ -178,7 +179,7 @@ class EquivariantCore(Core):
         if self.conditioning != "none":
             one_hot = torch.nn.functional.one_hot(atom_fidelity, len(self.fidelities)).to(vectors.dtype)[:, None, :]
         layers = [layer for layer in self.layers if isinstance(layer, Interaction)]
-        groups = SpeciesGroups(batch.species, layers[0].n_matrices, batch.species_counts)
+        groups = SpeciesGroups(batch.species, layers[0].n_matrices, batch.species_counts, whole=traced())
         features: list[Tensor] = []
         mixed, added = layers[0].start(self.embedding, batch.species, one_hot)
         again = checkpointing and torch.is_grad_enabled()

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.ops.autograd import wanted
-from mfbench.mfcore.ops.tracing import traced
 
 # below this many atoms, one large product of which a part is used costs less than one product per species
 _FEW_ATOMS = 96
@@ -33,11 +32,14 @@ class SpeciesGroups:
     counts
         Atoms of each species, if they are known; on other devices than the CPU they are not counted, since that would
         be to wait, and the products with all matrices are taken.
+    whole
+        Take the products with all matrices, as a traced pass has to: numbers by species are those of one batch.
     """
 
     species: Tensor
     n_species: int
     counts: tuple[int, ...] | None = None
+    whole: bool = False
 
     @cached_property
     def _ordered(self) -> tuple[Tensor, Tensor, tuple[int, ...]] | None:
@@ -57,9 +59,7 @@ class SpeciesGroups:
     @property
     def order(self) -> Tensor | None:
         """(A,) atoms ordered by species, if products are to be taken species by species."""
-        if traced() or self._ordered is None:  # sizes by species are numbers of one batch, no part of a graph
-            return None
-        return self._ordered[0]
+        return None if self.whole or self._ordered is None else self._ordered[0]
 
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """Multiply the rows of each atom with the matrix of its species: (A, components, W)."""

@@ -227,7 +227,7 @@ class FrozenCore:
     def _plan_of(self, species: Tensor, version: int) -> _Plan:
         return _Plan(
             version,
-            SpeciesGroups(species, 1 if self._n_matrices == 1 else len(self.species)),
+            SpeciesGroups(species, 1 if self._n_matrices == 1 else len(self.species), whole=traced()),
             self._mixed.index_select(0, species),
             [] if self._added is None else [self._added.index_select(0, species)],
             self._scale.index_select(0, species),
