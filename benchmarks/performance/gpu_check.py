@@ -135,7 +135,44 @@ def checks(backend: str, device: str, degrees: Sequence[int] = (1, 2, 3), channe
         made.append(Check(f"lmax {lmax}, float32", difference(steps[backend, torch.float32], expected), bound))
         made.append(Check(f"lmax {lmax}, repeats", repetition(size, backend, device), 0.0))
     made.append(Check("neighbour lists", neighbours([*frames, argyrodite()], device), 0.0))
+    if device.startswith("cuda"):
+        made += [Check(name, waiting(call), 0.0) for name, call in steady_calls(frames, backend, device).items()]
     return made
+
+
+def steady_calls(frames: Sequence[Atoms], backend: str, device: str) -> dict[str, Callable[[], object]]:
+    """Return what training and dynamics do again and again, each as a call that must not wait for the device."""
+    import torch
+
+    network = core(Size(20, 2, 2), backend, device, torch.float32)
+    batch = batch_of(frames, device, torch.float32)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, fused=True)
+    frozen = network.for_inference(network.fidelities[0])
+
+    def train() -> None:
+        step(network, batch)
+        torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+        optimizer.step()
+
+    return {"a training step waits": train, "forces of dynamics wait": lambda: frozen(batch)}
+
+
+def waiting(call: Callable[[], object]) -> float:
+    """Return 1 if a call makes the host wait for a CUDA device, else 0; an earlier one, which compiles, may."""
+    import torch
+
+    call()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        call()
+    except RuntimeError as fault:
+        if "synchroniz" not in str(fault):
+            raise
+        return 1.0
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return 0.0
 
 
 def repetition(size: Size, backend: str, device: str) -> float:

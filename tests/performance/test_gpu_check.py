@@ -29,6 +29,32 @@ def test_without_a_gpu_it_says_so_and_ends_with_3(
     backends.forget()
 
 
+def test_a_call_that_waits_for_the_device_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+    def waits() -> None:
+        if modes and modes[-1] == "error":
+            raise RuntimeError("called a synchronizing CUDA operation")
+
+    assert gpu_check.waiting(waits) == 1.0
+    assert gpu_check.waiting(lambda: None) == 0.0
+    assert modes == ["error", "default"] * 2
+
+    def breaks() -> None:
+        if modes[-1] == "error":
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        gpu_check.waiting(breaks)
+    assert modes[-1] == "default"
+
+
+def test_the_steady_calls_run() -> None:
+    for call in gpu_check.steady_calls([argyrodite(primitive=True)], "auto", "cpu").values():
+        call()
+
+
 @skip_without("cpp")
 def test_right_kernels_hold_and_the_file_has_the_table(tmp_path: Path) -> None:
     found = gpu_check.checks("cpp", "cpu", degrees=(1,), channels=4)
