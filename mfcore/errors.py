@@ -35,6 +35,10 @@ class BudgetError(MfbenchError):
     """A budget that buys nothing, or a run that spent more than it was given."""
 
 
+class EstimateWarning(UserWarning):
+    """A prediction for an element that no label of its fidelity was about."""
+
+
 class TrainingError(MfbenchError):
     """A training that diverged; the run is recorded as failed."""
 

@@ -1,8 +1,8 @@
 """Neighbour lists of many frames at once, on any device, in plain torch.
 
 Atoms are sorted into cells no smaller than the cutoff; the candidates of an atom are those of the cells around its own.
-A periodic frame is cut along its lattice vectors, so cells may have any shape, and for a lattice smaller than the
-cutoff the cells around include several images of the same one. A molecule is cut along x, y and z.
+A frame with a periodic direction is cut along its lattice vectors, so cells may have any shape, and for a lattice
+smaller than the cutoff the cells around include several images of the same one. A molecule is cut along x, y and z.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
+from mfbench.mfcore.data.periodic import whole_cell
 from mfbench.mfcore.errors import DataError
 
 _ATOMS_AT_ONCE = 16384  # candidates are several times the pairs; this bounds the memory that they take
@@ -82,9 +83,9 @@ def neighbour_lists(
     n_atoms
         (B,) int64.
     lattice
-        (B, 3, 3) Å, lattice vectors as rows; ignored for molecules.
+        (B, 3, 3) Å, lattice vectors as rows, those that do not repeat included; ignored for molecules.
     periodic
-        (B,) bool: periodic in all three directions, or a molecule.
+        (B, 3) bool: whether each lattice vector repeats.
     cutoff
         Å.
 
@@ -94,7 +95,8 @@ def neighbour_lists(
         If a number is not finite, or a periodic frame has no volume.
     """
     positions, lattice = positions.to(torch.float64), lattice.to(torch.float64)
-    lattice = torch.where(periodic[:, None, None], lattice, torch.eye(3, dtype=torch.float64, device=lattice.device))
+    repeats = periodic.any(1)[:, None, None]
+    lattice = torch.where(repeats, lattice, torch.eye(3, dtype=torch.float64, device=lattice.device))
     if not bool(positions.isfinite().all() & lattice.isfinite().all()):
         raise DataError("positions or cell are not finite numbers.", key="positions")
     if bool((torch.linalg.det(lattice).abs() < 1e-12).any()):
@@ -118,13 +120,13 @@ def neighbour_lists(
 
 def neighbour_lists_of(frames: Sequence[Atoms], cutoff: float, device: torch.device | str = "cpu") -> NeighbourLists:
     """Neighbour lists of frames, made on a device; as :func:`~mfbench.mfcore.data.graphs.neighbour_list` of each."""
-    cells = np.array([atoms.cell.array for atoms in frames]).reshape(-1, 3, 3)
+    cells = np.array([whole_cell(atoms) if atoms.pbc.any() else np.eye(3) for atoms in frames]).reshape(-1, 3, 3)
     positions = np.concatenate([np.zeros((0, 3)), *[atoms.positions for atoms in frames]])
     return neighbour_lists(
         torch.from_numpy(positions).to(device),
         torch.tensor([len(atoms) for atoms in frames], dtype=torch.int64, device=device),
         torch.from_numpy(cells).to(device, torch.float64),
-        torch.tensor([bool(atoms.pbc.any()) for atoms in frames], dtype=torch.bool, device=device),
+        torch.from_numpy(np.array([atoms.pbc for atoms in frames], dtype=np.bool_).reshape(-1, 3)).to(device),
         cutoff,
     )
 
@@ -137,9 +139,9 @@ def _cut(positions: Tensor, frame: Tensor, n_atoms: Tensor, lattice: Tensor, per
     index = frame[:, None].expand(-1, 3)
     high = (-low).scatter_reduce(0, index, fraction, "amax")
     low = low.scatter_reduce(0, index, fraction, "amin")
-    inside = periodic[:, None].expand(-1, 3)
+    inside = periodic
     extent = (high - low).clamp(min=0.0).nan_to_num(0.0, 0.0, 0.0)  # frames without atoms have none
-    height = torch.where(inside, 1.0 / torch.linalg.vector_norm(inverse, dim=1), extent)
+    height = torch.where(inside, 1.0, extent) / torch.linalg.vector_norm(inverse, dim=1)
     # more cells than atoms would be empty, and without this bound a wide molecule would have any number of them
     most = (2.0 * n_atoms.to(torch.float64).pow(1 / 3)).ceil().clamp(min=1.0)
     shape = torch.minimum((height / cutoff).floor().clamp(min=1.0), most[:, None])
@@ -172,7 +174,7 @@ def _candidates(cells: _Cells, receivers: Tensor, frame: Tensor, periodic: Tenso
     place = cells.place[receiver] + step - cells.reach[frame[receiver]]
     shape = cells.shape[frame[receiver]]
     image = torch.div(place, shape, rounding_mode="floor")
-    keep = (periodic[frame[receiver]] | (image == 0).all(1)).nonzero().squeeze(1)
+    keep = (periodic[frame[receiver]] | (image == 0)).all(1).nonzero().squeeze(1)
     receiver, place, image, shape = receiver[keep], place[keep], image[keep], shape[keep]
     cell = _index(place - image * shape, shape) + cells.start[frame[receiver]]
     first = cells.pointer[cell]

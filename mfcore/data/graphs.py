@@ -14,7 +14,7 @@ from ase import Atoms
 from torch import Tensor
 
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
-from mfbench.mfcore.data.periodic import repeated_volume, whole_cell
+from mfbench.mfcore.data.periodic import near_origin, repeated_volume, whole_cell
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label, LabelSet
 
@@ -22,6 +22,7 @@ _Neighbours = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 _KEY_BITS = 63  # of an int64 that is not negative
 _MOST_IMAGE_BITS = 16  # all images that may occur are tabulated
+_FAR = 200.0  # Å; from here on single precision rounds distances by more than 1e-5 Å
 _AT_ONCE = 1 << 14  # edges; what is made of so many stays in the cache
 
 
@@ -248,6 +249,8 @@ class GraphStore:
                     key="species",
                     hint="Add training frames that contain it, or leave this frame out.",
                 )
+            if len(atoms) and np.abs(atoms.positions).max() > _FAR:
+                atoms = near_origin(atoms)
             sender, receiver, shift = _KEPT.find(atoms, cutoff)
             atom_species.append(known)
             positions.append(atoms.positions)

@@ -76,6 +76,24 @@ def repeated_volume(atoms: Atoms) -> float:
     return volume if volume > 0 else float("nan")
 
 
+def near_origin(atoms: Atoms) -> Atoms:
+    """Return the same frame with its atoms near the origin: moved as a whole, and wrapped along periodic directions.
+
+    Distances of atoms that are far from the origin would be differences of large numbers in single precision.
+    """
+    moved: Atoms = atoms.copy()
+    pbc = np.asarray(atoms.pbc, dtype=bool)
+    moved.positions -= moved.positions.mean(axis=0)
+    if pbc.any():
+        upright = np.array(atoms.cell.array, dtype=np.float64)
+        upright[~pbc] = 0.0
+        upright = np.asarray(complete_cell(upright))
+        images = np.round(moved.positions @ np.linalg.inv(upright))
+        images[:, ~pbc] = 0.0
+        moved.positions -= images @ upright
+    return moved
+
+
 def coincident(atoms: Atoms) -> tuple[int, int, float] | None:
     """Return two atoms at one place, images included, and their distance in Å; None if there are none."""
     cell, pbc = whole_cell(atoms), np.asarray(atoms.pbc, dtype=bool)

@@ -52,6 +52,24 @@ def check_geometry(atoms: Atoms, *, file: str | Path | None = None, index: int |
         raise fault(f"{which} at one place ({distance:.3g} Å apart).", "pos", "Remove one, or mend the positions.")
 
 
+def check_finite(atoms: Atoms, energy: float, forces: FloatArray | None, index: int | None = None) -> None:
+    """Refuse a prediction that is no number, with what may be the reason.
+
+    Raises
+    ------
+    DataError
+        Naming the frame, and two atoms if they are at one place.
+    """
+    if np.isfinite(energy) and (forces is None or bool(np.isfinite(forces).all())):
+        return
+    check_geometry(atoms, index=index)
+    raise DataError(
+        "the predicted energy or forces are not finite numbers.",
+        frame=index,
+        hint="Are atoms far closer than in any training frame, or are weights damaged?",
+    )
+
+
 def validate_frame(atoms: Atoms, *, file: str | Path | None = None, index: int | None = None) -> set[str]:
     """Check one frame and put its labels in canonical form (labels that are all NaN are removed), in place.
 

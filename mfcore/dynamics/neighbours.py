@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mfbench.mfcore.data.device_neighbours import neighbour_lists
 from mfbench.mfcore.data.graphs import Batch, neighbour_list
+from mfbench.mfcore.data.periodic import repeated_volume, whole_cell
 from mfbench.mfcore.errors import ConfigError
 
 _List = tuple[Tensor, Tensor, Tensor]  # sender, receiver, shift of one replica, its atoms counted from 0
@@ -80,11 +81,12 @@ class SkinList:
         self.n_atoms = torch.tensor(sizes, dtype=torch.int64, device=self.device)
         self._first = np.concatenate([[0], np.cumsum(sizes)])
         self.frame = torch.repeat_interleave(torch.arange(len(sizes), device=self.device), self.n_atoms)
-        volume = [a.get_volume() if a.pbc.any() else np.nan for a in self._bare]
+        volume = [repeated_volume(a) for a in self._bare]
         self._volume = torch.tensor(volume, dtype=self.dtype, device=self.device)
-        cells = np.array([a.cell.array for a in self._bare]).reshape(-1, 3, 3)
+        cells = np.array([whole_cell(a) if a.pbc.any() else np.eye(3) for a in self._bare]).reshape(-1, 3, 3)
         self._lattice = torch.from_numpy(cells).to(self.device, torch.float64)
-        self._periodic = torch.tensor([bool(a.pbc.any()) for a in self._bare], device=self.device)
+        directions = np.array([a.pbc for a in self._bare], dtype=np.bool_).reshape(-1, 3)
+        self._periodic = torch.from_numpy(directions).to(self.device)
         n, total = len(sizes), int(self._first[-1])
         self._labels: dict[str, Any] = {
             "fidelity": torch.zeros(n, dtype=torch.int64, device=self.device),

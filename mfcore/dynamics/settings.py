@@ -9,6 +9,7 @@ from typing import Literal
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mfbench.mfcore.data.periodic import cell_problem
 from mfbench.mfcore.errors import ConfigError
 
 
@@ -51,7 +52,7 @@ class Start:
     Attributes
     ----------
     atoms
-        A molecule or a periodic cell.
+        A molecule, or a cell that is periodic in one direction or more.
     temperature_K
         Of the thermostat and of the velocities that are drawn.
     replica
@@ -89,8 +90,8 @@ def check_starts(replicas: Sequence[Start]) -> None:
     Raises
     ------
     ConfigError
-        No replica, a number that comes twice, a temperature that is not positive, constraints, or a cell that is
-        periodic along some axes only.
+        No replica, a number that comes twice, a temperature that is not positive, constraints, or a cell that
+        cannot be (see :func:`mfbench.mfcore.data.periodic.cell_problem`).
     """
     if not replicas:
         raise ConfigError("dynamics: there is no replica to start.")
@@ -102,5 +103,5 @@ def check_starts(replicas: Sequence[Start]) -> None:
             raise ConfigError(f"{where}: expected a temperature above 0 K, got {start.temperature_K}.")
         if start.atoms.constraints:
             raise ConfigError(f"{where}: the frame has constraints, which are not supported; remove them.")
-        if start.atoms.pbc.any() and not start.atoms.pbc.all():
-            raise ConfigError(f"{where}: periodic along some axes only; expected all three or none.")
+        if problem := cell_problem(start.atoms):
+            raise ConfigError(f"{where}: {problem[0]} {problem[1]}")

@@ -88,6 +88,8 @@ class Trajectory:
         (T,) ps.
     positions
         (T, n, 3) Å, unwrapped.
+    pbc
+        Which lattice vectors repeat; None if all do that `periodic` says.
     """
 
     numbers: np.ndarray
@@ -95,6 +97,7 @@ class Trajectory:
     periodic: bool
     time_ps: np.ndarray
     positions: np.ndarray
+    pbc: tuple[bool, bool, bool] | None = None
 
     @property
     def volume(self) -> float:
@@ -104,7 +107,7 @@ class Trajectory:
     def frames(self) -> Iterator[Atoms]:
         """Each record as a frame."""
         for positions in self.positions:
-            yield Atoms(self.numbers, positions, cell=self.cell, pbc=self.periodic)
+            yield Atoms(self.numbers, positions, cell=self.cell, pbc=self.pbc or self.periodic)
 
 
 def read_trajectory(path: Path) -> Trajectory:
@@ -126,6 +129,7 @@ def read_trajectory(path: Path) -> Trajectory:
         periodic=bool(frames[0].pbc.any()),
         time_ps=np.array([float(a.info["time_ps"]) for a in frames]),
         positions=np.stack([a.positions for a in frames]),
+        pbc=(bool(frames[0].pbc[0]), bool(frames[0].pbc[1]), bool(frames[0].pbc[2])),
     )
 
 

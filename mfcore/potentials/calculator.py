@@ -11,12 +11,16 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from mfbench.mfcore.data.periodic import repeated_volume
+from mfbench.mfcore.data.validation import check_finite, check_geometry
 from mfbench.mfcore.memory import keep_freed_memory
 from mfbench.mfcore.potentials.predictions import Predictor
 
 
 class PotentialCalculator(Calculator):
-    """Energy (eV), forces (eV/Å) and, for periodic cells, stress (eV/Å³, Voigt) of one fidelity.
+    """Energy (eV), forces (eV/Å) and, for cells that repeat, stress (eV/Å³, Voigt) of one fidelity.
+
+    Each direction is periodic or not as the atoms say: molecules, wires, slabs, crystals.
 
     Networks answer with the weights that they have when the calculator is made.
 
@@ -52,7 +56,9 @@ class PotentialCalculator(Calculator):
         """Compute everything at once; called by ASE."""
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         assert isinstance(self.atoms, Atoms)
-        periodic = bool(self.atoms.pbc.all())
+        if "numbers" in system_changes or "cell" in system_changes or "pbc" in system_changes:
+            check_geometry(self.atoms)
+        periodic = bool(np.isfinite(repeated_volume(self.atoms)))
         results: dict[str, Any] = {}
         if self._frozen is not None:
             found = self._frozen(self._frozen.batch([self.atoms]), stress=periodic)
@@ -64,6 +70,7 @@ class PotentialCalculator(Calculator):
             energy, forces = float(out.energies[0]), out.forces[0]
             stress = None if out.stress is None else torch.from_numpy(out.stress)
         results |= {"energy": energy, "free_energy": energy, "forces": forces}
+        check_finite(self.atoms, energy, forces)
         if periodic and stress is not None:
             results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(stress[0].double().cpu().numpy()))
         self.results = results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.data import chemical_symbols
 
 from mfbench.mfcore.core import Core
 from mfbench.mfcore.cores.registry import core_from_description
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
-from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.data.validation import check_finite, check_geometry
+from mfbench.mfcore.errors import ConfigError, DataError, EstimateWarning
 from mfbench.mfcore.files import write_text
 from mfbench.mfcore.potentials.calculator import PotentialCalculator
 from mfbench.mfcore.potentials.inference import FrozenPotential, state_of
@@ -119,18 +122,46 @@ class Potential:
         Raises
         ------
         DataError
-            If a frame has an element never seen in training, or lacks a label that a Δ potential needs.
+            If a frame has an element never seen in training, lacks a label that a Δ potential needs, or cannot be (see
+            :func:`mfbench.mfcore.data.validation.check_geometry`); if an answer is no finite number.
         ConfigError
             If the potential does not answer for the fidelity.
         """
         name = self._resolve(fidelity)
+        for number, atoms in enumerate(frames):
+            check_geometry(atoms, index=number)
+        self._warn_of_estimates(name, {int(n) for atoms in frames for n in np.unique(atoms.numbers)})
         energies = np.zeros(len(frames))
         force = [np.zeros((len(a), 3)) for a in frames] if forces else None
         stresses = np.zeros((len(frames), 3, 3)) if stress else None
         self._add_networks(self._networks(name), frames, energies, force, stresses, batch_atoms)
         if name in self.label_base:
             _add_labels(frames, self.label_base[name], energies, force, stresses, base)
+        for number, atoms in enumerate(frames):
+            check_finite(atoms, float(energies[number]), None if force is None else force[number], number)
         return Predictions(energies, force, stresses)
+
+    def estimated(self, fidelity: str | None = None) -> frozenset[int]:
+        """Return atomic numbers of elements that no label of a fidelity was about, so that answers are estimates.
+
+        Their reference energies are those of a cheaper fidelity and the mean shift of the other elements.
+        """
+        recorded = self.record.get("reference_energies", {})
+        terms = self.answers[self._resolve(fidelity)]
+        return frozenset(int(n) for term in terms for n in recorded.get(term.fidelity, {}).get("estimated", ()))
+
+    def _warn_of_estimates(self, name: str, elements: set[int] | None = None) -> None:
+        """Warn if answers for some elements (None: any) are estimates."""
+        found = self.estimated(name)
+        found = found if elements is None else found & elements
+        if found:
+            symbols = ", ".join(chemical_symbols[n] for n in sorted(found))
+            warnings.warn(
+                f"no '{name}' label of the training has {symbols}: the energy of such frames is an estimate, by the "
+                "cheaper fidelity and the mean shift of the other elements",
+                EstimateWarning,
+                stacklevel=3,
+            )
 
     @staticmethod
     def _add_networks(
@@ -193,7 +224,9 @@ class Potential:
 
     def calculator(self, fidelity: str | None = None, *, base: Calculator | None = None) -> PotentialCalculator:
         """An ASE calculator of one fidelity (energy, forces, stress); `base` as in :meth:`predict`."""
-        return PotentialCalculator(self, self._resolve(fidelity), base=base)
+        name = self._resolve(fidelity)
+        self._warn_of_estimates(name)
+        return PotentialCalculator(self, name, base=base)
 
     def save(self, directory: str | Path) -> None:
         """Write weights as safetensors and a JSON header; the header comes last, so a cut leaves no potential."""

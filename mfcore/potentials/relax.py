@@ -14,6 +14,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from mfbench.mfcore.data.validation import check_geometry
+from mfbench.mfcore.errors import DataError
+
 LARGEST_VOLUME_RATIO = 1.5
 """A cell that has grown or shrunk by more than this has exploded or collapsed."""
 
@@ -51,7 +54,7 @@ class Relaxation:
 def relax(
     atoms: Atoms, calculator: Calculator, *, fmax: float = 0.01, max_steps: int = 500, fixed_volume: bool = False
 ) -> Relaxation:
-    """Relax the atoms and, if they are periodic, the cell.
+    """Relax the atoms and, if they are periodic in all directions, the cell; slabs and wires keep theirs.
 
     BFGS with a line search; where that has no direction downhill (single precision has its noise), FIRE goes on. The
     cell's variables are the deformation gradient (`UnitCellFilter`): with the small strains here it takes the steps
@@ -73,7 +76,13 @@ def relax(
         Most steps of both optimizers together.
     fixed_volume
         Relax the shape of the cell at constant volume.
+
+    Raises
+    ------
+    DataError
+        If the start cannot be (see :func:`mfbench.mfcore.data.validation.check_geometry`).
     """
+    check_geometry(atoms)
     from ase.filters import FrechetCellFilter, UnitCellFilter
     from ase.optimize import FIRE, BFGSLineSearch
 
@@ -136,7 +145,10 @@ class _Checked(Calculator):
         if not (np.isfinite(self.atoms.positions).all() and np.isfinite(self.atoms.cell.array).all()):
             raise _Failed("a position is not finite")
         wanted = ["energy", "forces", *(["stress"] if self.atoms.pbc.all() else [])]
-        self.calculator.calculate(self.atoms, wanted, system_changes)
+        try:
+            self.calculator.calculate(self.atoms, wanted, system_changes)
+        except DataError as error:  # atoms that met on the way
+            raise _Failed(f"energy, forces or stress are not finite: {error}") from None
         self.results = dict(self.calculator.results)
         if not all(np.isfinite(self.results[name]).all() for name in wanted):
             raise _Failed("energy, forces or stress are not finite")

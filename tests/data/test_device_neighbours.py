@@ -23,7 +23,8 @@ def random_frame(rng: np.random.Generator, n_atoms: int, size: float, periodic: 
     cell = np.zeros((3, 3))
     while abs(np.linalg.det(cell)) < 0.1 * size**3:  # not flat, or it would have a great many images
         cell = size * rng.uniform(-1, 1, (3, 3))
-    return Atoms(numbers=[1] * n_atoms, positions=rng.uniform(-2, 3, (n_atoms, 3)) @ cell, cell=cell, pbc=True)
+    directions = [True] * 3 if rng.random() < 0.5 else rng.random(3) < 0.5
+    return Atoms(numbers=[1] * n_atoms, positions=rng.uniform(-2, 3, (n_atoms, 3)) @ cell, cell=cell, pbc=directions)
 
 
 def assert_equal_to_vesin(found: NeighbourLists, frames: list[Atoms], cutoff: float) -> None:
@@ -106,8 +107,8 @@ def test_faults_are_named() -> None:
         neighbour_lists_of([water], 3.0)
     arguments = (torch.zeros(1, 3), torch.tensor([1]), torch.zeros(1, 3, 3))
     with pytest.raises(DataError, match="without volume"):
-        neighbour_lists(*arguments, torch.tensor([True]), 3.0)
-    assert neighbour_lists(*arguments, torch.tensor([False]), 3.0).sender.shape == (0,)
+        neighbour_lists(*arguments, torch.tensor([[True] * 3]), 3.0)
+    assert neighbour_lists(*arguments, torch.tensor([[False] * 3]), 3.0).sender.shape == (0,)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

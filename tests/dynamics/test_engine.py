@@ -274,6 +274,21 @@ def test_trajectories_hold_cell_time_and_unwrapped_positions(tmp_path: Path) -> 
     assert np.abs(shift - 5.0 * 0.0982269 * 1000 * found.time_ps[:, None, None]).max() < 1e-4
 
 
+def test_a_slab_moves_as_in_a_wide_crystal(tmp_path: Path) -> None:
+    """Its third direction repeats nothing: whatever vacuum its cell has, it takes the same way."""
+    ends = []
+    for height, pbc in ((9.0, (True, True, False)), (60.0, (True, True, True))):
+        atoms = grid(3, "O")
+        atoms.positions += np.random.default_rng(0).normal(scale=0.1, size=atoms.positions.shape)
+        atoms.cell, atoms.pbc = [7.0, 8.0, height], pbc
+        model = PotentialForces(small_potential())
+        run = simulate(model, [Start(atoms, 300.0, 1)], SHORT, out=tmp_path / str(height), trajectories=True)
+        found = read_trajectory(run.trajectories[1])
+        assert next(found.frames()).pbc.tolist() == list(pbc)
+        ends.append(found.positions[-1])
+    np.testing.assert_allclose(ends[0], ends[1], atol=1e-4)
+
+
 # --- set-up -------------------------------------------------------------------------------------------------
 
 
@@ -281,13 +296,13 @@ def test_what_cannot_be_started_is_refused() -> None:
     model = PotentialForces(small_potential())
     fixed, slab, gallium = ethanol(), argyrodite(), grid(2, "Ga")
     fixed.set_constraint(FixAtoms([0]))
-    slab.pbc = (True, True, False)
+    slab.cell[2] = 0.0
     for replicas, problem in (
         ([], "no replica"),
         ([Start(ethanol(), 300.0, 1)] * 2, "same number"),
         ([Start(ethanol(), 0.0, 1)], "above 0 K"),
         ([Start(fixed, 300.0, 1)], "constraints"),
-        ([Start(slab, 300.0, 1)], "some axes"),
+        ([Start(slab, 300.0, 1)], "along c and that lattice vector is zero"),
         ([Start(gallium, 300.0, 1)], "element Ga"),
     ):
         with pytest.raises(ConfigError, match=problem):
