@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of
+
 data = typer.Typer(no_args_is_help=True, help="Inspect a file; fetch, verify or generate the data of the tasks.")
 
 
@@ -17,15 +19,33 @@ def register(app: typer.Typer) -> None:
 
 @data.command("inspect", epilog="Example: mfbench data inspect high.xyz --fidelity ccsdt")
 def inspect_file(
-    file: Annotated[Path, typer.Argument(help="Frames, as ase reads them (extended XYZ).")],
+    file: Annotated[
+        Path, typer.Argument(help="Frames: extended XYZ (gzipped or not), .traj, .db, JSON of ASE or pymatgen.")
+    ],
     fidelity: Annotated[
         str | None, typer.Option(help="Level that plain keys (energy, forces, REF_energy, ...) belong to.")
     ] = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    group_key: GroupKey = None,
+    block: Block = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Say what a file has: labels, fidelities, units, duplicates, outliers."""
-    from mfbench.mfcore.data.inspect import inspect
+    """Say what a file has and if it can be trained on: labels, fidelities, units, copies, time series, outliers."""
+    import json
 
-    typer.echo(str(inspect(file, fidelity)))
+    from rich.console import Console
+
+    from mfbench.benchmarks.cli.progress import Preparation
+    from mfbench.mfcore.data.inspect import inspect
+    from mfbench.mfcore.data.label_keys import LabelKeys
+
+    reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
+    keys = LabelKeys(**reading["keys"].get("high", {}))
+    with Preparation(Console(stderr=True)) as told:
+        report = inspect(file, fidelity, keys=keys, group_key=group_key, block=block, told=told)
+    typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else str(report))
 
 
 @data.command("fetch", epilog="Example: mfbench data fetch h2co")

@@ -17,12 +17,12 @@ from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, stress_of
 from mfbench.mfcore.data.inspect import (
     LARGE_FORCE,
-    PLAUSIBLE_FORCE_RMS,
     PRESSURE_TOLERANCE,
     composition_residual,
     inspect_frames,
 )
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, near_duplicates
+from mfbench.mfcore.data.plausible import PLAUSIBLE_FORCE_RMS
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import MfbenchError
 from mfbench.mfcore.fidelity import Label

@@ -1,10 +1,9 @@
-"""What a set of frames has: labels, fidelities, signs of wrong units, duplicates, outliers."""
+"""Look into a set of frames: labels, fidelities, signs of wrong units, copies, time series, outliers."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -13,23 +12,34 @@ from ase import Atoms, units
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from mfbench.mfcore.data.agreement import work_agreement
-from mfbench.mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label
-from mfbench.mfcore.data.leakage import Duplicate, near_duplicates, sampling_tolerance
-from mfbench.mfcore.data.read import read_frames
+from mfbench.mfcore.data.agreement import RIGHT_FORM, agreement
+from mfbench.mfcore.data.duplicates import Told, check_contradictions, describe, find_copies
+from mfbench.mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, stress_of
+from mfbench.mfcore.data.inspection import InspectionReport, LevelReport, Outlier, OverlapReport
+from mfbench.mfcore.data.label_keys import LabelKeys
+from mfbench.mfcore.data.leakage import SAME_GEOMETRY, Duplicate, near_duplicates
+from mfbench.mfcore.data.plausible import (
+    PLAUSIBLE_BONDS,
+    PLAUSIBLE_ENERGY,
+    PLAUSIBLE_FORCE_RMS,
+    PLAUSIBLE_STRESS_RMS,
+    bond_ratio,
+    energy_unit,
+    length_unit,
+)
+from mfbench.mfcore.data.read import read_file
 from mfbench.mfcore.data.reference_energies import composition
 from mfbench.mfcore.data.splits import groups_of, id_of
+from mfbench.mfcore.data.time_series import block_groups
+from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label
 
 FloatArray = NDArray[np.float64]
 
 #: Robust z (deviation from the median in units of 1.4826 MAD) beyond which an energy is an outlier.
 OUTLIER_Z = 8.0
-_LISTED = 10  # outliers that are printed
 #: eV/Å; a larger force is named: atoms on top of each other, or another unit.
 LARGE_FORCE = 30.0
-#: eV/Å; the root mean square of thermal forces lies in this range for molecules and solids up to thousands of K.
-PLAUSIBLE_FORCE_RMS = (1e-3, 20.0)
 #: GPa; pressure that stresses of one set may lack before it is named.
 PRESSURE_TOLERANCE = 1.0
 
@@ -48,144 +58,57 @@ SLOPES = {
 }
 
 
-@dataclass(frozen=True)
-class Outlier:
-    """A frame that stands out: its index and name, by what, and how much."""
+def inspect(
+    path: str | Path,
+    fidelity: str | None = None,
+    *,
+    keys: LabelKeys | None = None,
+    group_key: str | None = None,
+    block: int | None = None,
+    told: Told | None = None,
+) -> InspectionReport:
+    """Read a file and report on it.
 
-    frame: int
-    structure_id: str
-    what: str
-    value: float
-
-
-@dataclass(frozen=True)
-class LevelReport:
-    """Labels of one fidelity. Energies in eV/atom, forces in eV/Å; NaN where there is nothing to measure.
-
-    Attributes
+    Parameters
     ----------
-    energy_per_atom
-        Minimum, median and maximum.
-    residual_sd
-        Standard deviation of the energy per atom after the composition-linear part is removed.
-    slope
-        Energy difference over -force times displacement of neighbouring frames: 1 if units and sign agree.
-    missing_pressure
-        GPa, what has to be added to the diagonal of the stress to make it the derivative of the energy.
+    path, fidelity, keys, group_key
+        As in :func:`mfbench.mfcore.data.read.read_file`, errors too.
+    block
+        As in :func:`mfbench.mfcore.data.time_series.block_groups`.
+    told
+        Told how far the comparison of geometries is.
     """
-
-    fidelity: str
-    n_energy: int
-    n_forces: int
-    n_stress: int
-    energy_per_atom: tuple[float, float, float]
-    residual_sd: float
-    force_rms: float
-    force_max: float
-    slope: float
-    missing_pressure: float
-    outliers: tuple[Outlier, ...]
+    read = read_file(path, fidelity, keys=keys, group_key=group_key)
+    describe(read.frames, told)
+    _, blocks = block_groups(read.frames, block)
+    return inspect_frames(read.frames, [*read.notes, *blocks])
 
 
-@dataclass(frozen=True)
-class OverlapReport:
-    """Frames with labels of two fidelities; differences second - first, without the composition-linear part.
-
-    Attributes
-    ----------
-    energy_rms, force_rms
-        eV/atom and eV/Å.
-    """
-
-    first: str
-    second: str
-    n_energy: int
-    n_forces: int
-    energy_rms: float
-    force_rms: float
-
-
-@dataclass(frozen=True)
-class InspectionReport:
-    """What a set of frames has; `str()` of it is meant to be read."""
-
-    n_frames: int
-    n_atoms: tuple[int, int]
-    elements: dict[str, int]
-    n_periodic: int
-    n_groups: int
-    largest_group: int
-    levels: tuple[LevelReport, ...]
-    overlaps: tuple[OverlapReport, ...]
-    duplicates: tuple[Duplicate, ...]
-    duplicate_tolerance: float
-    warnings: tuple[str, ...] = field(default=())
-
-    def __str__(self) -> str:
-        low, high = self.n_atoms
-        lines = [
-            f"frames      {self.n_frames} ({self.n_periodic} periodic), {low} to {high} atoms",
-            f"elements    {', '.join(f'{e} {n}' for e, n in self.elements.items())}",
-            f"groups      {self.n_groups}, the largest has {self.largest_group} frames",
-            f"duplicates  {len(self.duplicates)} pairs within {self.duplicate_tolerance:.4f} Å rms of distances",
-        ]
-        for r in self.levels:
-            e_min, e_median, e_max = r.energy_per_atom
-            lines += [
-                f"fidelity    {r.fidelity}: {r.n_energy} energies, {r.n_forces} forces, {r.n_stress} stresses",
-                f"  energy    {e_min:.4f} / {e_median:.4f} / {e_max:.4f} eV/atom (min, median, max); "
-                f"sd {1000 * r.residual_sd:.1f} meV/atom without the composition-linear part",
-            ]
-            if r.n_forces:
-                slope = "not measured" if np.isnan(r.slope) else f"{r.slope:.3f}"
-                lines.append(
-                    f"  forces    rms {r.force_rms:.3f}, largest {r.force_max:.3f} eV/Å; energy-force slope {slope} "
-                    "(1: units agree)"
-                )
-            if not np.isnan(r.missing_pressure):
-                lines.append(f"  stress    {r.missing_pressure:+.1f} GPa to add for agreement with the energies")
-            lines += [
-                f"  outlier   frame {o.frame} '{o.structure_id}': {o.what} {o.value:.3g}" for o in r.outliers[:_LISTED]
-            ]
-            if len(r.outliers) > _LISTED:
-                lines.append(f"  outlier   and {len(r.outliers) - _LISTED} more")
-        for o in self.overlaps:
-            forces = f", forces {o.force_rms:.3f} eV/Å on {o.n_forces}" if o.n_forces else ""
-            lines.append(
-                f"overlap     {o.first} and {o.second}: {o.n_energy} frames; rms difference "
-                f"{1000 * o.energy_rms:.1f} meV/atom{forces}"
-            )
-        lines += [f"warning     {w}" for w in self.warnings] or ["warnings    none"]
-        return "\n".join(lines)
-
-
-def inspect(path: str | Path, fidelity: str | None = None) -> InspectionReport:
-    """Read a file and report on it; see :func:`mfbench.mfcore.data.frames.read_frames` for arguments and errors."""
-    return inspect_frames(read_frames(path, fidelity))
-
-
-def inspect_frames(frames: Sequence[Atoms]) -> InspectionReport:
+def inspect_frames(frames: Sequence[Atoms], notes: Sequence[str] = ()) -> InspectionReport:
     """Report what frames have and what looks wrong; nothing is changed and nothing is refused."""
     names = fidelities_in(frames)
     levels = tuple(_level(frames, name) for name in names)
     overlaps = tuple(_overlap(frames, a, b) for a, b in combinations(names, 2))
-    tolerance = sampling_tolerance(frames)
-    duplicates = tuple(near_duplicates(frames, tolerance=tolerance))
+    copies = find_copies(frames)
     counts = Counter(int(z) for a in frames for z in a.numbers)
     groups = Counter(str(a.info.get("group")) for a in frames)
     sizes = [len(a) for a in frames]
+    ratio = bond_ratio(frames)
     return InspectionReport(
         n_frames=len(frames),
         n_atoms=(min(sizes), max(sizes)),
         elements={chemical_symbols[z]: counts[z] for z in sorted(counts)},
-        n_periodic=sum(bool(a.pbc.all()) for a in frames),
+        n_periodic=sum(bool(a.pbc.any()) for a in frames),
         n_groups=len(groups_of(frames)),
         largest_group=max(groups.values()),
         levels=levels,
         overlaps=tuple(o for o in overlaps if o.n_energy),
-        duplicates=duplicates,
-        duplicate_tolerance=tolerance,
-        warnings=tuple(_warnings(frames, levels, duplicates)),
+        duplicates=copies.pairs,
+        duplicate_tolerance=copies.tolerance,
+        bond_ratio=ratio,
+        notes=(*notes, *copies.note(frames)),
+        faults=tuple(_faults(frames, levels, ratio)),
+        warnings=tuple(_warnings(frames, levels, copies.pairs)),
     )
 
 
@@ -223,18 +146,24 @@ def _level(frames: Sequence[Atoms], fidelity: str) -> LevelReport:
         if norm.max() > LARGE_FORCE
     ]
     every = np.concatenate(norms) if norms else np.empty(0)
-    slope, pressure = work_agreement(frames, fidelity)
+    agreed = agreement(frames, fidelity)
+    stressed = [stress_of(a, fidelity).ravel() for a in frames if has_label(a, fidelity, Label.STRESS)]
+    stresses = np.concatenate(stressed) if stressed else np.empty(0)
     return LevelReport(
         fidelity=fidelity,
         n_energy=len(index),
         n_forces=len(with_forces),
-        n_stress=sum(has_label(a, fidelity, Label.STRESS) for a in frames),
+        n_stress=len(stressed),
         energy_per_atom=spread,
         residual_sd=residual_sd,
         force_rms=float(np.sqrt(np.mean(every**2) / 3)) if len(every) else float("nan"),
         force_max=float(every.max()) if len(every) else float("nan"),
-        slope=slope,
-        missing_pressure=pressure,
+        slope=agreed.slope,
+        missing_pressure=agreed.pressure,
+        stress_form=agreed.stress_form,
+        stress_rms=float(np.sqrt(np.mean(stresses**2))) if len(stresses) else float("nan"),
+        stress_max=float(np.abs(stresses).max()) if len(stresses) else float("nan"),
+        energy_unit=energy_unit(frames, fidelity),
         outliers=tuple(outliers),
     )
 
@@ -258,6 +187,36 @@ def _overlap(frames: Sequence[Atoms], first: str, second: str) -> OverlapReport:
     return OverlapReport(first, second, len(both), len(forced), energy, force)
 
 
+def _faults(frames: Sequence[Atoms], levels: Sequence[LevelReport], ratio: float) -> list[str]:
+    """Signs and units that are wrong by measurement or by what is possible; contradictions."""
+    found = []
+    if unit := length_unit(ratio):
+        found.append(
+            f"positions are in {unit}: nearest atoms are {ratio:.2f} times the sum of their covalent radii apart, "
+            f"{PLAUSIBLE_BONDS[0]:g} to {PLAUSIBLE_BONDS[1]:g} is possible; give Å"
+        )
+    for r in levels:
+        if not np.isnan(r.slope) and not 0.8 < r.slope < 1.25:
+            best = min(SLOPES, key=lambda text: _log_distance(r.slope, SLOPES[text]))
+            guess = f": {best}?" if _log_distance(r.slope, SLOPES[best]) < 0.2 else ""
+            found.append(f"{r.fidelity}: energies and forces disagree (slope {r.slope:.3g}, expected 1){guess}")
+        if r.energy_unit not in ("", "eV"):
+            found.append(f"{r.fidelity}: energies are in {r.energy_unit} (those of all electrons fit); give eV")
+        if r.stress_form not in ("", RIGHT_FORM):
+            found.append(
+                f"{r.fidelity}: stresses are in {r.stress_form}, by the energies of neighbouring frames; give eV/Å³, "
+                "positive for a cell that wants to shrink"
+            )
+        elif r.n_stress and not r.stress_form and r.stress_rms > PLAUSIBLE_STRESS_RMS:
+            gpa = r.stress_rms / units.GPa
+            found.append(f"{r.fidelity}: stresses of {gpa:.3g} GPa (rms) are not possible: kbar, GPa or a virial?")
+    try:
+        check_contradictions(frames, near_duplicates(frames, tolerance=SAME_GEOMETRY))
+    except DataError as error:
+        found.append(str(error))
+    return found
+
+
 def _warnings(frames: Sequence[Atoms], levels: Sequence[LevelReport], duplicates: Sequence[Duplicate]) -> list[str]:
     found = []
     if not levels:
@@ -271,16 +230,22 @@ def _warnings(frames: Sequence[Atoms], levels: Sequence[LevelReport], duplicates
         low, high = PLAUSIBLE_FORCE_RMS
         if r.n_forces and not low <= r.force_rms <= high:
             found.append(f"{r.fidelity}: force rms {r.force_rms:.3g}; {low:g} to {high:g} eV/Å expected: another unit?")
-        if not np.isnan(r.slope) and not 0.8 < r.slope < 1.25:
-            best = min(SLOPES, key=lambda text: _log_distance(r.slope, SLOPES[text]))
-            guess = f": {best}?" if _log_distance(r.slope, SLOPES[best]) < 0.2 else ""
-            found.append(f"{r.fidelity}: energies and forces disagree (slope {r.slope:.3g}, expected 1){guess}")
+        if r.n_forces and r.n_energy and np.isnan(r.slope):
+            found.append(
+                f"{r.fidelity}: signs and units of energies and forces could not be checked against each other (too "
+                "few frames close to another one, or they do not fit)"
+            )
+        if r.n_stress and not r.stress_form:
+            found.append(
+                f"{r.fidelity}: sign and unit of the stresses (rms {r.stress_rms / units.GPa:.3g} GPa if eV/Å³) could "
+                "not be checked against the energies"
+            )
         if abs(r.missing_pressure) > PRESSURE_TOLERANCE:
             found.append(
                 f"{r.fidelity}: stresses are not the derivative of the energies: {r.missing_pressure:+.1f} GPa would "
-                "have to be added (Pulay stress of too small a basis, or another sign or unit?)"
+                "have to be added (Pulay stress of too small a basis?)"
             )
-        if r.n_energy and abs(r.energy_per_atom[1]) > 1e5:
+        if r.n_energy and abs(r.energy_per_atom[1]) > PLAUSIBLE_ENERGY:
             found.append(f"{r.fidelity}: energies of {r.energy_per_atom[1]:.3g} eV/atom: another unit?")
     return found
 

@@ -6,8 +6,8 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from mfbench.mfcore.data.agreement import work_agreement
-from mfbench.mfcore.data.frames import set_labels
+from mfbench.mfcore.data.agreement import RIGHT_FORM, STRESS_FORMS, agreement, work_agreement
+from mfbench.mfcore.data.frames import set_labels, stress_of
 from mfbench.mfcore.data.inspect import inspect_frames
 
 
@@ -66,3 +66,45 @@ def test_gradients_of_a_crystal_are_told_from_forces():
 def test_different_cells_without_stress_tell_nothing():
     assert np.isnan(work_agreement(crystals(stressed=False), "emt")).all()
     assert np.isnan(work_agreement(crystals()[:6], "emt")).all()
+
+
+def turned_into(form: str, frames: list[Atoms]) -> list[Atoms]:
+    """The same stresses as another code writes them."""
+    for atoms in frames:
+        stress, volume = stress_of(atoms, "emt"), atoms.get_volume()
+        factor = STRESS_FORMS[form]
+        times = 1 / factor if factor is not None else -volume if "virial" in form else volume
+        set_labels(atoms, "emt", stress=times * stress)
+    return frames
+
+
+@pytest.mark.parametrize("form", STRESS_FORMS)
+def test_the_form_of_a_stress_is_told_by_the_energies(form: str) -> None:
+    frames = turned_into(form, crystals())
+    assert agreement(frames, "emt").stress_form == form
+    report = inspect_frames(frames)
+    if form == RIGHT_FORM:
+        assert not report.faults
+        assert "usable" in report.verdict
+    else:
+        (fault,) = report.faults
+        assert f"stresses are in {form}" in fault
+        assert "not to be trained on" in report.verdict
+
+
+def test_left_handed_cells_among_right_handed_ones_are_compared_among_themselves() -> None:
+    frames = crystals()
+    for atoms in frames[::2]:
+        atoms.set_cell(atoms.cell.array[[1, 0, 2]])
+    assert agreement([*frames, *crystals()], "emt").slope == pytest.approx(1.0, abs=0.05)
+    assert agreement([*frames, *crystals()], "emt").stress_form == RIGHT_FORM
+
+
+def test_stresses_that_cannot_be_checked_are_told_by_their_size() -> None:
+    frames = turned_into("kbar", crystals())[:6]
+    report = inspect_frames(frames)
+    assert any("not possible" in f for f in report.faults)
+    right = inspect_frames(crystals()[:6])
+    assert not right.faults
+    assert any("could not be checked" in w and "stresses" in w for w in right.warnings)
+    assert any("could not be checked" in w and "forces" in w for w in right.warnings)

@@ -93,7 +93,7 @@ def test_wrong_units_are_told(frames, energy_unit, force_unit, text):
             atoms, "low", energy=energy_of(atoms, "low") / energy_unit, forces=forces_of(atoms, "low") / force_unit
         )
     report = inspect_frames(frames)
-    assert any(text in w for w in report.warnings), report.warnings
+    assert any(text in f for f in report.faults), report.faults
 
 
 def test_outliers_and_large_forces_are_named(frames):
