@@ -22,7 +22,7 @@ from mfbench.mfcore.data.frames import (
     write_frames,
 )
 from mfbench.mfcore.data.read import read_frames
-from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.errors import DataError, StorageError
 from mfbench.mfcore.fidelity import Label
 
 HEADER = 'Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5 pbc="F F F"'
@@ -68,7 +68,7 @@ def test_write_leaves_nothing_behind_when_it_fails(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr("mfbench.mfcore.data.frames.write", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match="disk full"):
         write_frames(tmp_path / "a.xyz", [molecule("CH4")])
     assert (tmp_path / "a.xyz").read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.xyz"]
