@@ -99,6 +99,15 @@ class StorageError(MfbenchError):
         where = f"{place}: " if place is not None else ""
         return cls(f"{where}{problem}." + (f" {remedy}" if remedy else ""))
 
+    @classmethod
+    def within(cls, error: BaseException) -> StorageError | None:
+        """The error as one of this kind if the disk is at fault and no code; files that are missing are not meant."""
+        if isinstance(error, StorageError):
+            return error
+        if isinstance(error, OSError) and error.errno in _FAULTS and error.errno not in (errno.ENOENT, errno.EEXIST):
+            return cls.of(error)
+        return None
+
 
 _AGAIN = "and give the same command again; nothing is left half-written."
 _FULL = f"Free some {_AGAIN}"

@@ -64,7 +64,7 @@ def only_writer_of(path: Path) -> Iterator[None]:
         yield
         return
     lock = path.with_name(f".{path.name}.lock")
-    with only_one(lock, f"{path}: another mfbench is writing it; wait for it or give another name."):
+    with only_one(lock, f"{path}: another mfbench works on it; wait for it or give another name."):
         try:
             sweep(path)
             yield

@@ -23,7 +23,7 @@ def test_another_process_is_refused_and_nothing_stays(tmp_path: Path) -> None:
     assert process.stdout is not None
     with process, process.stdout:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(ConfigError, match="another mfbench is writing it"), only_writer_of(path):
+        with pytest.raises(ConfigError, match="another mfbench works on it"), only_writer_of(path):
             pytest.fail("two writers")
         process.kill()
     for _ in range(100):

@@ -10,7 +10,12 @@ import typer
 from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mfbench.mfcore.data.training_set import TrainingSet
     from mfbench.mfcore.potentials.potential import Potential
+    from mfbench.mfcore.training.budget import Budget
+    from mfbench.strategies.base import Strategy
 
 #: Under this name predictions are written beside the labels of a frame.
 PREDICTED = "predicted"
@@ -77,42 +82,57 @@ def fit(
     In Python: mfbench.load("model").calculator(fidelity="high") is an ASE calculator. A fit that is killed goes on
     from its checkpoint when the same command is given again.
     """
-    import shutil
-
     from rich.console import Console
 
-    from mfbench.benchmarks.cli.progress import FitProgress, Preparation, duration
+    from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.user_data import default_budget, training_set
     from mfbench.benchmarks.tasks.user import UserTask
-    from mfbench.mfcore.errors import ConfigError, MfbenchError
+    from mfbench.mfcore.errors import ConfigError
+    from mfbench.mfcore.locks import only_writer_of
     from mfbench.mfcore.training.budget import Budget
     from mfbench.strategies.registry import make_arm
 
-    if out.exists():
-        raise ConfigError(f"{out}: exists already; remove it or give another --out.")
-    own = read_settings(settings)
-    if core is not None:
-        own = core_of({"core": core}).over(own)
-    if reason := lacking(arm, core_of(own).name):
-        raise ConfigError(f"arm '{arm}': {reason}.")
-    strategy = make_arm(arm, own)
-    console = Console(stderr=True)
-    reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
-    with Preparation(console) as told:
-        task = UserTask(low, high, low_name=low_name, high_name=high_name, reading=reading, told=told)
-    say(console, task.notes)
-    data = training_set(task, validation_fraction, seed)
-    spend = Budget(budget or default_budget(task.frames, 200, 1e6, 3e7))
+    with only_writer_of(out):
+        if out.exists():
+            raise ConfigError(f"{out}: exists already; remove it or give another --out.")
+        own = read_settings(settings)
+        if core is not None:
+            own = core_of({"core": core}).over(own)
+        if reason := lacking(arm, core_of(own).name):
+            raise ConfigError(f"arm '{arm}': {reason}.")
+        strategy = make_arm(arm, own)
+        console = Console(stderr=True)
+        reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
+        with Preparation(console) as told:
+            task = UserTask(low, high, low_name=low_name, high_name=high_name, reading=reading, told=told)
+        say(console, task.notes)
+        data = training_set(task, validation_fraction, seed)
+        _fit(strategy, data, Budget(budget or default_budget(task.frames, 200, 1e6, 3e7)), seed, out, console)
+
+
+def _fit(strategy: Strategy, data: TrainingSet, spend: Budget, seed: int, out: Path, console: Console) -> None:
+    """Train in a work folder beside `out`, which a fault of the disk or a signal leaves to go on from."""
+    import shutil
+
+    from mfbench.benchmarks.cli.progress import FitProgress, duration
+    from mfbench.mfcore.errors import MfbenchError, StorageError
+    from mfbench.mfcore.files import make_folder
+
     counts = ", ".join(f"{len(frames)} {name} ({data.labels[name]})" for name, frames in data.train.items())
+    arm = strategy.name
     console.print(f"Training {arm} on {counts}; {len(data.validation)} for selection.", highlight=False, soft_wrap=True)
     work = out.with_name(out.name + ".partial")
     made = not work.exists()
+    make_folder(work)
     try:
-        work.mkdir(parents=True, exist_ok=True)
         with FitProgress(console, spend.atom_gradients) as progress:
             potential = strategy.fit(data, spend, seed, progress=progress, workdir=work)
         _save(potential, out, work)
+    except (StorageError, OSError):
+        if not any(work.iterdir()):
+            work.rmdir()
+        raise
     except MfbenchError:
         if made:
             shutil.rmtree(work, ignore_errors=True)
@@ -130,10 +150,17 @@ def _save(potential: Potential, out: Path, work: Path) -> None:
     """Write into the work folder, then put it in its place in one step and drop the checkpoints."""
     import shutil
 
+    from mfbench.mfcore.files import rename_folder
+
     fresh = work / "potential"
-    potential.save(fresh)
-    fresh.rename(out)
-    shutil.rmtree(work)
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        potential.save(fresh)
+        rename_folder(fresh, out)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def predict(
@@ -146,6 +173,14 @@ def predict(
     stress: Annotated[bool, typer.Option("--stress", help="Predict the stress of periodic frames, too.")] = False,
 ) -> None:
     """Predict energies (eV) and forces (eV/Å) of frames."""
+    from mfbench.mfcore.locks import only_writer_of
+
+    with only_writer_of(out):
+        _predict(model, file, out, fidelity, stress)
+    typer.echo(str(out))
+
+
+def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: bool) -> None:
     import mfbench
     from mfbench.mfcore.data.frames import set_labels, write_frames
     from mfbench.mfcore.data.read import read_structures
@@ -163,4 +198,3 @@ def predict(
             stress=stresses[number] if stresses is not None and atoms.pbc.all() else None,
         )
     write_frames(out, frames)
-    typer.echo(str(out))

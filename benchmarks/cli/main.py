@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signal import SIGINT
 from typing import Annotated, Any
 
 import typer
@@ -18,21 +19,32 @@ from mfbench.benchmarks.cli import report as cli_report
 from mfbench.benchmarks.cli import run as cli_run
 from mfbench.benchmarks.cli import tune as cli_tune
 
+EXIT_CODES = "Exit codes: 0 done; 1 a run failed, or a number is worse; 2 wrong input; 3 the disk; 128 + n signal n."
+
 
 class _Group(TyperGroup):
-    """Turns errors that a user can act on into one message on stderr and exit code 2."""
+    """Turns errors that a user can act on, and signals, into one message on stderr and an exit code of their own."""
 
     def invoke(self, ctx: Any) -> Any:
-        from mfbench.mfcore.errors import MfbenchError
+        from mfbench.benchmarks.cli.signals import Stopped, stopping
+        from mfbench.mfcore.errors import MfbenchError, StorageError
 
         try:
-            return super().invoke(ctx)
+            with stopping():
+                return super().invoke(ctx)
         except MfbenchError as error:
             _complain(str(error))
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt:
-            _complain("stopped. What has finished is stored; the same command goes on from there.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:  # nobody reads the output any more; click ends without a word
+            raise
+        except OSError as error:
+            fault = StorageError.of(error)
+            _complain(str(fault))
+            raise typer.Exit(fault.exit_code) from error
+        except KeyboardInterrupt as stop:
+            by, code = (f" by {stop.number.name}", stop.number) if isinstance(stop, Stopped) else ("", SIGINT)
+            _complain(f"stopped{by}. What has finished is stored; the same command goes on from there.")
+            raise typer.Exit(128 + code) from None
 
 
 def _complain(message: str) -> None:
@@ -49,7 +61,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Which multi-fidelity training strategy gives the best interatomic potential for your labels and budget?",
-    epilog="Example: mfbench run quick && mfbench report results/runs/quick",
+    epilog=f"Example: mfbench run quick && mfbench report results/runs/quick\n\n{EXIT_CODES}",
 )
 
 

@@ -123,10 +123,12 @@ def _tell(findings: Sequence[Finding], format: Format, details: bool, summary: P
 def _update(file: Path, past: Path, runs: Measured | None, times: Sequence[Speed]) -> None:
     from mfbench.benchmarks.regression.baseline import make_baseline, read_baseline, write_baseline
     from mfbench.benchmarks.regression.history import append, point
+    from mfbench.mfcore.locks import only_writer_of
 
     fresh = make_baseline(runs, times, read_baseline(file) if file.exists() else None)
-    append(past, point(fresh))  # first: it fails without harm where the history is faulty
-    write_baseline(fresh, file)
+    with only_writer_of(file), only_writer_of(past):
+        append(past, point(fresh))  # first: it fails without harm where the history is faulty
+        write_baseline(fresh, file)
     seeds = {key.partition("/")[2] for entry in fresh.cells for key in entry.values}
     parts = [f"{len(fresh.cells)} numbers of {len(seeds)} seeds"] if fresh.cells else []
     parts += [f"{len(fresh.speed)} speed ratios"] if fresh.speed else []

@@ -44,13 +44,18 @@ def report(
     """Print the tables: per task and HF set size, each arm's errors, costs and failures; html: one page with charts."""
     import sys
 
+    from mfbench.mfcore.locks import only_writer_of
+
+    _say_missing(source)
     if format is Format.html:
         import shlex
 
         from mfbench.benchmarks.reports.html.page import write_page
 
         path = out or Path("report.html")
-        write_page(source, path, shlex.join(["mfbench", "report", str(source), "--format", "html", "--out", str(path)]))
+        command = shlex.join(["mfbench", "report", str(source), "--format", "html", "--out", str(path)])
+        with only_writer_of(path):
+            write_page(source, path, command)
         typer.echo(str(path))
         return
 
@@ -65,8 +70,20 @@ def report(
     else:
         from mfbench.mfcore.files import write_text
 
-        write_text(out, text)
+        with only_writer_of(out):
+            write_text(out, text)
         typer.echo(str(out))
+
+
+def _say_missing(source: Path) -> None:
+    """Say on stderr how many planned runs the tables lack."""
+    from mfbench.benchmarks.harness.store import RunStore
+
+    missing = RunStore(source).missing() if source.is_dir() else 0
+    if missing:
+        typer.echo(
+            f"{source}: {missing} planned runs are not stored and missing here; `mfbench run` adds them", err=True
+        )
 
 
 def figures(
@@ -89,6 +106,7 @@ def figures(
     from mfbench.benchmarks.reports.figures import FORMATS
     from mfbench.benchmarks.reports.figures import figures as draw
 
+    _say_missing(source)
     name = "figures" if style is Look.paper else f"figures-{style.value}"
     folder = out or (source if source.is_dir() else source.parent) / name
     options = [f" --style {style.value}"] if style is not Look.paper else []
@@ -122,13 +140,16 @@ def export(
     from mfbench.benchmarks.harness.columns import has_lists
     from mfbench.benchmarks.harness.rows_file import read_rows, write_details, write_rows
     from mfbench.benchmarks.harness.store import RunStore
+    from mfbench.mfcore.locks import only_writer_of
 
+    _say_missing(source)
     rows = read_rows(source)
-    write_rows(rows, file)
-    typer.echo(f"{file}: {len(rows)} rows of {rows['run_key'].nunique()} runs")
     store = RunStore(source)
     names = detail or [name for name in store.details() if not has_lists(name)]
     if predictions_of_draw and "predictions" not in names:
         names.append("predictions")
-    for path in write_details(store, file, names, list_draws=predictions_of_draw or None):
-        typer.echo(str(path))
+    with only_writer_of(file):
+        write_rows(rows, file)
+        typer.echo(f"{file}: {len(rows)} rows of {rows['run_key'].nunique()} runs")
+        for path in write_details(store, file, names, list_draws=predictions_of_draw or None):
+            typer.echo(str(path))

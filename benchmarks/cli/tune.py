@@ -82,6 +82,7 @@ def tune(
     from mfbench.benchmarks.tuning.settings_file import write_tuned
     from mfbench.benchmarks.tuning.space import load_space
     from mfbench.benchmarks.tuning.study import need_optuna, searches
+    from mfbench.mfcore.locks import only_writer_of
     from mfbench.strategies.registry import arm_names
 
     need_optuna()
@@ -112,7 +113,8 @@ def tune(
     results = _search_all(console, jobs, processes)
     tuned = _settings(jobs, results, preset=chosen.name, space=space)
     path = out or (SETTINGS / f"{specs[0].task}.yml" if SETTINGS.is_dir() else Path(f"tuned-{specs[0].task}.yml"))
-    write_tuned(path, tuned)
+    with only_writer_of(path):
+        write_tuned(path, tuned)
     console.print(_table(tuned, results))
     for arm_name, best in tuned.arms.items():
         console.print(f"  {arm_name}: {_settings_line(best)}", style="dim", highlight=False, soft_wrap=True)
@@ -159,6 +161,7 @@ def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Se
     from mfbench.benchmarks.harness.runner import only_writer
     from mfbench.benchmarks.tuning.study import Searched, search
     from mfbench.benchmarks.tuning.trial import TrialStore
+    from mfbench.mfcore.errors import StorageError
 
     root, trials = jobs[0].root, jobs[0].trials
     budgets = sorted({f"{job.spec.budget:,.0f}" for job in jobs})
@@ -177,6 +180,8 @@ def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Se
                 progress.told(event.job, event.value)
             elif isinstance(event, Died):
                 found[event.job] = Searched(jobs[event.job].spec.arm, fault=event.reason)
+            elif isinstance(event, Done) and event.value.disk_fault:
+                raise StorageError(event.value.fault)
             elif isinstance(event, Done):
                 found[event.job] = event.value
         _drop_work(root)

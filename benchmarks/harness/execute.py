@@ -19,7 +19,8 @@ from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.benchmarks.observables.registry import measured
-from mfbench.mfcore.errors import LeakageError, MfbenchError
+from mfbench.mfcore.errors import LeakageError, MfbenchError, StorageError
+from mfbench.mfcore.files import make_folder
 from mfbench.mfcore.training.budget import Budget
 from mfbench.strategies.registry import arm_class
 
@@ -43,32 +44,48 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a run ended: no reason means that it finished."""
+    """How a run ended: no reason means that it finished; after a fault of the disk, nothing is stored."""
 
     reason: str | None
+    disk_fault: bool = False
 
 
 def execute(request: RunRequest, report: Callable[[float], None]) -> JobResult:
     """Compute a run and store it; a failure is stored with its reason, never raised.
+
+    A fault of the disk (:class:`mfbench.mfcore.errors.StorageError`) is told and not stored: the run can go on later.
 
     Parameters
     ----------
     report
         Called now and then with the atom gradients spent so far.
     """
+    store = RunStore(request.root)
+    try:
+        return JobResult(_compute_and_store(request.run, store, report))
+    except Exception as error:
+        fault = StorageError.within(error)
+        if fault is None:
+            raise
+        return JobResult(str(fault), disk_fault=True)
+
+
+def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float], None]) -> str | None:
+    """The reason for which the run has failed, or None."""
     started = time.perf_counter()
-    store, run = RunStore(request.root), request.run
     try:
         evaluation, costs, more = _compute(run, store.workdir(run.key), store.shared, report)
     except Exception as error:
+        if StorageError.within(error) is not None:
+            raise
         reason = str(error) if isinstance(error, MfbenchError) else f"{type(error).__name__}: {error}"
         log.warning("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
         store_failure(run, store, reason, traceback.format_exc(), time.perf_counter() - started)
-        return JobResult(reason)
+        return reason
     record = _head(run) | {"wall_s": time.perf_counter() - started, "costs": costs, **more}
     rows = [_row(run, record, costs, "finished", result) for result in evaluation.rows]
     store.save(run.key, "finished", record, rows, evaluation.details)
-    return JobResult(None)
+    return None
 
 
 def store_failure(run: PlannedRun, store: RunStore, reason: str, trace: str, wall_s: float) -> None:
@@ -98,7 +115,7 @@ def _compute(
     training = split.ceiling if spec.all_high else split.training
     budget = Budget(spec.budget, spec.patience)
     for folder in (workdir, shared):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     strategy = arm_class(spec.arm)(run.settings)
     potential = strategy.fit(training, budget, spec.seed, progress=_SpentInAll(report), workdir=workdir, shared=shared)
     ledger = potential.ledger

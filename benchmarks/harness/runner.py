@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
 from mfbench.benchmarks.harness.execute import RunRequest, execute, store_failure
 from mfbench.benchmarks.harness.executors.base import Died, Executor, Job, Started, Told
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.prepare import PlannedRun
 from mfbench.benchmarks.harness.store import RunStore
-from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.errors import StorageError
+from mfbench.mfcore.locks import only_one
 from mfbench.strategies.registry import arm_class
 
 
@@ -79,19 +78,12 @@ def only_writer(root: Path) -> Iterator[None]:
     ------
     ConfigError
         If another process holds it.
+    StorageError
+        If it cannot be written to.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(
-            f"{root}: another mfbench is computing runs into it; wait for it or give another --out."
-        ) from None
-    try:
+    taken = f"{root}: another mfbench is computing runs into it; wait for it or give another --out."
+    with only_one(root / ".lock", taken):
         yield
-    finally:
-        lock.release()
 
 
 def run_all(
@@ -112,9 +104,15 @@ def run_all(
     -------
     list
         The runs that failed, with reasons.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or cannot be written to: the other runs would meet the same. What has finished is stored.
     """
     failed: list[tuple[PlannedRun, str]] = []
     with only_writer(store.root):
+        store.sweep()
         store.note_plan({digest(run.spec.cell()): run.key for run in planned})
         jobs = [Job(execute, RunRequest(run, store.root), _shares(run)) for run in todo]
         for event in executor.run(jobs):
@@ -131,6 +129,8 @@ def run_all(
                 if not event.error:
                     reason = f"{event.reason}; if the machine ran out of memory, use fewer --workers."
                 store_failure(run, store, reason, event.error, 0.0)
+            elif event.value.disk_fault:
+                raise StorageError(event.value.reason)
             else:
                 reason = event.value.reason
             if reason is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -24,9 +23,11 @@ import pandas as pd
 from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame, detail_types, empty_detail, with_core
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.mfcore.errors import DataError
-from mfbench.mfcore.files import write_text
+from mfbench.mfcore.files import make_folder, rename_folder, storage, sweep
+from mfbench.mfcore.sealed import read_sealed, sealed, without_nan, write_sealed
 
-SCHEMA = 1
+SCHEMA = 2
+_KEYS = ("key", "status", "cell", "rows_sha256", "details_sha256")
 COLUMNS = (
     *RUN_COLUMNS,
     *("split", "metric", "unit", "value", "n", "n_failed", "status"),
@@ -36,6 +37,7 @@ COLUMNS = (
     *("mfbench_version", "torch_version", "date"),
 )
 REMEDY = "Remove its folder and run the same command again: the run is then computed anew."
+PLAN_REMEDY = "Remove it and run the preset again: it says which stored runs are the present ones."
 
 Status = Literal["finished", "failed"]
 
@@ -66,6 +68,7 @@ class RunStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._runs = root / "runs"
+        self._plan = root / "plan.json"
 
     def folder(self, key: str) -> Path:
         """Where a run is stored."""
@@ -74,6 +77,12 @@ class RunStore:
     def workdir(self, key: str) -> Path:
         """Where a run that has not finished keeps its checkpoints."""
         return self.root / "work" / key
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left half-written; for the one who holds the folder's lock."""
+        for left in self._runs.glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
+        sweep(self._plan)
 
     @property
     def shared(self) -> Path:
@@ -108,9 +117,9 @@ class RunStore:
             If it is missing, cannot be read, was changed since it was written, or has another schema.
         """
         record = self._record(key)
-        return StoredRun(record, with_core(self._table(key, "rows", record.get("rows_sha256"))))
+        return StoredRun(record, with_core(self._table(key, "rows", record["rows_sha256"])))
 
-    def _table(self, key: str, name: str, sha256: str | None) -> pd.DataFrame:
+    def _table(self, key: str, name: str, sha256: str) -> pd.DataFrame:
         path = self.folder(key) / f"{name}.parquet"
         try:
             content = path.read_bytes()
@@ -126,13 +135,8 @@ class RunStore:
 
     def _record(self, key: str) -> dict[str, Any]:
         path = self.folder(key) / "record.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"the record of a run cannot be read ({error}).", file=path, hint=REMEDY) from error
-        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-            raise DataError(f"the record of a run does not have schema {SCHEMA}.", file=path, key="schema", hint=REMEDY)
-        if record.get("key") != key or record.get("status") not in ("finished", "failed"):
+        record = read_sealed(path, "the record of a run", SCHEMA, REMEDY, keys=_KEYS)
+        if record["key"] != key or record["status"] not in ("finished", "failed"):
             raise DataError("not the record of the run that its folder names.", file=path, key="key", hint=REMEDY)
         return record
 
@@ -166,40 +170,39 @@ class RunStore:
             "rows_sha256": sums.pop("rows"),
             "details_sha256": sums,
         }
-        self._runs.mkdir(parents=True, exist_ok=True)
-        # Beside the final folder, so that the rename stays on one file system; the dot hides it.
-        fresh = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=self._runs))
-        try:
-            for name, content in tables.items():
-                (fresh / f"{name}.parquet").write_bytes(content)
-            text = json.dumps(head | _without_nan(record), indent=1, sort_keys=False, allow_nan=False)
-            (fresh / "record.json").write_text(text + "\n", encoding="utf-8")
-            if self.folder(key).exists():
-                shutil.rmtree(self.folder(key))
-            fresh.chmod(0o755)
-            fresh.rename(self.folder(key))
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise
+        text = sealed(head | without_nan(record))
+        make_folder(self._runs)
+        with storage(self.folder(key)):
+            # Beside the final folder, so that the rename stays on one file system; the dot hides it.
+            fresh = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=self._runs))
+            try:
+                for name, content in tables.items():
+                    (fresh / f"{name}.parquet").write_bytes(content)
+                (fresh / "record.json").write_text(text, encoding="utf-8")
+                fresh.chmod(0o755)
+                if self.folder(key).exists():
+                    shutil.rmtree(self.folder(key))
+                rename_folder(fresh, self.folder(key))
+            except BaseException:
+                shutil.rmtree(fresh, ignore_errors=True)
+                raise
         if status == "finished":
             shutil.rmtree(self.workdir(key), ignore_errors=True)
 
     def note_plan(self, cells: Mapping[str, str]) -> None:
         """Record which run (value: key) stands for which cell of the grid (key: digest of the cell)."""
         known = {**self._cells(), **cells}
-        write_text(self.root / "plan.json", json.dumps({"schema": SCHEMA, "cells": known}, indent=1))
+        write_sealed(self._plan, {"schema": SCHEMA, "cells": known})
 
     def _cells(self) -> dict[str, str]:
-        path = self.root / "plan.json"
-        if not path.exists():
+        if not self._plan.exists():
             return {}
-        try:
-            cells: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"cannot be read ({error}).", file=path, hint="Remove it and run the preset again."
-            ) from error
+        cells: dict[str, str] = read_sealed(self._plan, "the plan of the runs", SCHEMA, PLAN_REMEDY, ["cells"])["cells"]
         return cells
+
+    def missing(self) -> int:
+        """Number of cells of the grid whose run is planned but not stored (yet)."""
+        return sum(not self.folder(key).is_dir() for key in self._cells().values())
 
     def current_keys(self) -> list[str]:
         """Keys of the current runs that are stored: of two runs of one cell, only the last planned one."""
@@ -207,10 +210,10 @@ class RunStore:
             return []
         stored = sorted(p.name for p in self._runs.iterdir() if p.is_dir() and not p.name.startswith("."))
         current = self._cells()
-        if not current:
-            return stored
-        replaced = {key for key in stored if current.get(digest(self._record(key)["cell"]), key) != key}
-        return [key for key in stored if key not in replaced]
+        cells = {key: digest(self._record(key)["cell"]) for key in stored}
+        if not current and len(set(cells.values())) < len(stored):
+            raise DataError("missing, and runs stand for one cell of the grid.", file=self._plan, hint=PLAN_REMEDY)
+        return [key for key in stored if current.get(cells[key], key) == key]
 
     def rows(self) -> pd.DataFrame:
         """All rows of the current runs.
@@ -234,7 +237,7 @@ class RunStore:
         parts = []
         for key in self.current_keys():
             stored = self.load(key)
-            sums = stored.record.get("details_sha256", {})
+            sums = stored.record["details_sha256"]
             if name in sums:
                 run = {column: stored.rows.at[0, column] for column in RUN_COLUMNS}
                 table = self._table(key, name, sums[name])
@@ -244,7 +247,7 @@ class RunStore:
 
     def details(self) -> list[str]:
         """Names of the details that any current run has."""
-        found = {name for key in self.current_keys() for name in self._record(key).get("details_sha256", {})}
+        found = {name for key in self.current_keys() for name in self._record(key)["details_sha256"]}
         return [name for name in detail_types() if name in found]
 
 
@@ -264,15 +267,3 @@ def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Make the table of rows, columns and types fixed; `n_low` and `n_high` are text: they may be "all"."""
     table = pd.DataFrame([{name: row[name] for name in COLUMNS} for row in rows], columns=list(COLUMNS))
     return table.astype({"n_low": str, "n_high": str, "value": float})
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return _without_nan(value.tolist())
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value

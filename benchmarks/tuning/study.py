@@ -14,7 +14,7 @@ from mfbench.benchmarks.harness.prepare import prepare_one, task_of
 from mfbench.benchmarks.tuning.settings_file import TunedArm
 from mfbench.benchmarks.tuning.space import Parameter, Space, check, nested, present
 from mfbench.benchmarks.tuning.trial import TrialStore, run_trial
-from mfbench.mfcore.errors import ConfigError, TrainingError
+from mfbench.mfcore.errors import ConfigError, StorageError, TrainingError
 from mfbench.mfcore.training.config import LossConfig
 from mfbench.strategies import Strategy
 from mfbench.strategies.registry import arm_class
@@ -61,6 +61,7 @@ class Searched:
     records: list[dict[str, Any]] = field(default_factory=list)
     first_is_present: bool = False
     fault: str | None = None
+    disk_fault: bool = False
 
 
 def need_optuna() -> None:
@@ -125,7 +126,9 @@ def search(job: Search, tell: Callable[[tuple[str, Any]], None]) -> Searched:
     try:
         return _search(job, tell)
     except Exception as error:
-        return Searched(job.spec.arm, fault=f"{type(error).__name__}: {error}")
+        disk = StorageError.within(error)
+        fault = f"{type(error).__name__}: {error}" if disk is None else str(disk)
+        return Searched(job.spec.arm, fault=fault, disk_fault=disk is not None)
 
 
 def _search(job: Search, tell: Callable[[tuple[str, Any]], None]) -> Searched:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -15,10 +14,11 @@ import numpy as np
 
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
-from mfbench.mfcore.errors import DataError, MfbenchError, TrainingError
+from mfbench.mfcore.errors import DataError, MfbenchError, StorageError, TrainingError
 from mfbench.mfcore.fidelity import Label, LabelSet
-from mfbench.mfcore.files import write_text
+from mfbench.mfcore.files import make_folder
 from mfbench.mfcore.provenance import digest
+from mfbench.mfcore.sealed import read_sealed, write_sealed
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.config import LossConfig, LossKind
 from mfbench.strategies.registry import arm_class
@@ -26,7 +26,9 @@ from mfbench.strategies.registry import arm_class
 if TYPE_CHECKING:
     from ase import Atoms
 
-SCHEMA = 1
+SCHEMA = 2
+_REMEDY = "Remove it; the trial is then repeated."
+_KEYS = ("key", "status", "loss", "atom_gradients", "task", "arm", "budget_atom_gradients", "wall_s")
 
 
 class TrialStore:
@@ -65,19 +67,14 @@ class TrialStore:
 
     def save(self, key: str, record: dict[str, Any]) -> None:
         """Store a trial that ended, and drop its checkpoints."""
-        write_text(self.path(key), json.dumps({"schema": SCHEMA, "key": key} | record, indent=1, allow_nan=False))
+        write_sealed(self.path(key), {"schema": SCHEMA, "key": key} | record)
         shutil.rmtree(self.workdir(key), ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA or record["key"] != path.stem:
-            raise ValueError(f"not a trial of schema {SCHEMA} with the key of its name")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"cannot be read ({error}).", file=path, hint="Remove it; the trial is then repeated."
-        ) from error
+    record = read_sealed(path, "the record of a trial", SCHEMA, _REMEDY, keys=_KEYS)
+    if record["key"] != path.stem:
+        raise DataError("not the trial that its name says.", file=path, key="key", hint=_REMEDY)
     return record
 
 
@@ -118,6 +115,8 @@ def run_trial(
         value, scores, total = _compute(run, loss, store, key, spending)
         result = {"status": "finished", "loss": value, "scores": scores, "atom_gradients": total}
     except Exception as error:
+        if StorageError.within(error) is not None:
+            raise
         reason = str(error) if isinstance(error, MfbenchError) else f"{type(error).__name__}: {error}"
         result = {"status": "failed", "reason": reason, "loss": None, "atom_gradients": spending.total}
     record = {
@@ -157,7 +156,7 @@ def _compute(
     training = split.ceiling if spec.all_high else split.training
     budget = Budget(spec.budget, spec.patience)
     for folder in (store.workdir(key), store.shared):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     potential = arm_class(spec.arm)(run.settings).fit(
         training, budget, spec.seed, progress=progress, workdir=store.workdir(key), shared=store.shared
     )

@@ -151,12 +151,13 @@ class _Worker:
 
     def stop(self) -> None:
         self.connection.close()
-        self.process.terminate()
+        self.process.kill()  # it is deaf to SIGTERM; what it writes is there whole or not at all
         self.process.join()
 
 
 def _serve(connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends its workers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # often sent to a whole group of processes:
+        signal.signal(number, signal.SIG_IGN)  # the parent is asked to end, and ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def send(kind: str, value: Any) -> None:
