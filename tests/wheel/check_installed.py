@@ -87,8 +87,8 @@ def test_version_and_names(installed: Distribution, tmp_path: Path) -> None:
     assert installed.version in mfbench("--version", cwd=tmp_path)
     listed = mfbench("list", cwd=tmp_path).split()
     groups = {point.group for point in installed.entry_points if point.group.startswith("mfbench.")}
-    assert {"mfbench.strategies", "mfbench.tasks", "mfbench.cores"} <= groups
-    for group in groups - {"mfbench.cores"}:
+    assert {f"mfbench.{kind}" for kind in ("strategies", "tasks", "cores", "observables")} <= groups
+    for group in groups:
         names = {point.name for point in installed.entry_points if point.group == group}
         assert names - set(listed) == set(), group
     assert {path.stem for path in (CLONE / "benchmarks" / "presets").glob("*.yml")} <= set(listed)
