@@ -1,4 +1,4 @@
-"""What runs cost: the labels they use, and the time and compute that stored runs let expect of others."""
+"""Costs of runs: the labels they use, and the time and compute that stored runs let expect of others."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class LabelPool:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a run is expected to take: wall and CPU time in s, and atom gradients.
+    """Expected cost of a run: wall and CPU time in s, and atom gradients.
 
     `measured` says whether it follows from stored runs; else it is the preset's guess for the whole budget.
     """

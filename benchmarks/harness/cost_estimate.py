@@ -1,4 +1,4 @@
-"""What a preset amounts to before anything runs: regimes, runs, time, label cost and compute."""
+"""Estimate of a preset before anything runs: regimes, runs, time, label cost and compute."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Selection:
     cores: tuple[str, ...] = ()
 
     def admits(self, spec: RunSpec) -> bool:
-        """Whether a run is selected; one on all HF labels stands beside every set size."""
+        """Say whether a run is selected; one on all HF labels stands beside every set size."""
         regime = spec.regime
         sizes = spec.all_high or not self.n_high or spec.n_high in self.n_high
         wanted = (
@@ -73,7 +73,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What the search for a run's settings cost, and what it rests on.
+    """The search for a run's settings: its cost, and the data that it rests on.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class RunSpec:
         return "all" if self.all_high else self.regime.n_high
 
     def cell(self) -> dict[str, Any]:
-        """What the run is about, without how it is computed: in reports a newer run replaces an older one."""
+        """Subject of the run, without how it is computed: in reports a newer run replaces an older one."""
         regime = self.regime.model_dump(mode="json") | {"n_high": self.n_high}
         cell = {
             "task": self.task,

@@ -116,7 +116,7 @@ def _observables(spec: RunSpec, task: Task) -> dict[str, dict[str, Any]]:
 
 
 def _trials(spec: RunSpec) -> dict[str, float]:
-    """What is booked for the search of a run's settings."""
+    """Trials and compute that are booked for the search of a run's settings."""
     tuning = spec.tuning
     if tuning is None:
         return {"number": 0, "atom_gradients": 0.0}

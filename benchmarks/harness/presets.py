@@ -104,7 +104,7 @@ class BudgetPlan(_Model):
 
 
 class TaskPlan(_Model):
-    """What to run on one task.
+    """The runs on one task.
 
     Repetitions are every pair of `draws` and `seeds`, or `repeats` pairs that share neither: draw i with seed i.
     For as many runs the latter say more, since the HF subset varies more than the seed does.

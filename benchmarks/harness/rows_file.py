@@ -23,7 +23,7 @@ SUFFIX = ".csv.gz"
 
 
 ORDER = ("task", "core", "labels", "n_high", "arm", "draw", "seed", "split", "metric", "run_key")
-"""What lines are sorted by, as far as they have these columns."""
+"""Columns that lines are sorted by, as far as they have them."""
 
 
 def write_rows(rows: pd.DataFrame, path: Path, *, na_rep: str = "") -> None:

@@ -51,7 +51,7 @@ class StoredRun:
 
     @property
     def status(self) -> Status:
-        """Whether it finished or failed."""
+        """Status of the run: it finished, or it failed."""
         status: Status = self.record["status"]
         return status
 

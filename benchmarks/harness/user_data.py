@@ -1,4 +1,4 @@
-"""What `mfbench compare` and `mfbench fit` make of a user's two files."""
+"""Plans that `mfbench compare` and `mfbench fit` make of a user's two files."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Page:
-    """What stands under one headline: a summary with its grids, or the costs of a regime."""
+    """The part of a report under one headline: a summary with its grids, or the costs of a regime."""
 
     title: str
     summary: Summary | None
@@ -126,7 +126,7 @@ def _value(entry: Entry | None, quantity: Quantity) -> str:
 
 
 def _below(table: Summary) -> tuple[Grid, ...]:
-    """What stands below errors and costs: LF retention, dynamics, transport, mixing, hull."""
+    """Grids below errors and costs: LF retention, and the tables of observables."""
     found = [grid(table, table.retention, False)] if table.retention else []
     found += [grid(table, part.quantities, False, part.words, part.title, part.reference) for part in table.sections]
     return tuple(found)

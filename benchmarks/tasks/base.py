@@ -123,7 +123,7 @@ class Pools:
 
 @dataclass(frozen=True)
 class Split:
-    """What one (regime, draw) trains on and is scored on.
+    """The frames that one (regime, draw) trains on and is scored on.
 
     Attributes
     ----------

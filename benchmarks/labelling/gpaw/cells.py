@@ -1,4 +1,4 @@
-"""What the sampling of both crystal tasks shares: strain, displacements, relaxation, the loop that collects frames."""
+"""Parts of the sampling of both crystal tasks: strain, displacements, relaxation, the loop that collects frames."""
 
 from __future__ import annotations
 

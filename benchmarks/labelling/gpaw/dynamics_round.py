@@ -40,7 +40,7 @@ _STREAM = 2  # of random numbers: those of the first round have none; further ro
 
 @dataclass(frozen=True)
 class DynamicsRound:
-    """What is sampled by dynamics.
+    """A sampling by dynamics.
 
     A potential that has seen rattled cells only soon leads dynamics astray. What it visits until then, up to the step
     at which it fails, is what it has to learn first: such a plan is an exploring one. One that learnt that too samples

@@ -43,7 +43,7 @@ Labels = dict[tuple[str, str], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Crystal:
-    """What the data of a crystal task consist of.
+    """Contents of the data of a crystal task.
 
     Attributes
     ----------

@@ -90,7 +90,7 @@ def measure(run: DynamicsRun, plan: TransportPlan) -> Evaluation:
 
 
 def _moves(found: Diffusion, plan: TransportPlan) -> bool:
-    """Whether a diffusivity is more than noise, see `MOVED_LEVEL`."""
+    """Say whether a diffusivity is more than noise, see `MOVED_LEVEL`."""
     from mfbench.mfcore.metrics.transport import CM2_PER_S
 
     growth = 6.0 * found.diffusivity_cm2_per_s / CM2_PER_S * (1.0 - plan.equilibration) * plan.duration_ps

@@ -91,7 +91,7 @@ def fit(table: DataFrame) -> Line:
 
 
 def _moves(table: DataFrame, rows: DataFrame, species: str) -> list[bool]:
-    """Whether a diffusivity was scored at the temperature of each line: where ions only rattle, its sign is chance."""
+    """Mark the lines at whose temperature a diffusivity was scored: where ions only rattle, its sign is chance."""
     if not rows["metric"].astype(str).str.startswith("transport_survival_fraction").any():
         return [True] * len(table)  # rows that do not say
     scored = set(zip(rows["run_key"], rows["metric"], strict=True))
