@@ -2,9 +2,9 @@
 
 A registered operation takes tensors, numbers and texts only, so that an exported program can be stored and run in
 another process. Eager code does not go through them: a training step differentiates twice, and autograd functions
-that ask torch's engine what it will use (:mod:`mfbench.mfcore.ops.autograd`) are called with less ceremony. Node
-updates, readouts and radial tables, which are dense products, are plain torch under compilers, and so is everything
-for which a backend has no kernels: compilers fuse it themselves.
+that ask torch's engine what it will use (:mod:`mfbench.mfcore.ops.autograd`) are called with less ceremony. Radial
+tables, which are a few dense products, are plain torch under compilers, and so is everything for which a backend has no
+kernels: compilers fuse it themselves.
 """
 
 from __future__ import annotations
@@ -45,6 +45,18 @@ def has_geometry(backend: Backend, lmax: int, envelope_power: int, device: torch
 def has_edges(backend: Backend, device: torch.device, dtype: torch.dtype) -> bool:
     """Say that a backend has kernels for sums over edges."""
     return kernels_on(backend, device, dtype).edges is not None
+
+
+@constant_in_graph
+def has_updates(backend: Backend, device: torch.device, dtype: torch.dtype) -> bool:
+    """Say that a backend has kernels for node updates."""
+    return kernels_on(backend, device, dtype).update is not None
+
+
+@constant_in_graph
+def has_readouts(backend: Backend, device: torch.device, dtype: torch.dtype) -> bool:
+    """Say that a backend has kernels for readouts."""
+    return kernels_on(backend, device, dtype).readout is not None
 
 
 def missing(operation: str, backend: str, device: torch.device, dtype: torch.dtype) -> ConfigError:

@@ -12,6 +12,9 @@ from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution import library as convolution
 from mfbench.mfcore.ops.edge_sums import library as edge_sums
 from mfbench.mfcore.ops.geometry import library as geometry
+from mfbench.mfcore.ops.node_update import library as node_update
+from mfbench.mfcore.ops.node_update.protocol import UpdateIrrep, UpdateShape
+from mfbench.mfcore.ops.readout import library as readout
 from tests.ops.examples import CUTOFF, energy, paths_named, radial_for, random_features, random_graph, skip_without
 
 pytestmark = skip_without("cpp")
@@ -35,6 +38,18 @@ def calls() -> dict[str, tuple[Any, tuple[Any, ...]]]:
     g = [leaf(N_ATOMS, 2 * degree + 1, channels) for degree, _, channels in paths.output_layout]
     along = [torch.randn_like(tensor) for tensor in (y, c, *x)]
     instructions = *ends, paths.key, "cpp"
+    sizes = [UpdateIrrep(1, 8, 16, 8, 8), UpdateIrrep(3, 8, 8, 8, 8)]
+    shape = UpdateShape(tuple(sizes), ((0, 0), (1, 1)), ((1, 8, 16),), (), True)
+    species = torch.tensor([0, 1, 1, 0, 1, 0])
+    messages, inner = ([leaf(N_ATOMS, i.components, 8) for i in sizes] for _ in range(2))
+    weights = [[leaf(8, n * i.sums) for i in sizes] for n in (1, 2)] + [[leaf(8, 8) for _ in sizes]]
+    about = species, 2, 0.3, shape.key, "cpp"
+    made = node_update.node_update_op(messages, inner, leaf(N_ATOMS, 1, 16), *weights, *about)
+    plain = [[tensor.detach() for tensor in group] for group in (messages, inner, *weights)]
+    back = [made[0].detach(), [torch.randn_like(tensor) for tensor in made]]
+    hidden = leaf(N_ATOMS, 8), leaf(8, 4), leaf(1, 4)
+    z = torch.randn(N_ATOMS, 4, dtype=torch.float64)
+    gradient = *[tensor.detach() for tensor in hidden], z, torch.randn_like(z[:, 0]), torch.randn_like(z)
     fixed = [tensor.detach() for tensor in x], [tensor.detach() for tensor in g]
     return {
         "edge_vectors": (edge_sums.edge_vectors_op, (leaf(N_ATOMS, 3), *ends, leaf(N_EDGES, 3), "cpp")),
@@ -57,6 +72,12 @@ def calls() -> dict[str, tuple[Any, tuple[Any, ...]]]:
             convolution.convolution_backward_op,
             (knot, y, c, t, x, g, *instructions, True, False, True),
         ),
+        "node_update": (node_update.node_update_op, (messages, inner, leaf(N_ATOMS, 1, 16), *weights, *about)),
+        "node_update, nothing added": (node_update.node_update_op, (messages, inner, None, *weights, *about)),
+        "node_update_backward": (node_update.node_update_backward_op, (*back, *plain, *about)),
+        "readout": (readout.readout_op, (*hidden, leaf(N_ATOMS, 4), "cpp")),
+        "readout, plain torch": (readout.readout_op, (*hidden, None, "reference")),
+        "readout_backward": (readout.readout_backward_op, (*gradient, "cpp")),
         "convolution_double_backward": (
             convolution.convolution_double_backward_op,
             (knot, y, c, t.detach(), *fixed, along, *instructions),

@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mfbench.mfcore.backends.select import Backend, Kernels, kernels_for
+from mfbench.mfcore.ops.library import has_updates, name_of
 from mfbench.mfcore.ops.node_update.autograd import update_by_kernels
+from mfbench.mfcore.ops.node_update.library import update_in_graph
 from mfbench.mfcore.ops.node_update.protocol import UpdateCall
 from mfbench.mfcore.ops.node_update.reference import update_reference
 from mfbench.mfcore.ops.tracing import traced
@@ -35,6 +37,10 @@ def update(
 
     All first and second derivatives are right in every backend, third ones only in the reference.
     """
+    if traced() and not call.tf32:
+        name = name_of(backend)
+        if has_updates(name, messages[0].device, messages[0].dtype):
+            return update_in_graph(call, messages, features, added, name)
     kernels = None if call.tf32 or traced() else kernels_for(backend, messages[0]).update
     if kernels is None:
         _, results, mixed = update_reference(call, messages, features, added)

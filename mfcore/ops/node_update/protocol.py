@@ -14,8 +14,7 @@ F'_k are the results and X_k the mixed features.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -49,6 +48,12 @@ class UpdateShape:
         Irreps that go through tanh.
     mixes
         Whether there is a next convolution, and so Win.
+    n_out
+        Number of irreps of messages and of results.
+    counts
+        Numbers of irreps and of connections.
+    key
+        Text of all numbers, as registered operations take it.
     """
 
     irreps: tuple[UpdateIrrep, ...]
@@ -56,16 +61,19 @@ class UpdateShape:
     gates: tuple[tuple[int, int, int], ...]
     pseudoscalars: tuple[int, ...]
     mixes: bool
+    n_out: int = field(init=False, compare=False, repr=False)
+    counts: tuple[int, int] = field(init=False, compare=False, repr=False)
+    key: str = field(init=False, compare=False, repr=False)
 
-    @cached_property
-    def n_out(self) -> int:
-        """Number of irreps of messages and of results."""
-        return len(self.irreps)
-
-    @cached_property
-    def counts(self) -> tuple[int, int]:
-        """Numbers of irreps and of connections."""
-        return len(self.irreps), len(self.connections)
+    def __post_init__(self) -> None:
+        irreps = tuple(tuple(irrep) for irrep in self.irreps)
+        found = {
+            "n_out": len(self.irreps),
+            "counts": (len(self.irreps), len(self.connections)),
+            "key": repr((irreps, self.connections, self.gates, self.pseudoscalars, self.mixes)),
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     @property
     def width(self) -> int:
