@@ -25,7 +25,6 @@ def is_arm(name: str) -> bool:
     return name in _points()
 
 
-@cache
 def arm_names() -> list[str]:
     """Names of all arms, by their `position` and then by name."""
     return sorted(_points(), key=lambda name: (arm_class(name).position, name))

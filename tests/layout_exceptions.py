@@ -49,6 +49,7 @@ UNNAMED = {
     "mfbench.benchmarks.reports.figures.points": "through the figures",
     "mfbench.benchmarks.reports.figures.save": "through the command figures",
     "mfbench.benchmarks.reports.grids": "through the page",
+    "mfbench.benchmarks.reports.rows": "through mfbench.benchmarks.reports.results",
     "mfbench.benchmarks.tasks.embedded": "through the tasks whose data are in the package",
     "mfbench.mfcore.backends.*": "the suites of the operations run on every backend",
     "mfbench.mfcore.cores.equivariant.*": "parts of the core, through its contract suite",
@@ -63,7 +64,7 @@ UNNAMED = {
 }
 
 #: Files over the limit that are still to be divided, and their lengths. None may be added or grow.
-LONG = {"tests/reports/test_html.py": 402}
+LONG: dict[str, int] = {}
 
 #: Docstrings that still begin with What, Who or Whether. The number may only fall.
 HIDDEN_NOUNS = 117

@@ -10,7 +10,7 @@ import typer
 from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from mfbench.benchmarks.reports import Results
 
 
 def register(app: typer.Typer) -> None:
@@ -99,21 +99,20 @@ def compare(
     failed = compute(console, specs, root, workers=workers, dry_run=dry_run)
     if dry_run:
         return
-    from mfbench.benchmarks.reports import report
+    from mfbench.benchmarks.reports import Results, report
 
-    rows = RunStore(root).rows()
-    typer.echo(report(rows, styled=console.is_terminal))
-    typer.echo(advice(rows))
+    results = Results(RunStore(root).rows())
+    typer.echo(report(results, styled=console.is_terminal))
+    typer.echo(advice(results))
     if failed:
         raise typer.Exit(1)
 
 
-def advice(rows: DataFrame) -> str:
+def advice(results: Results) -> str:
     """Name the arm to use, or say why none can be named."""
-    from mfbench.benchmarks.reports import recommendation
-    from mfbench.benchmarks.reports.recommend import default_metric, reasons
+    from mfbench.benchmarks.reports.recommend import reason
 
-    all_found = recommendation(rows)
-    (found,), (why,) = all_found.values(), reasons(rows, all_found).values()
+    (cell,) = results.cells
+    found = cell.recommendation()
     verdict = f"Use {found.arm}" if found.arm else "No arm can be named"
-    return f"{verdict} (by {default_metric(rows)} of held-out HF frames): {why}"
+    return f"{verdict} (by {cell.metric} of held-out HF frames): {reason(cell)}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mfbench.benchmarks.reports import Results
 
 Source = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs, or a file of rows (.csv.gz).")]
 
@@ -50,21 +53,21 @@ def report(
     if format is Format.html:
         import shlex
 
-        from mfbench.benchmarks.reports.html.page import write_page
+        from mfbench.benchmarks.reports.html.origin import origin_of
+        from mfbench.benchmarks.reports.html.page import page
+        from mfbench.mfcore.files import write_text
 
         path = out or Path("report.html")
         command = shlex.join(["mfbench", "report", str(source), "--format", "html", "--out", str(path)])
         with only_writer_of(path):
-            write_page(source, path, command)
+            write_text(path, page(_read(source), origin_of(source, command)))
         typer.echo(str(path))
         return
 
-    from mfbench.benchmarks.harness.rows_file import read_rows
     from mfbench.benchmarks.reports import report as make_report
-    from mfbench.benchmarks.reports.details import Details
 
     styled = out is None and sys.stdout.isatty()
-    text = make_report(read_rows(source), format.value, styled=styled, details=Details(source))
+    text = make_report(_read(source), format.value, styled=styled)
     if out is None:
         typer.echo(text)
     else:
@@ -86,6 +89,17 @@ def _say_missing(source: Path) -> None:
         )
 
 
+def _read(source: Path) -> Results:
+    """Read stored runs, and say which of their arms no package here brings."""
+    from mfbench.benchmarks.reports import Results
+
+    results = Results.read(source)
+    if results.unknown_arms:
+        names = ", ".join(results.unknown_arms)
+        typer.echo(f"not installed here: {names}; shown as ordinary arms that learn from LF labels.", err=True)
+    return results
+
+
 def figures(
     source: Source,
     out: Annotated[
@@ -101,8 +115,6 @@ def figures(
     ] = None,
 ) -> None:
     """Draw the figures that stored runs have the data for; says on stderr which it leaves out, and why."""
-    from mfbench.benchmarks.harness.rows_file import read_rows
-    from mfbench.benchmarks.reports.details import Details
     from mfbench.benchmarks.reports.figures import FORMATS
     from mfbench.benchmarks.reports.figures import figures as draw
 
@@ -111,13 +123,12 @@ def figures(
     folder = out or (source if source.is_dir() else source.parent) / name
     options = [f" --style {style.value}"] if style is not Look.paper else []
     written = draw(
-        read_rows(source),
+        _read(source),
         folder,
         formats=format or FORMATS,
         command=f"mfbench figures {source}{''.join(options)}",
         style=style.value,
         only=only or (),
-        details=Details(source),
         on_skip=lambda reason: typer.echo(f"left out: {reason}", err=True),
     )
     for path in written:

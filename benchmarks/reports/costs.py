@@ -10,9 +10,8 @@ import numpy as np
 
 from mfbench.benchmarks.reports.arms import reference_of, traits
 from mfbench.benchmarks.reports.blocks import LEVEL
-from mfbench.benchmarks.reports.details import Details
-from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import REGIME, arms_of, cost_runs, regimes, runs_of, size_key
+from mfbench.benchmarks.reports.results import Part, Results
+from mfbench.benchmarks.reports.rows import REGIME, size_key
 from mfbench.mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
 from mfbench.mfcore.metrics.intervals import Runs
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency, data_efficiency
@@ -111,17 +110,13 @@ class CostSummary:
         return list(dict.fromkeys(arm for arm, _ in self.efficiency))
 
 
-def cost_summaries(rows: DataFrame, details: Details | None = None) -> list[CostSummary]:
+def cost_summaries(results: Results) -> list[CostSummary]:
     """Make the cost tables, one for each regime in which the reference and another arm have two HF set sizes.
 
-    Parameters
-    ----------
-    rows
-        Long rows, as `mfbench run` stores them.
-    details
-        Predictions tell how many atoms a test frame has, which the price of an LF label for each prediction needs.
+    The detail "predictions" tells how many atoms a test frame has, which the price of an LF label for each prediction
+    needs.
     """
-    found = (_summary(regime, part, details or Details()) for regime, part in regimes(rows))
+    found = (_summary(part) for part in results.regimes)
     return [summary for summary in found if summary is not None]
 
 
@@ -148,12 +143,12 @@ def tidy_costs(tables: list[CostSummary]) -> list[dict[str, Any]]:
     return records
 
 
-def _summary(regime: dict[str, str], rows: DataFrame, details: Details) -> CostSummary | None:
-    metric, split = default_metric(rows), default_split(rows)
+def _summary(part: Part) -> CostSummary | None:
+    regime, metric, split = part.regime, part.metric, part.split
     curves = {
         arm: curve
-        for arm in arms_of(rows)
-        if traits(arm).role not in ("ceiling", "floor") and len(curve := _curve(rows, arm, metric, split)) > 1
+        for arm in part.arms
+        if traits(arm).role not in ("ceiling", "floor") and len(curve := _curve(part, arm, metric, split)) > 1
     }
     against = reference_of(curves)
     if against is None or len(curves) < 2:
@@ -171,12 +166,12 @@ def _summary(regime: dict[str, str], rows: DataFrame, details: Details) -> CostS
     needs = tuple(
         need
         for arm, curve in curves.items()
-        if (need := _need(rows, arm, curve, reference, arm == against)) is not None
+        if (need := _need(part, arm, curve, reference, arm == against)) is not None
     )
     if own is None:
         return None
-    prices = _prices(rows, regime["n_low"], list(curves), against)
-    atoms = _atoms_per_frame(details.table("predictions", rows))
+    prices = _prices(part, regime["n_low"], list(curves), against)
+    atoms = _atoms_per_frame(part.detail("predictions"))
     costs = {need.arm: _arm_cost(need, regime["n_low"]) for need in needs if need.status != "not reached"}
     known = {arm: cost for arm, cost in costs.items() if cost is not None}
     predicting = {}
@@ -212,17 +207,15 @@ def _summary(regime: dict[str, str], rows: DataFrame, details: Details) -> CostS
     )
 
 
-def _curve(rows: DataFrame, arm: str, metric: str, split: str) -> CurveOfRuns:
+def _curve(part: Part, arm: str, metric: str, split: str) -> CurveOfRuns:
     """Runs of an arm by HF set size; errors of zero have no logarithm and are left out."""
-    sizes = sorted({str(n) for n in rows.loc[rows["arm"] == arm, "n_high"]}, key=size_key)
-    curve = {
-        int(n): {
-            key: v for key, v in runs_of(rows[rows["n_high"].astype(str) == n], arm, split, metric).items() if v > 0.0
-        }
-        for n in sizes
-        if math.isfinite(size_key(n))
-    }
+    curve = {int(n): part.of_size(n).positive(arm, split, metric) for n in _numbers(part, arm)}
     return {n: runs for n, runs in curve.items() if runs}
+
+
+def _numbers(part: Part, arm: str) -> list[str]:
+    """HF set sizes of an arm that are numbers."""
+    return [n for n in part.sizes_of_arm(arm) if math.isfinite(size_key(n))]
 
 
 def _efficiency(reference: CurveOfRuns, curve: CurveOfRuns, n: int) -> DataEfficiency | None:
@@ -232,7 +225,7 @@ def _efficiency(reference: CurveOfRuns, curve: CurveOfRuns, n: int) -> DataEffic
         return None
 
 
-def _need(rows: DataFrame, arm: str, curve: CurveOfRuns, reference: CurveOfRuns, itself: bool) -> Need | None:
+def _need(part: Part, arm: str, curve: CurveOfRuns, reference: CurveOfRuns, itself: bool) -> Need | None:
     """Turn the roles round: how many of the arm's labels there are to one of the reference's, at the same error."""
     most = max(reference)
     if itself:
@@ -243,35 +236,28 @@ def _need(rows: DataFrame, arm: str, curve: CurveOfRuns, reference: CurveOfRuns,
             return None
         share, low, high, status = found.interval.estimate, found.interval.low, found.interval.high, found.status
     n = min(curve) if status == "below" else most * share
-    costs = [_at(rows, arm, column, n) for column in ("label_cost_cpu_s", "train_cpu_s", "inference_us_per_atom")]
+    costs = [_at(part, arm, column, n) for column in ("label_cost_cpu_s", "train_cpu_s", "inference_us_per_atom")]
     return Need(arm, float(n), most * low, most * high, status, *costs)
 
 
-def _at(rows: DataFrame, arm: str, column: str, n: float) -> float:
+def _at(part: Part, arm: str, column: str, n: float) -> float:
     """Mean cost of an arm's runs at an HF set size, linear between those that were run; NaN beyond them."""
     if not math.isfinite(n):
         return math.nan
-    means = _mean_costs(rows, arm, column)
+    means = _mean_costs(part, arm, column)
     if not means or not min(means) * (1.0 - 1e-9) <= n <= max(means) * (1.0 + 1e-9):
         return math.nan
     return float(np.interp(n, list(means), list(means.values())))
 
 
-def _mean_costs(rows: DataFrame, arm: str, column: str) -> dict[int, float]:
-    if column not in rows:
-        return {}
-    sizes = sorted({str(n) for n in rows.loc[rows["arm"] == arm, "n_high"]}, key=size_key)
-    found = {
-        int(n): list(cost_runs(rows[rows["n_high"].astype(str) == n], arm, column).values())
-        for n in sizes
-        if math.isfinite(size_key(n))
-    }
+def _mean_costs(part: Part, arm: str, column: str) -> dict[int, float]:
+    found = {int(n): list(part.of_size(n).costs(arm, column).values()) for n in _numbers(part, arm)}
     return {n: float(np.mean(values)) for n, values in found.items() if values}
 
 
-def _prices(rows: DataFrame, n_low: str, arms: list[str], reference: str) -> Prices:
+def _prices(part: Part, n_low: str, arms: list[str], reference: str) -> Prices:
     """Tell label prices apart: the reference pays for HF labels only, most others for LF labels as well."""
-    own = {} if traits(reference).uses_low else _mean_costs(rows, reference, "label_cost_cpu_s")
+    own = {} if traits(reference).uses_low else _mean_costs(part, reference, "label_cost_cpu_s")
     high = math.nan
     if len(own) > 1:
         high = float(np.polyfit(list(own), list(own.values()), 1)[0])
@@ -281,7 +267,7 @@ def _prices(rows: DataFrame, n_low: str, arms: list[str], reference: str) -> Pri
             (cost - own[n]) / size_key(n_low)
             for arm in arms
             if traits(arm).uses_low and not traits(arm).needs_paired
-            for n, cost in _mean_costs(rows, arm, "label_cost_cpu_s").items()
+            for n, cost in _mean_costs(part, arm, "label_cost_cpu_s").items()
             if n in own
         ]
         low = float(np.median(extra)) if extra else math.nan

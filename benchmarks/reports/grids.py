@@ -5,20 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.costs import CostSummary, Need, cost_summaries
-from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
+from mfbench.benchmarks.reports.results import SPLITS, Results
 from mfbench.benchmarks.reports.rows import regime_title
-from mfbench.benchmarks.reports.summary import HF_REFERENCE, SPLITS, Entry, Quantity, Summary, summaries
+from mfbench.benchmarks.reports.summary import HF_REFERENCE, Entry, Quantity, Summary, summaries
 from mfbench.mfcore.metrics.economics import Range
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -49,10 +45,10 @@ class Page:
     notes: tuple[str, ...]
 
 
-def pages(rows: DataFrame, details: Details | None = None) -> list[Page]:
+def pages(results: Results) -> list[Page]:
     """Make all tables in the order of a report: each regime's set sizes, then what its errors cost."""
-    costs = {tuple(found.regime.values()): found for found in cost_summaries(rows, details)}
-    tables = summaries(rows, details)
+    costs = {tuple(found.regime.values()): found for found in cost_summaries(results)}
+    tables = summaries(results)
     made: list[Page] = []
     for index, table in enumerate(tables):
         made.append(Page(table.cell.title, table, _below(table), tuple(table.notes())))

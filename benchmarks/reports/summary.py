@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mfbench.benchmarks.observables.declarations import ERRORS, RETENTION, Better
 from mfbench.benchmarks.observables.declarations import Section as Declared
 from mfbench.benchmarks.observables.registry import declaring, observables
 from mfbench.benchmarks.reports.arms import ceilings, traits
 from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
-from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.metrics import metric_of, of_family, report_sections
 from mfbench.benchmarks.reports.numbers import number
-from mfbench.benchmarks.reports.rows import (
-    REGIME,
-    Cell,
-    arms_of,
-    cells,
-    cost_runs,
-    counts_of,
-    runs_of,
-)
+from mfbench.benchmarks.reports.results import SPLITS, Cell, Results
+from mfbench.benchmarks.reports.rows import REGIME
 from mfbench.mfcore.metrics.comparison import best_arms, compare_arms
 from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-SPLITS = {"in_coverage": "in", "out_of_coverage": "out"}
-"""Test splits with their short names; others go by their own."""
 
 COSTS = {
     "train_atom_gradients": ("train", "Mgrad", 1e-6),
@@ -227,24 +213,16 @@ class Summary:
         return f"; of {', '.join(names)} over draws{words}"
 
 
-def summaries(rows: DataFrame, details: Details | None = None) -> list[Summary]:
+def summaries(results: Results) -> list[Summary]:
     """Make the tables: one for each task, regime and HF set size.
 
     Parameters
     ----------
-    rows
-        Long rows, as `mfbench run` stores them.
-    details
-        What the runs store beside rows: with errors by group of test frames, intervals are over runs and groups; with
+    results
+        The runs. With errors by group of test frames among their details, intervals are over runs and groups; with
         survival times, the failures are counted by mode.
-
-    Raises
-    ------
-    ConfigError
-        If `rows` lacks a column.
     """
-    known = details or Details()
-    return [_summary(cell, known) for cell in cells(rows)]
+    return [_summary(cell) for cell in results.cells]
 
 
 def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:
@@ -297,20 +275,16 @@ def _stored_unit(quantity: Quantity) -> str:
     return metric.unit if metric else quantity.unit
 
 
-def _summary(cell: Cell, details: Details) -> Summary:
-    rows = cell.rows
-    arms = arms_of(rows)
-    scores, retention = _quantities(rows, ERRORS), _quantities(rows, RETENTION)
-    declared = [(section, found) for section in report_sections() if (found := _quantities(rows, section.family))]
-    costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in COSTS.items() if key in rows)
+def _summary(cell: Cell) -> Summary:
+    arms = cell.arms
+    scores, retention = _quantities(cell, ERRORS), _quantities(cell, RETENTION)
+    declared = [(section, found) for section in report_sections() if (found := _quantities(cell, section.family))]
+    known_costs = {key: column for key, column in COSTS.items() if key in cell.rows}
+    costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in known_costs.items())
     entries: dict[tuple[str, Quantity], Entry] = {}
-    blocks = Blocks(details.table("blocks", rows))
-
-    def table(name: str) -> DataFrame:
-        return details.table(name, rows)
-
+    blocks = Blocks(cell.detail("blocks"))
     for quantity in (*scores, *retention, *(quantity for _, found in declared for quantity in found)):
-        runs = {arm: runs_of(rows, arm, quantity.split, quantity.key) for arm in arms}
+        runs = {arm: cell.runs(arm, quantity.split, quantity.key) for arm in arms}
         metric = metric_of(quantity.key)
         best = best_of(
             {arm: v for arm, v in runs.items() if not traits(arm).is_ceiling}, metric.better if metric else "lower"
@@ -319,26 +293,24 @@ def _summary(cell: Cell, details: Details) -> Summary:
             if values:
                 interval, n_groups = blocks.interval(values, arm, quantity.split, quantity.key)
                 owner = declaring(quantity.key)
-                own = owner.interval(quantity.key, arm, table, interval) if owner else None
+                own = owner.interval(quantity.key, arm, cell.detail, interval) if owner else None
                 interval, n_groups = own or (interval, n_groups)
                 entries[arm, quantity] = Entry(interval, arm in best, n_groups)
     for quantity in costs:
         for arm in arms:
-            if values := cost_runs(rows, arm, quantity.key):
+            if values := cell.costs(arm, quantity.key):
                 entries[arm, quantity] = Entry(mean_interval(values, LEVEL))
-    lines = tuple(ArmLine(arm, *counts_of(rows, arm)) for arm in arms)
-    return Summary(cell, lines, scores, costs, retention, entries, tuple(_sections(declared, table)))
+    lines = tuple(ArmLine(arm, *cell.counts(arm)) for arm in arms)
+    return Summary(cell, lines, scores, costs, retention, entries, tuple(_sections(declared, cell)))
 
 
-def _sections(
-    declared: Sequence[tuple[Declared, tuple[Quantity, ...]]], table: Callable[[str], DataFrame]
-) -> Iterator[Section]:
+def _sections(declared: Sequence[tuple[Declared, tuple[Quantity, ...]]], cell: Cell) -> Iterator[Section]:
     owners = {section.family: observable for observable in observables() for section in observable.sections}
     for section, quantities in declared:
         owner = owners[section.family]
-        known = owner.reference(table)
+        known = owner.reference(cell.detail)
         reference = {quantity: known[quantity.key] for quantity in quantities if quantity.key in known}
-        yield Section(section, quantities, owner.words(section.family, table), reference)
+        yield Section(section, quantities, owner.words(section.family, cell.detail), reference)
 
 
 def best_of(runs: dict[str, Runs], better: Better = "lower") -> tuple[str, ...]:
@@ -365,10 +337,10 @@ def best_of(runs: dict[str, Runs], better: Better = "lower") -> tuple[str, ...]:
     return best_arms(compare_arms(exponentials), LEVEL)
 
 
-def _quantities(rows: DataFrame, family: str) -> tuple[Quantity, ...]:
-    measured = set(zip(rows["metric"], rows["split"], strict=True))
-    metrics = of_family((str(name) for name, _ in measured), family)
-    present = {str(split) for name, split in measured if name in {metric.name for metric in metrics}}
+def _quantities(cell: Cell, family: str) -> tuple[Quantity, ...]:
+    measured = cell.measured
+    metrics = of_family((name for name, _ in measured), family)
+    present = {split for name, split in measured if name in {metric.name for metric in metrics}}
     splits = [name for name in SPLITS if name in present] + sorted(present - set(SPLITS))
     return tuple(
         Quantity(

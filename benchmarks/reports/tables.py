@@ -6,19 +6,15 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.reports.costs import cost_summaries, tidy_costs
-from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.grids import Field, Grid, Page, grid, pages
 from mfbench.benchmarks.reports.latex import latex
 from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
 from mfbench.benchmarks.reports.recommend import advice
+from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import HF_REFERENCE, Quantity, Summary, summaries, tidy
 from mfbench.mfcore.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 __all__ = ["MISSING", "number", "report", "with_error"]
 
@@ -29,43 +25,40 @@ SHORT = {"meV/atom": "meV/at", "µs/atom": "µs/at", "meV/atom/ps": "meV/at/ps"}
 """Units as text tables write them, to fit; the note below a table says so."""
 
 
-def report(rows: DataFrame, format: str = "text", *, styled: bool = False, details: Details | None = None) -> str:
+def report(results: Results, format: str = "text", *, styled: bool = False) -> str:
     """Write the tables: per task, regime and HF set size, each arm's errors, costs and failures.
 
     Parameters
     ----------
-    rows
-        Long rows, as `mfbench run` stores them.
+    results
+        The runs. With errors by group of test frames among their details, intervals are over runs and groups.
     format
         "text" (fits 120 columns), "markdown" ("md"), "csv", "json", or "latex" ("tex").
     styled
         Text only: bold as terminal codes. Without it the best arm and its ties are marked by an asterisk.
-    details
-        What the runs store beside rows; see `mfbench.benchmarks.reports.summary.summaries`.
 
     Raises
     ------
     ConfigError
-        If the format is unknown or `rows` lacks a column.
+        If the format is unknown.
     """
     writers: dict[str, Callable[[], str]] = {
-        "text": lambda: _text(rows, styled, details),
-        "markdown": lambda: _markdown(rows, details),
-        "md": lambda: _markdown(rows, details),
-        "csv": lambda: _csv(rows, details),
-        "json": lambda: json.dumps(_without_nan(_records(rows, details)), indent=1, ensure_ascii=False),
-        "latex": lambda: latex(pages(rows, details), _advised(rows)),
-        "tex": lambda: latex(pages(rows, details), _advised(rows)),
+        "text": lambda: _text(pages(results), styled),
+        "markdown": lambda: _markdown(pages(results)),
+        "md": lambda: _markdown(pages(results)),
+        "csv": lambda: _csv(_records(results)),
+        "json": lambda: json.dumps(_without_nan(_records(results)), indent=1, ensure_ascii=False),
+        "latex": lambda: latex(pages(results), _advised),
+        "tex": lambda: latex(pages(results), _advised),
     }
     if format not in writers:
         raise ConfigError(f"report format '{format}': expected one of {', '.join(writers)}.")
     return writers[format]()
 
 
-def _advised(rows: DataFrame) -> Callable[[Page], list[str]]:
+def _advised(page: Page) -> list[str]:
     """Give the sentence of advice that belongs under a page, where its runs are repeated."""
-    sentences = advice(rows)
-    return lambda page: [sentences[page.title]] if page.summary is not None and page.summary.repeated else []
+    return [advice(page.summary.cell)] if page.summary is not None and page.summary.repeated else []
 
 
 def _columns(table: Summary, fits: Callable[[Grid], bool]) -> list[Grid]:
@@ -102,7 +95,7 @@ def _parts(made: Grid, fits: Callable[[Grid], bool]) -> list[Grid]:
     return [*found, part(columns)]
 
 
-def _text(rows: DataFrame, styled: bool, details: Details | None) -> str:
+def _text(made: Sequence[Page], styled: bool) -> str:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
@@ -123,49 +116,47 @@ def _text(rows: DataFrame, styled: bool, details: Details | None) -> str:
 
     stream = io.StringIO()
     console = Console(file=stream, width=WIDTH, force_terminal=styled, color_system="standard" if styled else None)
-    advised = _advised(rows)
-    for page in pages(rows, details):
+    for page in made:
         console.print(escape(page.title), style="bold", highlight=False, soft_wrap=True)
         grids = _columns(page.summary, fits) if page.summary else []
-        for made in (*grids, *(part for below in page.grids for part in _parts(below, fits))):
-            if made.title:
-                console.print(escape(f"{made.title}:"), highlight=False, soft_wrap=True)
-            units = any(unit for _, unit in made.header)
+        for below in (*grids, *(part for whole in page.grids for part in _parts(whole, fits))):
+            if below.title:
+                console.print(escape(f"{below.title}:"), highlight=False, soft_wrap=True)
+            units = any(unit for _, unit in below.header)
             drawn = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-            for index, (title, unit) in enumerate(made.header):
+            for index, (title, unit) in enumerate(below.header):
                 head = f"{title}\n{SHORT.get(unit, unit)}" if units else title
-                drawn.add_column(head, justify="right" if index else "left", no_wrap=index == 0 or fits(made))
-            for line in made.lines:
+                drawn.add_column(head, justify="right" if index else "left", no_wrap=index == 0 or fits(below))
+            for line in below.lines:
                 drawn.add_row(*(mark(field) for field in line))
             console.print(drawn, highlight=False)
             console.print()
         for note in page.notes:
             console.print(escape(note.replace("Mgrad:", "at: atom. Mgrad:")), style="dim", highlight=False)
-        for sentence in advised(page):
+        for sentence in _advised(page):
             console.print(escape(sentence), highlight=False)
         console.print()
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()).strip("\n") + "\n"
 
 
-def _markdown(rows: DataFrame, details: Details | None) -> str:
+def _markdown(made: Sequence[Page]) -> str:
     lines: list[str] = []
-    advised = _advised(rows)
-    for page in pages(rows, details):
+    for page in made:
         lines += [f"### {page.title}", ""]
         table = page.summary
-        for made in (*([grid(table, (*table.scores, *table.costs), True)] if table else []), *page.grids):
-            if made.title:
-                lines += [f"{made.title[0].upper()}{made.title[1:]}:", ""]
-            header = [f"{title} ({unit})" if unit else title for title, unit in made.header]
+        for below in (*([grid(table, (*table.scores, *table.costs), True)] if table else []), *page.grids):
+            if below.title:
+                lines += [f"{below.title[0].upper()}{below.title[1:]}:", ""]
+            header = [f"{title} ({unit})" if unit else title for title, unit in below.header]
             lines.append("| " + " | ".join(header).replace("E*", "E\\*") + " |")
             lines.append("|:--" + "|--:" * (len(header) - 1) + "|")
-            for name, *fields in made.lines:
+            for name, *fields in below.lines:
                 texts = [f"**{field.text}**" if field.best else _markdown_text(field) for field in fields]
                 first = name.text if name.text == HF_REFERENCE else f"`{name.text}`"
                 lines.append("| " + " | ".join([first, *texts]) + " |")
             lines.append("")
         notes = [note.replace("E*", "E\\*").replace("bold, or *", "bold") for note in page.notes]
-        lines += [" ".join([*notes, *advised(page)]), ""]
+        lines += [" ".join([*notes, *_advised(page)]), ""]
     return "\n".join(lines)
 
 
@@ -177,14 +168,14 @@ def _markdown_text(field: Field) -> str:
     return text
 
 
-def _records(rows: DataFrame, details: Details | None) -> list[dict[str, object]]:
-    return [*tidy(summaries(rows, details)), *tidy_costs(cost_summaries(rows, details))]
+def _records(results: Results) -> list[dict[str, object]]:
+    return [*tidy(summaries(results)), *tidy_costs(cost_summaries(results))]
 
 
-def _csv(rows: DataFrame, details: Details | None) -> str:
+def _csv(records: list[dict[str, object]]) -> str:
     import pandas as pd
 
-    return str(pd.DataFrame(_records(rows, details)).to_csv(index=False))
+    return str(pd.DataFrame(records).to_csv(index=False))
 
 
 def _without_nan(records: list[dict[str, object]]) -> list[dict[str, object]]:

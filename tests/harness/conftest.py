@@ -11,6 +11,7 @@ from mfbench.benchmarks.harness import prepare
 from mfbench.benchmarks.harness.columns import detail_types
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.observables.registry import observables
+from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.metrics import metrics, report_sections
 from mfbench.benchmarks.tasks.base import Regime
 
@@ -21,7 +22,7 @@ PLUGIN = Path(__file__).parent / "plugin"
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Install the fakes as another package would; yields the file in which arms note their steps."""
     arms = mfbench.strategies.registry
-    caches = (arms._points, arms.arm_names, prepare._task, prepare._split, observables, metrics, report_sections)
+    caches = (arms._points, traits, prepare._task, prepare._split, observables, metrics, report_sections)
     caches = (*caches, detail_types, mfbench.mfcore.cores.registry._points)
     monkeypatch.syspath_prepend(PLUGIN)
     log = tmp_path / "steps.log"

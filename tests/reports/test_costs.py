@@ -9,6 +9,7 @@ import pytest
 from mfbench.benchmarks.reports import report
 from mfbench.benchmarks.reports.costs import cost_summaries
 from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.results import Results
 from tests.reports.synthetic import make_rows
 from tests.reports.synthetic_details import make_details
 
@@ -31,7 +32,7 @@ def priced(arms, **options):
 
 
 def test_an_arm_with_half_the_error_needs_a_quarter_of_the_labels():
-    (found,) = cost_summaries(priced({"single_fidelity": 20.0, "transfer": 10.0, "single_fidelity_all": 1.0}))
+    (found,) = cost_summaries(Results(priced({"single_fidelity": 20.0, "transfer": 10.0, "single_fidelity_all": 1.0})))
     assert (found.metric, found.split, found.sizes) == ("force_mae_mev_per_A", "out_of_coverage", SIZES)
     factor = found.efficiency["transfer", 100]
     assert factor.status == "reached"
@@ -47,13 +48,13 @@ def test_an_arm_with_half_the_error_needs_a_quarter_of_the_labels():
 
 
 def test_beyond_the_sizes_that_were_run_nothing_is_claimed():
-    (found,) = cost_summaries(priced({"single_fidelity": 20.0, "good": 2.0, "poor": 30.0}))
+    (found,) = cost_summaries(Results(priced({"single_fidelity": 20.0, "good": 2.0, "poor": 30.0})))
     needs = {need.arm: need for need in found.needs}
     assert (needs["good"].status, needs["good"].n_high) == ("below", 25)
     assert (needs["poor"].status, needs["poor"].n_high) == ("not reached", math.inf)
     assert math.isnan(needs["poor"].train_cpu_s)
     assert {found.efficiency["good", n].status for n in SIZES} == {"not reached"}
-    text = report(priced({"single_fidelity": 20.0, "good": 2.0, "poor": 30.0}))
+    text = report(Results(priced({"single_fidelity": 20.0, "good": 2.0, "poor": 30.0})))
     (line,) = [line for line in text.split("what the error")[1].splitlines() if line.startswith("poor")]
     assert "> 400, not reached" in line
     (line,) = [line for line in text.split("what the error")[1].splitlines() if line.startswith("good  ")]
@@ -61,13 +62,13 @@ def test_beyond_the_sizes_that_were_run_nothing_is_claimed():
 
 
 def test_prices_are_told_apart():
-    (found,) = cost_summaries(priced({"single_fidelity": 20.0, "transfer": 10.0}))
+    (found,) = cost_summaries(Results(priced({"single_fidelity": 20.0, "transfer": 10.0})))
     assert (found.prices.low, found.prices.high) == pytest.approx((LOW_PRICE, HIGH_PRICE))
 
 
 def test_break_even_by_label_price():
     """Single fidelity buys 400 HF labels; transfer 100 and 400 LF labels at 2: equal at 800 / 300 CPU-s."""
-    (found,) = cost_summaries(priced({"single_fidelity": 20.0, "transfer": 10.0}))
+    (found,) = cost_summaries(Results(priced({"single_fidelity": 20.0, "transfer": 10.0})))
     first, second = found.by_label_price
     assert (first.arm, second.arm) == ("single_fidelity", "transfer")
     needs = {need.arm: need for need in found.needs}
@@ -80,7 +81,7 @@ def test_break_even_by_predictions():
     rows = priced({"single_fidelity": 20.0, "transfer": 10.0})
     rows.loc[rows["arm"] == "single_fidelity", "inference_us_per_atom"] = 40.0
     rows.loc[rows["arm"] == "transfer", "inference_us_per_atom"] = 80.0
-    (found,) = cost_summaries(rows)
+    (found,) = cost_summaries(Results(rows))
     needs = {need.arm: need for need in found.needs}
     first, second = found.by_predictions
     assert (first.arm, second.arm) == ("transfer", "single_fidelity")
@@ -93,10 +94,10 @@ def test_low_labels_of_predictions_count_where_the_size_of_a_frame_is_known():
     arms = {"single_fidelity": 20.0, "delta_labels": 5.0, "transfer": 10.0}
     rows = priced(arms)
     rows.loc[rows["arm"] == "transfer", "inference_us_per_atom"] = 10.0
-    (without,) = cost_summaries(rows)
+    (without,) = cost_summaries(Results(rows))
     assert without.left_out == ("delta_labels",)
     assert "delta_labels" not in {part.arm for part in without.by_predictions}
-    (found,) = cost_summaries(rows, Details(tables=make_details(rows, "predictions")))
+    (found,) = cost_summaries(Results(rows, Details(tables=make_details(rows, "predictions"))))
     assert found.left_out == ()
     first, second = found.by_predictions
     assert (first.arm, second.arm) == ("delta_labels", "transfer")
@@ -108,30 +109,30 @@ def test_low_labels_of_predictions_count_where_the_size_of_a_frame_is_known():
 
 def test_without_label_costs_low_labels_are_free_and_it_is_said():
     rows = make_rows({"single_fidelity": 20.0, "transfer": 10.0}, draws=3, n_high=SIZES, label_cost=math.nan)
-    (found,) = cost_summaries(rows)
+    (found,) = cost_summaries(Results(rows))
     assert found.without_low_price
     assert found.by_predictions == ()
-    assert "taken as free" in report(rows).replace("\n", " ")
+    assert "taken as free" in report(Results(rows)).replace("\n", " ")
 
 
 def test_no_table_without_a_reference_or_a_curve():
-    assert cost_summaries(make_rows({"single_fidelity": 20.0, "transfer": 10.0})) == []
-    assert cost_summaries(make_rows({"a": 20.0, "transfer": 10.0}, n_high=SIZES)) == []
+    assert cost_summaries(Results(make_rows({"single_fidelity": 20.0, "transfer": 10.0}))) == []
+    assert cost_summaries(Results(make_rows({"a": 20.0, "transfer": 10.0}, n_high=SIZES))) == []
 
 
 def test_one_run_gives_factors_without_intervals():
-    (found,) = cost_summaries(make_rows({"single_fidelity": 20.0, "transfer": 10.0}, n_high=SIZES))
+    (found,) = cost_summaries(Results(make_rows({"single_fidelity": 20.0, "transfer": 10.0}, n_high=SIZES)))
     factor = found.efficiency["transfer", 25].interval
     assert factor.estimate == pytest.approx(4.0)
     assert math.isnan(factor.low)
-    text = report(make_rows({"single_fidelity": 20.0, "transfer": 10.0}, n_high=SIZES))
+    text = report(Results(make_rows({"single_fidelity": 20.0, "transfer": 10.0}, n_high=SIZES)))
     (line,) = [x for x in text.split("HF labels that")[1].split("what the")[0].splitlines() if x.startswith("transfer")]
     assert line.split()[1] == "4.0"
     assert "[" not in line
 
 
 def test_records_hold_costs():
-    records = json.loads(report(priced({"single_fidelity": 20.0, "transfer": 10.0}), "json"))
+    records = json.loads(report(Results(priced({"single_fidelity": 20.0, "transfer": 10.0})), "json"))
     found = {(r["arm"], r["n_high"]): r for r in records if r["quantity"] == "data_efficiency_force_mae_mev_per_A"}
     assert found["transfer", "100"]["estimate"] == pytest.approx(4.0, rel=0.02)
     assert found["transfer", "400"]["estimate"] is None  # not reached; the bound says how far was tried
@@ -143,9 +144,9 @@ def test_records_hold_costs():
 
 def test_markdown_and_latex_hold_costs():
     rows = priced({"single_fidelity": 20.0, "transfer": 10.0})
-    markdown = report(rows, "md")
+    markdown = report(Results(rows), "md")
     assert "### costs: synthetic" in markdown
     assert "\\> 1.0, not reached |" in markdown
-    tex = report(rows, "tex")
+    tex = report(Results(rows), "tex")
     assert "$>$ 1.0, not reached" in tex
     assert r"\begin{tabular}{lrrr}" in tex

@@ -14,6 +14,7 @@ from PIL import Image
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures import PAPER, TALK, figures, kinds, learning_curve_figure, looks
 from mfbench.benchmarks.reports.figures.base import Source
+from mfbench.benchmarks.reports.results import Results
 from mfbench.mfcore.errors import ConfigError
 from tests.reports.synthetic import make_rows
 from tests.reports.synthetic_details import make_details
@@ -32,7 +33,7 @@ def rows():
 
 
 def test_means_stand_at_their_values():
-    figure = learning_curve_figure(make_rows(ARMS, n_high=(25, 100, 400)), ENERGY)
+    figure = learning_curve_figure(Results(make_rows(ARMS, n_high=(25, 100, 400))).regimes[0], ENERGY)
     axes = figure.axes[0]
     drawn = {tuple(np.round(line.get_ydata(), 6)) for line in axes.lines if len(line.get_ydata()) == 3}
     assert drawn == {(40.0, 20.0, 10.0), (20.0, 10.0, 5.0), (24.0, 12.0, 6.0)}
@@ -45,7 +46,7 @@ def test_means_stand_at_their_values():
 
 
 def test_every_arm_is_in_the_legend(rows):
-    figure = learning_curve_figure(rows, ENERGY)
+    figure = learning_curve_figure(Results(rows).regimes[0], ENERGY)
     labels = [text.get_text().split("\n")[0] for text in figure.legends[0].get_texts()]
     assert sorted(labels) == sorted(ARMS)
 
@@ -53,7 +54,7 @@ def test_every_arm_is_in_the_legend(rows):
 def test_files_carry_their_origin_and_are_reproducible(rows, tmp_path):
     rows = rows[(rows["metric"] == ENERGY) & (rows["split"] == "in_coverage")]
     options = {"command": "mfbench figures runs", "only": ["learning-curve"]}
-    paths = figures(rows, tmp_path / "a", **options)
+    paths = figures(Results(rows), tmp_path / "a", **options)
     assert len(paths) == 3
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(p.name for p in paths)
     digest = hashlib.sha256("\n".join(sorted(set(rows["run_key"]))).encode()).hexdigest()
@@ -66,7 +67,7 @@ def test_files_carry_their_origin_and_are_reproducible(rows, tmp_path):
     pdf = by_kind[".pdf"].read_bytes()
     assert b"/FontFile2" in pdf  # TrueType, embedded
     assert digest.encode() in pdf
-    again = figures(rows, tmp_path / "b", **options)
+    again = figures(Results(rows), tmp_path / "b", **options)
     assert [p.read_bytes() for p in again] == [p.read_bytes() for p in paths]
 
 
@@ -75,7 +76,7 @@ def test_files_say_which_data_the_runs_read(rows, tmp_path):
         def data_hashes(self, rows):
             return {"a.xyz": "f" * 64}
 
-    (path,) = figures(rows, tmp_path, only=["heat-map"], formats=["svg"], details=Known())
+    (path,) = figures(Results(rows, Known()), tmp_path, only=["heat-map"], formats=["svg"])
     assert f"data a.xyz sha256 {'f' * 64}" in path.read_text()
 
 
@@ -84,7 +85,7 @@ def test_regimes_get_files_of_their_own(tmp_path):
     second = make_rows({"a": 10.0}, n_high=(25, 100)).assign(labels="low=EF,high=EF")
     rows = pd.concat([first, second])
     rows = rows[(rows["metric"] == ENERGY) & (rows["split"] == "in_coverage")]
-    drawn = figures(rows, tmp_path, formats=["svg"], only=["learning-curve"])
+    drawn = figures(Results(rows), tmp_path, formats=["svg"], only=["learning-curve"])
     assert len(drawn) == 2
     assert "learning-curve-synthetic-low_EF_high_EF-energy.svg" in {p.name for p in drawn}
 
@@ -93,7 +94,9 @@ def test_what_has_no_data_is_left_out_with_a_reason(tmp_path):
     rows = make_rows({"single_fidelity": 20.0, "a": 10.0}, draws=2, n_high=(25, 100), spread=jitter)
     rows = rows[(rows["metric"] != "energy_detrended_mae_mev_per_atom") & (rows["split"] == "in_coverage")]
     reasons: list[str] = []
-    names = {p.name.removesuffix(".svg") for p in figures(rows, tmp_path, formats=["svg"], on_skip=reasons.append)}
+    names = {
+        p.name.removesuffix(".svg") for p in figures(Results(rows), tmp_path, formats=["svg"], on_skip=reasons.append)
+    }
     assert names == {
         *("learning-curve-synthetic-energy", "learning-curve-synthetic-force"),
         *("pareto-synthetic", "forces-energies-synthetic", "heat-map-synthetic", "forest-synthetic"),
@@ -103,7 +106,7 @@ def test_what_has_no_data_is_left_out_with_a_reason(tmp_path):
 
 def test_nothing_to_draw_and_unknown_names_are_errors(tmp_path):
     with pytest.raises(ConfigError, match="two sizes"):
-        figures(make_rows(ARMS), tmp_path / "none", only=["learning-curve"])
+        figures(Results(make_rows(ARMS)), tmp_path / "none", only=["learning-curve"])
     assert not (tmp_path / "none").exists()
     for options, message in (
         ({"formats": ["gif"]}, "figure format 'gif'"),
@@ -111,7 +114,7 @@ def test_nothing_to_draw_and_unknown_names_are_errors(tmp_path):
         ({"only": ["pie"]}, "figure 'pie'"),
     ):
         with pytest.raises(ConfigError, match=message):
-            figures(make_rows(ARMS, n_high=(25, 100)), tmp_path, **options)
+            figures(Results(make_rows(ARMS, n_high=(25, 100))), tmp_path, **options)
 
 
 def test_arms_are_told_apart_by_colour_or_marker():
@@ -138,7 +141,7 @@ def everything():
     rows = make_rows(
         {"single_fidelity": 20.0, "transfer_replay": 10.0, "single_fidelity_all": 4.0}, draws=2, n_high=(25, 100)
     )
-    return Source(rows, Details(tables=make_details(rows)))
+    return Source(Results(rows, Details(tables=make_details(rows))))
 
 
 @pytest.mark.parametrize("style", [PAPER, TALK], ids=lambda style: style.name)
@@ -174,7 +177,7 @@ def test_nothing_is_clipped_or_overlaps(everything, style):
 
 def test_talk_is_larger(rows, tmp_path):
     options = {"only": ["forest"], "formats": ["svg"]}
-    (paper,) = figures(rows, tmp_path / "a", **options)
-    (talk,) = figures(rows, tmp_path / "b", style="talk", **options)
+    (paper,) = figures(Results(rows), tmp_path / "a", **options)
+    (talk,) = figures(Results(rows), tmp_path / "b", style="talk", **options)
     widths = [float(re.search(r'width="([\d.]+)pt"', p.read_text())[1]) for p in (paper, talk)]
     assert widths == pytest.approx([183 / 25.4 * 72, 12.8 * 72], rel=1e-3)

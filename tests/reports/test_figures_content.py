@@ -27,7 +27,7 @@ from mfbench.benchmarks.reports.figures import (
 from mfbench.benchmarks.reports.figures.base import NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.style import log_axis, looks, plain
 from mfbench.benchmarks.reports.front import on_front, probability_on_front
-from mfbench.benchmarks.reports.rows import places_of
+from mfbench.benchmarks.reports.results import Part, Results
 from mfbench.benchmarks.reports.summary import HF_REFERENCE
 from mfbench.mfcore.metrics.comparison import compare_arms
 from mfbench.strategies.registry import arm_names
@@ -43,7 +43,7 @@ def jitter(arm, draw, seed):
 
 def one(module, rows, *details, seed=0):
     """The first figure of a kind."""
-    source = Source(rows, Details(tables=make_details(rows, *details, seed=seed) if details else {}))
+    source = Source(Results(rows, Details(tables=make_details(rows, *details, seed=seed) if details else {})))
     return next(module.draw(source, PAPER))
 
 
@@ -94,7 +94,7 @@ def with_all(rows, most):
 
 def test_all_frames_stand_beyond_the_sizes_that_are_numbers():
     rows = make_rows(ARMS | {"single_fidelity_all": 4.0}, draws=3, n_high=(10, 30, 90), spread=jitter)
-    source = Source(with_all(rows, 90), Details(tables={}))
+    source = Source(Results(with_all(rows, 90), Details(tables={})))
     drawings = list(learning_curves.draw(source, PAPER))
     for axes in drawings[0].figure.axes:
         assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "30", "all"]
@@ -117,10 +117,10 @@ def test_all_frames_stand_beyond_the_sizes_that_are_numbers():
 )
 def test_places_of_set_sizes(sizes, places):
     rows = pd.DataFrame({"arm": ["transfer"] * len(sizes) + ["single_fidelity_all"], "n_high": [*sizes, "all"]})
-    found = places_of(rows)
+    found = Part(rows, Details()).places
     assert list(found) == list(places)
     assert found == pytest.approx(places)
-    assert "all" not in places_of(rows[rows["n_high"] != "all"])
+    assert "all" not in Part(rows[rows["n_high"] != "all"], Details()).places
 
 
 def test_the_front_has_points_for_all_frames():
@@ -230,7 +230,7 @@ def test_energies_are_relative_to_their_group():
 
 def test_parity_writes_the_mean_absolute_error():
     rows = make_rows({"a": 10.0, "b": 30.0}, draws=2)
-    drawings = list(parity.draw(Source(rows, Details(tables=make_details(rows, "predictions"))), PAPER))
+    drawings = list(parity.draw(Source(Results(rows, Details(tables=make_details(rows, "predictions")))), PAPER))
     assert [d.name.split("-", 2)[2] for d in drawings] == [
         f"{fidelity}-{what}-n_high_100" for fidelity in ("high", "low") for what in ("energy", "force")
     ]
@@ -291,7 +291,7 @@ def test_mixing_draws_reference_and_arms():
     rows = make_rows({"a": 10.0, "single_fidelity_all": 4.0}, draws=2, n_high=(25, 100))
     rows = with_metric(rows, "mixing_energy_mae_mev_per_atom", "mixing", lambda a, d, s: 3.0 + 0.1 * d, "meV/atom")
     rows = with_metric(rows, "mixing_energy_r2", "mixing", lambda a, d, s: 0.9)
-    source = Source(rows, Details(tables=make_details(rows, "mixing")))
+    source = Source(Results(rows, Details(tables=make_details(rows, "mixing"))))
     drawings = list(mixing.draw(source, PAPER))
     assert [drawing.name for drawing in drawings] == ["mixing-synthetic-n_high_25", "mixing-synthetic-n_high_100"]
     curves, parity_axes = drawings[0].figure.axes
@@ -309,7 +309,7 @@ def test_orderings_that_did_not_relax_are_counted_and_not_drawn():
     rows = make_rows({"a": 10.0})
     table = make_details(rows, "mixing")["mixing"]
     table.loc[table["structure_id"].isin(["x3-0", "x4-1"]), "energy_pred_mev_per_atom"] = math.nan
-    source = Source(rows, Details(tables={"mixing": table}))
+    source = Source(Results(rows, Details(tables={"mixing": table})))
     figure = next(mixing.draw(source, PAPER)).figure
     assert [text.get_text() for text in figure.legends[0].get_texts()][1] == "a (2 of 18 lost)"
     assert [len(line.get_xdata()) for line in figure.axes[1].lines if len(line.get_xdata()) > 2] == [12]
@@ -321,7 +321,7 @@ def test_an_arm_far_off_leaves_the_others_their_room():
     table = make_details(rows, "mixing")["mixing"]
     wild = (table["arm"] == "b") & (table["structure_id"] == "x4-0")
     table.loc[wild, "energy_pred_mev_per_atom"] = 1e5
-    source = Source(rows, Details(tables={"mixing": table}))
+    source = Source(Results(rows, Details(tables={"mixing": table})))
     curves, parity_axes = next(mixing.draw(source, PAPER)).figure.axes
     assert curves.get_ylim() == parity_axes.get_xlim() == parity_axes.get_ylim()
     assert 79.0 < curves.get_ylim()[1] < 200.0  # the reference goes up to 79 meV/atom
@@ -335,7 +335,7 @@ def test_all_arms_have_room_in_the_legend(module, detail):
     rows = with_metric(rows, "mixing_energy_r2", "mixing", lambda a, d, s: 0.9)
     for style in (PAPER, TALK):
         with rc_context(style.rc()):
-            source = Source(rows, Details(tables=make_details(rows, detail)))
+            source = Source(Results(rows, Details(tables=make_details(rows, detail))))
             figure = next(module.draw(source, style)).figure
             figure.draw_without_rendering()
             box = figure.legends[0].get_window_extent()
@@ -345,7 +345,7 @@ def test_all_arms_have_room_in_the_legend(module, detail):
 def test_details_of_other_runs_are_left_out():
     rows = make_rows({"a": 10.0}, draws=2)
     table = make_details(make_rows({"a": 10.0, "b": 20.0}, draws=2), "mixing")["mixing"]
-    drawing = next(mixing.draw(Source(rows, Details(tables={"mixing": table})), PAPER))
+    drawing = next(mixing.draw(Source(Results(rows, Details(tables={"mixing": table}))), PAPER))
     names = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
     assert names == [HF_REFERENCE, "a"]
     assert set(drawing.rows["run_key"]) == set(rows["run_key"])

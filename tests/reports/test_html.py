@@ -17,15 +17,14 @@ from mfbench.benchmarks.harness.rows_file import write_rows
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.reports.costs import cost_summaries
 from mfbench.benchmarks.reports.details import Details
-from mfbench.benchmarks.reports.html.budget import ArmCurve, choose, labels_bought, normals, probabilities
 from mfbench.benchmarks.reports.html.content import sections
-from mfbench.benchmarks.reports.html.data import arm_curves, payload, slider_sizes
+from mfbench.benchmarks.reports.html.data import payload, slider_sizes
 from mfbench.benchmarks.reports.html.origin import Origin, origin_of
 from mfbench.benchmarks.reports.html.page import inline, page
 from mfbench.benchmarks.reports.recommend import recommendation
+from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import summaries
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.metrics.comparison import compare_arms, probability_best
 from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import make_details
 
@@ -77,7 +76,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def made(rows):
-    return page(rows, Origin("rows.csv.gz", "mfbench report rows.csv.gz --format html", rows_hash="abc"))
+    return page(Results(rows), Origin("rows.csv.gz", "mfbench report rows.csv.gz --format html", rows_hash="abc"))
 
 
 # ---------------------------------------------------------------- the page
@@ -102,12 +101,12 @@ def test_the_page_loads_nothing_and_runs_its_own_scripts_alone(made):
 
 def test_the_page_is_small_enough_to_send_and_the_same_each_time(few, made):
     assert len(made.encode()) < 6_000_000
-    assert page(few.sample(frac=1.0, random_state=1)) == page(few)
+    assert page(Results(few.sample(frac=1.0, random_state=1))) == page(Results(few))
 
 
 def test_names_cannot_break_out(few):
     nasty = few.replace({"arm": {"transfer": NASTY}})
-    parsed = Parsed(page(nasty))
+    parsed = Parsed(page(Results(nasty)))
     assert len(parsed.scripts) == 3
     data = json.loads(parsed.scripts[0])
     assert NASTY in [arm["name"] for arm in data["arms"]]
@@ -122,12 +121,12 @@ def test_a_script_that_would_end_its_element_is_refused():
 
 
 def test_cells_are_those_of_the_tables(rows, made):
-    for table in summaries(rows):
+    for table in summaries(Results(rows)):
         for (arm, quantity), entry in table.entries.items():
             value = quantity.scale * entry.interval.estimate
             assert f'data-value="{value}"' in made, (arm, quantity)
     # half-width of three draws, two significant digits, the best in bold
-    tables = summaries(rows)
+    tables = summaries(Results(rows))
     entry = next(
         e for (arm, q), e in tables[1].entries.items() if arm == "transfer" and q.key == METRIC and q.split == SPLIT
     )
@@ -145,7 +144,7 @@ def test_the_head_says_where_the_numbers_are_from(rows, made):
 
 
 def test_the_recommendation_stands_in_words(rows, made):
-    for found in recommendation(rows).values():
+    for found in recommendation(Results(rows)).values():
         assert found.reason in made or found.reason[0].upper() + found.reason[1:] in made
 
 
@@ -169,11 +168,11 @@ def test_failed_runs_are_listed_with_their_reasons(tmp_path):
     assert origin.reasons == {"b-100-1-0": "diverged at step <7>"}
     assert origin.data_hashes == {"x.npz": "d1e2"}
     assert set(origin.n_low.values()) == {400}
-    text = page(store.rows(), origin)
+    text = page(Results(store.rows()), origin)
     assert "diverged at step &lt;7&gt;" in text
     assert "4, of which 1 failed" in text
     assert "x.npz, sha256 d1e2" in text
-    assert "not stored in a file of rows" in page(store.rows())
+    assert "not stored in a file of rows" in page(Results(store.rows()))
 
 
 def test_stability_and_f1_have_tables_of_their_own(few):
@@ -182,19 +181,19 @@ def test_stability_and_f1_have_tables_of_their_own(few):
     survived = first["arm"].map({"transfer": 19.0}).fillna(5.0) + 0.1 * first["draw"]
     stability = first.assign(split="md", metric="md_rmst_ps_300K", unit="ps", value=survived)
     f1 = first.assign(split="hull", metric="hull_f1", unit="", value=0.5 + 0.01 * first["draw"])
-    (section,) = sections(more := pd.concat([few, stability, f1]), summaries(more))
+    (section,) = sections(Results(more := pd.concat([few, stability, f1])), summaries(Results(more)))
     tables = {table.name: table for table in section.tables}
     assert tables["MD stability"].columns[0][1] == "ps"
     lines = {line.arm: line.cells[0] for line in tables["MD stability"].groups[0].lines}
     assert lines["transfer"].value == pytest.approx(19.05)
     assert [arm for arm, cell in lines.items() if cell.best] == ["transfer"]
-    assert "<caption>Stability classification</caption>" in page(more)
+    assert "<caption>Stability classification</caption>" in page(Results(more))
 
 
 def test_how_many_more_labels_single_fidelity_needs():
     """Errors 11 to 20 with a law of n^(-1/2): (20 / 11)² labels; with 400 there is no larger set to compare with."""
     rows = make_rows({"single_fidelity": 20.0, "transfer": 11.0}, draws=3, n_high=(25, 100, 400))
-    (section,) = sections(rows, summaries(rows), cost_summaries(rows))
+    (section,) = sections(Results(rows), summaries(Results(rows)), cost_summaries(Results(rows)))
     table = section.tables[-1]
     assert "single_fidelity needs for the same HF force MAE out of coverage" in table.name
     (line,) = table.groups[0].lines
@@ -202,7 +201,7 @@ def test_how_many_more_labels_single_fidelity_needs():
 
 
 def test_one_run_an_arm_makes_a_page_too():
-    text = page(make_rows({"a": 10.0, "b": 20.0}))
+    text = page(Results(make_rows({"a": 10.0, "b": 20.0})))
     assert "none can be named" in text
 
 
@@ -220,14 +219,14 @@ def test_the_command_writes_the_file(few, tmp_path):
 
 def test_rows_without_a_column_are_refused(rows):
     with pytest.raises(ConfigError, match="no column draw"):
-        page(rows.drop(columns="draw"))
+        page(Results(rows.drop(columns="draw")))
 
 
 # ---------------------------------------------------------------- its data
 
 
 def test_curves_are_geometric_means_and_ratios_are_paired(rows):
-    data = payload(rows, Origin())
+    data = payload(Results(rows), Origin())
     series = data["regimes"][0]["series"][f"{METRIC}|{SPLIT}"]
     own = rows[(rows["arm"] == "transfer") & (rows["metric"] == METRIC) & (rows["split"] == SPLIT)]
     logs = np.log(own[own["n_high"] == "100"].pivot(index="draw", columns="seed", values="value")).mean(axis=1)
@@ -252,10 +251,10 @@ def test_measured_label_prices_are_read_from_costs(rows):
     priced = rows.assign(
         label_cost_cpu_s=500.0 + 30.0 * n_high + np.where(rows["arm"] == "single_fidelity", 0.0, 2.0 * 400)
     )
-    (regime,) = payload(priced, Origin(), cost_summaries(priced))["regimes"]
+    (regime,) = payload(Results(priced), Origin(), cost_summaries(Results(priced)))["regimes"]
     assert regime["labelPrices"] == pytest.approx({"high": 30.0, "low": 2.0})
     unknown = rows.assign(label_cost_cpu_s=math.nan)
-    (regime,) = payload(unknown, Origin(), cost_summaries(unknown))["regimes"]
+    (regime,) = payload(Results(unknown), Origin(), cost_summaries(Results(unknown)))["regimes"]
     assert regime["labelPrices"] is None
 
 
@@ -268,135 +267,15 @@ def test_the_slider_stands_at_every_measured_size():
 
 def test_n_low_all_is_read_from_the_records(rows):
     rows = rows.assign(n_low="all")
-    assert payload(rows, Origin())["regimes"][0]["nLow"] is None
+    assert payload(Results(rows), Origin())["regimes"][0]["nLow"] is None
     known = Origin(n_low=dict.fromkeys(rows["run_key"], 1234))
-    assert payload(rows, known)["regimes"][0]["nLow"] == 1234
-
-
-# ---------------------------------------------------------------- the budget rule
-
-
-def test_quasi_random_normals_are_normal_and_independent():
-    z = normals(21)
-    assert z.shape[1] == 21
-    assert np.abs(z.mean(axis=0)).max() < 0.005
-    assert np.abs(z.std(axis=0) - 1.0).max() < 0.01
-    assert np.abs(np.corrcoef(z.T) - np.eye(21)).max() < 0.04
-    assert (np.abs(z) > 1.959964).mean() == pytest.approx(0.05, abs=0.001)
-
-
-@pytest.mark.parametrize(("arms", "draws"), [(2, 2), (3, 2), (9, 2), (6, 5)])
-def test_probabilities_are_those_of_the_comparison(arms, draws):
-    rng = np.random.default_rng(arms * draws)
-    table = 0.2 * rng.normal(size=(arms, 1)) + 0.1 * rng.normal(size=(arms, draws))
-    runs = {str(a): {(d, 0): math.exp(table[a, d]) for d in range(draws)} for a in range(arms)}
-    expected = probability_best(compare_arms(runs), n_samples=200_000)
-    found = probabilities(table)
-    assert found == pytest.approx(list(expected.values()), abs=0.008)
-    assert found.sum() == pytest.approx(1.0)
-
-
-def test_two_arms_follow_students_t():
-    """Differences of two draws are 1 and 3 times 0.1: t = 2 at one degree of freedom, 1/2 + atan(2)/π."""
-    table = np.array([[0.0, 0.0], [0.1, 0.3]])
-    assert probabilities(table)[0] == pytest.approx(0.5 + math.atan(2.0) / math.pi, abs=0.004)
-
-
-@pytest.mark.parametrize("n_high", [25, 100, 400])
-def test_at_a_measured_size_with_free_lf_labels_the_rule_is_the_recommendation(rows, n_high):
-    found = choose(arm_curves(rows, METRIC, SPLIT, "disjoint"), n_high=n_high, n_low=400, high_price=1000, low_price=0)
-    advised = next(r for title, r in recommendation(rows).items() if f"n_high = {n_high}," in title)
-    assert found.arm == advised.arm
-    for option in found.options:
-        assert option.probability == pytest.approx(advised.probabilities[option.arm], abs=0.012)
-
-
-def test_lf_labels_are_paid_for_by_those_who_use_them():
-    prices = {"n_high": 100.0, "n_low": 400.0, "high_price": 10.0, "low_price": 1.0}
-    assert labels_bought(ArmCurve({}), **prices) == pytest.approx(100.0)
-    assert labels_bought(ArmCurve({}, uses_low=False), **prices) == pytest.approx(
-        140.0
-    )  # 400 LF labels are worth 40 HF
-    assert labels_bought(ArmCurve({}, low_per_high=1), **prices) == pytest.approx(1000.0 / 11.0)
-
-
-def test_needs_of_the_arms_come_from_their_factories(rows):
-    curves = arm_curves(rows, METRIC, SPLIT, "disjoint")
-    assert (curves["single_fidelity"].uses_low, curves["transfer"].uses_low) == (False, True)
-    assert (curves["delta_labels"].low_per_high, curves["transfer"].low_per_high) == (1, 0)
-    assert arm_curves(rows, METRIC, SPLIT, "paired")["delta_labels"].low_per_high == 0
-    assert "single_fidelity_all" not in curves
-
-
-def law(amplitude, exponent, sizes=(25, 100, 400), draws=4, noise=0.01):
-    """Errors amplitude · n^(-exponent), each draw off by up to `noise` in a way of its own."""
-    return {
-        n: {
-            (d, s): amplitude * n**-exponent * (1 + noise * math.sin(7 * d + amplitude))
-            for d in range(draws)
-            for s in (0, 1)
-        }
-        for n in sizes
-    }
-
-
-def test_between_and_beyond_the_sizes_a_power_law_stays_a_power_law():
-    arms = {"a": ArmCurve(law(100.0, 0.5, noise=0.0)), "b": ArmCurve(law(90.0, 0.3), uses_low=False)}
-    for n in (20.0, 60.0, 100.0, 550.0):
-        found = choose(arms, n_high=n, n_low=0, high_price=1, low_price=0)
-        (option,) = [o for o in found.options if o.arm == "a"]
-        assert option.error == pytest.approx(100.0 * n**-0.5, rel=1e-9)
-        assert option.state == "judged"
-
-
-def test_cheap_hf_labels_change_the_arm():
-    """Single fidelity needs four times the HF labels: it wins once they cost no more than the LF labels save."""
-    arms = {"single": ArmCurve(law(200.0, 0.5), uses_low=False), "transfer": ArmCurve(law(100.0, 0.5))}
-    dear = choose(arms, n_high=50, n_low=400, high_price=1000, low_price=1)
-    cheap = choose(arms, n_high=50, n_low=400, high_price=1, low_price=1)
-    assert (dear.arm, cheap.arm) == ("transfer", "single")
-    assert min(dear.probability, cheap.probability) > 0.99
-    assert "(8 runs)" in dear.reason
-
-
-def test_an_arm_that_could_buy_more_than_was_measured_keeps_the_others_from_being_named():
-    arms = {"single": ArmCurve(law(200.0, 0.5), uses_low=False), "transfer": ArmCurve(law(20.0, 0.5))}
-    found = choose(arms, n_high=50, n_low=4000, high_price=1, low_price=1)
-    assert found.arm is None
-    assert "single could buy more HF labels than were measured" in found.reason
-    better = {**arms, "single": ArmCurve(law(2.0, 0.5), uses_low=False)}
-    assert choose(better, n_high=50, n_low=4000, high_price=1, low_price=1).arm == "single"
-
-
-def test_an_arm_that_can_buy_fewer_than_were_measured_is_not_named():
-    arms = {"delta": ArmCurve(law(10.0, 0.5), low_per_high=1), "transfer": ArmCurve(law(100.0, 0.5))}
-    found = choose(arms, n_high=25, n_low=0, high_price=1, low_price=1)
-    assert found.arm is None
-    assert "with so few it was not measured" in found.reason
-    worse = {**arms, "delta": ArmCurve(law(1000.0, 0.5), low_per_high=1)}
-    assert choose(worse, n_high=25, n_low=0, high_price=1, low_price=1).arm == "transfer"
-
-
-def test_the_rule_abstains():
-    equal = choose(dict.fromkeys("ab", ArmCurve(law(10.0, 0.5))), n_high=50, n_low=0, high_price=1, low_price=0)
-    assert "No arm reaches a probability of 0.80" in equal.reason
-    assert [option.probability for option in equal.options] == [0.5, 0.5]
-    arms = {"a": ArmCurve(law(10.0, 0.5), n_failed={100: 1}), "b": ArmCurve(law(90.0, 0.5))}
-    at = {"n_low": 0, "high_price": 1, "low_price": 0}
-    assert choose(arms, n_high=100, **at).arm is None
-    assert choose(arms, n_high=60, **at).arm is None  # on the line to the size with failures
-    assert choose(arms, n_high=25, **at).arm == "a"
-    one_draw = {"a": ArmCurve(law(10.0, 0.5, draws=1)), "b": ArmCurve(law(90.0, 0.5, draws=1))}
-    assert "fewer than two draws" in choose(one_draw, n_high=50, **at).reason
-    assert "Fewer than two arms" in choose({"a": arms["a"]}, n_high=50, **at).reason
-    empty = choose({**arms, "c": ArmCurve({25: {}})}, n_high=25, **at)
-    assert (empty.arm, [o.state for o in empty.options]) == ("a", ["judged", "judged", "none"])
+    assert payload(Results(rows), known)["regimes"][0]["nLow"] == 1234
 
 
 def test_the_reference_s_line_is_no_arm_that_a_filter_could_hide():
     rows = make_rows({"a": 10.0, "b": 20.0}, draws=2)
     for member in ("GaN", "InN"):
         rows = with_metric(rows, f"bulk_modulus_{member}_gpa", "mixing", lambda a, d, s: 200.0 + d, "GPa")
-    text = page(rows, details=Details(tables=make_details(rows, "eos")))
+    text = page(Results(rows, Details(tables=make_details(rows, "eos"))))
     assert re.search(r'<tr class="reference"><th scope="row">HF reference</th><td[^>]*>29\d</td>', text)
     assert 'data-arm="HF reference"' not in text

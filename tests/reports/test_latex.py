@@ -11,6 +11,7 @@ from mfbench.benchmarks.reports import report
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.latex import NUMBER, tex
 from mfbench.benchmarks.reports.numbers import with_error
+from mfbench.benchmarks.reports.results import Results
 from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import make_details
 
@@ -27,7 +28,7 @@ def document():
     rows = with_metric(rows, "li_diffusivity_cm2_per_s_600K", "md", lambda a, d, s: 2e-6 + d * 1e-9, "cm²/s")
     rows = with_metric(rows, "li_conductivity_ms_per_cm_300K", "md", lambda a, d, s: 1e-8 * (1 + 0.1 * d), "mS/cm")
     rows = with_metric(rows, "mixing_energy_r2", "mixing", lambda a, d, s: 0.9 + 0.01 * d)
-    return report(rows, "tex", details=Details(tables=make_details(rows, "survival", "blocks")))
+    return report(Results(rows, Details(tables=make_details(rows, "survival", "blocks"))), "tex")
 
 
 def test_fields_of_number_columns_are_numbers_or_in_braces(document):

@@ -10,6 +10,7 @@ from mfbench.benchmarks.reports.html.budget import choose
 from mfbench.benchmarks.reports.html.data import arm_curves, payload, prices
 from mfbench.benchmarks.reports.html.origin import Origin
 from mfbench.benchmarks.reports.html.page import page
+from mfbench.benchmarks.reports.results import Results
 from tests.reports.synthetic import make_rows
 
 pytest.importorskip("selenium", reason="selenium is not installed")
@@ -53,14 +54,14 @@ def rows():
 
 @pytest.fixture(scope="module")
 def regimes(rows):
-    return payload(rows, Origin())["regimes"]
+    return payload(Results(rows), Origin())["regimes"]
 
 
 @pytest.fixture(scope="module")
 def driver(rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     path = folder / "report.html"
-    path.write_text(page(rows), encoding="utf-8")
+    path.write_text(page(Results(rows)), encoding="utf-8")
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -183,7 +184,7 @@ def test_filters_act_on_tables_charts_and_panel(driver):
 def test_the_panel_says_what_the_rule_says(driver, rows, regimes, regime):
     """At several positions of both sliders and prices of LF labels: arm, sentence, and all numbers."""
     task = ["other", "synthetic"][regime]
-    curves = arm_curves(rows[rows["task"] == task], METRIC, SPLIT, "disjoint")
+    curves = arm_curves(Results(rows[rows["task"] == task]).regimes[0], METRIC, SPLIT)
     Select(element(driver, "#budget-regime")).select_by_value(f"regime-{regime}")
     sizes = regimes[regime]["sliderSizes"]
     named = set()

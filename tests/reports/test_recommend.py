@@ -4,6 +4,7 @@ import numpy as np
 
 from mfbench.benchmarks.reports import recommendation
 from mfbench.benchmarks.reports.recommend import advice
+from mfbench.benchmarks.reports.results import Results
 from tests.reports.synthetic import make_rows
 
 
@@ -13,19 +14,19 @@ def jitter(arm, draw, seed):
 
 def test_the_clearly_best_arm_is_named_for_each_set_size():
     rows = make_rows({"good": 10.0, "poor": 20.0, "single_fidelity_all": 1.0}, draws=3, n_high=(25, 100), spread=jitter)
-    found = recommendation(rows)
+    found = recommendation(Results(rows))
     assert [r.arm for r in found.values()] == ["good", "good"]
     assert all(r.probability > 0.8 and "single_fidelity_all" not in r.probabilities for r in found.values())
 
 
 def test_one_run_per_arm_names_none():
-    (found,) = recommendation(make_rows({"good": 10.0, "poor": 20.0})).values()
+    (found,) = recommendation(Results(make_rows({"good": 10.0, "poor": 20.0}))).values()
     assert found.arm is None
     assert "two draws" in found.reason
 
 
 def test_equal_arms_name_none():
-    (found,) = recommendation(make_rows({"a": 10.0, "bb": 10.0}, draws=3, spread=jitter)).values()
+    (found,) = recommendation(Results(make_rows({"a": 10.0, "bb": 10.0}, draws=3, spread=jitter))).values()
     assert found.arm is None
     assert found.probability < 0.8
 
@@ -35,15 +36,15 @@ def test_the_metric_and_split_can_be_chosen():
     rows = make_rows({"a": 10.0, "b": 20.0}, draws=3, spread=jitter)
     energies = (rows["metric"] == "energy_mae_mev_per_atom") & (rows["arm"] == "a")
     rows.loc[energies, "value"] *= 10
-    (by_force,) = recommendation(rows).values()
-    (by_energy,) = recommendation(rows, "energy_mae_mev_per_atom", "in_coverage").values()
+    (by_force,) = recommendation(Results(rows)).values()
+    (by_energy,) = recommendation(Results(rows), "energy_mae_mev_per_atom", "in_coverage").values()
     assert (by_force.arm, by_energy.arm) == ("a", "b")
-    assert next(iter(advice(rows).values())).startswith("By force_mae_mev_per_A, out_of_coverage: a is best")
+    assert advice(Results(rows).cells[0]).startswith("By force_mae_mev_per_A, out_of_coverage: a is best")
 
 
 def test_an_arm_with_failed_runs_is_not_named():
     (found,) = recommendation(
-        make_rows({"a": 10.0, "b": 20.0}, draws=3, seeds=2, spread=jitter, failed=[("a", 0, 0)])
+        Results(make_rows({"a": 10.0, "b": 20.0}, draws=3, seeds=2, spread=jitter, failed=[("a", 0, 0)]))
     ).values()
     assert found.arm is None
     assert found.n_failed == {"a": 1}
@@ -51,15 +52,17 @@ def test_an_arm_with_failed_runs_is_not_named():
 
 def test_the_best_self_contained_arm_is_named_beside_one_that_needs_calculations():
     rows = make_rows({"delta_labels": 5.0, "transfer": 10.0, "multi_head": 20.0}, draws=3, spread=jitter)
-    (text,) = advice(rows).values()
+    (cell,) = Results(rows).cells
+    text = advice(cell)
     assert "delta_labels is best" in text
     assert "Of the arms that need no LF calculation to predict, transfer is best" in text
-    (alone,) = recommendation(rows, self_contained=True).values()
+    (alone,) = recommendation(Results(rows), self_contained=True).values()
     assert alone.arm == "transfer"
     assert "delta_labels" not in alone.probabilities
 
 
 def test_without_an_arm_that_needs_calculations_one_sentence_is_enough():
     for arms in ({"a": 10.0, "b": 20.0}, {"delta_labels": 5.0, "a": 10.0}):
-        (text,) = advice(make_rows(arms, draws=3, spread=jitter)).values()
+        (cell,) = Results(make_rows(arms, draws=3, spread=jitter)).cells
+        text = advice(cell)
         assert "LF calculation" not in text

@@ -9,6 +9,7 @@ from mfbench.benchmarks.observables.stability.report import failures
 from mfbench.benchmarks.reports import report
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import best_of, summaries, tidy
 from mfbench.mfcore.metrics.bootstrap import hierarchical_interval
 from mfbench.mfcore.metrics.intervals import mean_interval
@@ -37,7 +38,7 @@ def with_dynamics(rows):
 def test_dynamics_has_a_table_with_its_failures():
     rows = with_dynamics(make_rows(ARMS, draws=3, spread=jitter))
     details = Details(tables=make_details(rows, "survival"))
-    text = report(rows, details=details)
+    text = report(Results(rows, details))
     assert max(map(len, text.splitlines())) <= 120
     assert "MD stability:" in text
     _, stability = text.split("MD stability:")
@@ -65,7 +66,7 @@ def test_errors_of_the_engine_are_no_failures():
 
 def test_records_have_stored_units_and_all_metrics():
     rows = with_dynamics(make_rows(ARMS, draws=3, spread=jitter))
-    records = {(r["arm"], r["quantity"]): r for r in json.loads(report(rows, "json")) if r["split"] == "md"}
+    records = {(r["arm"], r["quantity"]): r for r in json.loads(report(Results(rows), "json")) if r["split"] == "md"}
     diffusivity = records["transfer", "li_diffusivity_cm2_per_s_600K"]
     assert (diffusivity["estimate"], diffusivity["unit"]) == (pytest.approx(2.5e-6), "cm²/s")
     assert records["multi_fidelity", "md_rmst_ps_300K"]["best_or_tied"]
@@ -94,7 +95,7 @@ def test_equal_scores_are_ties():
 def test_intervals_are_over_runs_and_groups_where_groups_are_stored():
     rows = make_rows(ARMS, draws=3, seeds=2, spread=jitter)
     details = Details(tables=make_details(rows, "blocks"))
-    (table,) = summaries(rows, details)
+    (table,) = summaries(Results(rows, details))
     by_name = {(arm, q.key, q.split): entry for (arm, q), entry in table.entries.items()}
     entry = by_name["transfer", "energy_mae_mev_per_atom", "in_coverage"]
     values = [
@@ -119,7 +120,7 @@ def test_intervals_are_over_runs_and_groups_where_groups_are_stored():
 def test_where_all_have_groups_the_note_is_short():
     rows = make_rows(ARMS, draws=3, spread=jitter)
     rows = rows[rows["metric"] == "force_mae_mev_per_A"]
-    (table,) = summaries(rows, Details(tables=make_details(rows, "blocks")))
+    (table,) = summaries(Results(rows, Details(tables=make_details(rows, "blocks"))))
     assert "over draws and 5 groups of test frames" in " ".join(table.notes())
     assert "; of" not in next(note for note in table.notes() if note.startswith("±"))
 
@@ -141,14 +142,14 @@ def test_groups_that_cannot_be_arranged_leave_the_interval_over_draws():
 def test_a_single_run_s_survival_time_has_an_interval_over_its_starts():
     rows = with_metric(make_rows({"a": 10.0, "b": 20.0}), "md_rmst_ps_300K", "md", lambda a, d, s: 12.0, "ps")
     details = Details(tables=make_details(rows, "survival"))
-    (table,) = summaries(rows, details)
+    (table,) = summaries(Results(rows, details))
     (entry,) = [entry for (arm, q), entry in table.entries.items() if (arm, q.key) == ("a", "md_rmst_ps_300K")]
     assert entry.n_groups == 4
     assert 0.0 < entry.interval.low < entry.interval.high <= LIMIT_PS
     assert not table.repeated
     assert any("starting frames of the one run" in note for note in table.notes())
     repeated = with_metric(make_rows({"a": 10.0}, draws=2), "md_rmst_ps_300K", "md", lambda a, d, s: 12.0 + d, "ps")
-    (table,) = summaries(repeated, Details(tables=make_details(repeated, "survival")))
+    (table,) = summaries(Results(repeated, Details(tables=make_details(repeated, "survival"))))
     (entry,) = [entry for (_, q), entry in table.entries.items() if q.key == "md_rmst_ps_300K"]
     assert entry.interval == mean_interval({(0, 0): 12.0, (1, 0): 13.0})
     assert not any("starting frames" in note for note in table.notes())
@@ -161,16 +162,16 @@ def test_the_reference_has_a_line_of_its_own():
         rows = with_metric(rows, f"bulk_modulus_{member}_gpa", "mixing", lambda a, d, s: 200.0 + d, "GPa")
     rows = with_metric(rows, "mixing_energy_mae_mev_per_atom", "mixing", lambda a, d, s: 3.0 + d, "meV/atom")
     details = Details(tables=make_details(rows, "eos"))
-    (table,) = summaries(rows, details)
+    (table,) = summaries(Results(rows, details))
     (section,) = table.sections
     expected = {f"bulk_modulus_{m}_gpa": 20.0 / volume * 160.2177 for m, volume in EOS_VOLUMES.items()}
     assert {q.key: value for q, value in section.reference.items()} == pytest.approx(expected, rel=0.01)
     for format in ("text", "md", "tex"):
-        (line,) = [line for line in report(rows, format, details=details).splitlines() if "HF reference" in line[:15]]
+        (line,) = [line for line in report(Results(rows, details), format).splitlines() if "HF reference" in line[:15]]
         assert "–" in line or "--" in line  # it has no mean error
         for value in section.reference.values():
             assert f"{value:.0f}" in line
-    assert not any(line.startswith("HF reference") for line in report(rows).splitlines())  # nobody knows
+    assert not any(line.startswith("HF reference") for line in report(Results(rows)).splitlines())  # nobody knows
 
 
 def test_transport_says_how_many_survived_and_which_runs_lack_what():
@@ -179,7 +180,7 @@ def test_transport_says_how_many_survived_and_which_runs_lack_what():
     moved = with_metric(rows, "li_diffusivity_cm2_per_s_600K", "md", lambda a, d, s: 2e-6, "cm²/s")
     missing = (moved["metric"] == "li_diffusivity_cm2_per_s_600K") & (moved["arm"] == "b") & (moved["draw"] == 1)
     rows = moved[~missing]
-    (table,) = summaries(rows, Details(tables=make_details(rows, "transport")))
+    (table,) = summaries(Results(rows, Details(tables=make_details(rows, "transport"))))
     (section,) = table.sections
     assert section.words == {"survived, all": {"a": "30 of 32", "b": "30 of 32"}}
     notes = table.notes()
@@ -191,6 +192,6 @@ def test_dynamics_names_how_often_the_reference_itself_survives():
     rows = make_rows({"a": 10.0, "single_fidelity_all": 4.0}, draws=2)
     for kelvin, rate in ((300, 1.0), (900, 0.75)):
         rows = with_metric(rows, f"md_survival_fraction_{kelvin}K", "md", lambda a, d, s, rate=rate: rate)
-    notes = summaries(rows)[0].notes()
+    notes = summaries(Results(rows))[0].notes()
     (note,) = [note for note in notes if note.startswith("The reference's own rate")]
     assert note.endswith("trained on every HF label: 1.0 at 300 K, 0.75 at 900 K survived.")

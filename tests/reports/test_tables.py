@@ -9,6 +9,7 @@ import re
 import pytest
 
 from mfbench.benchmarks.reports import report
+from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.tables import number, with_error
 from mfbench.mfcore.errors import ConfigError
 from tests.reports.synthetic import make_rows
@@ -56,11 +57,11 @@ def spread(arm, draw, seed):
 
 def test_one_run_per_arm_gives_plain_numbers():
     arms = {arm: ARMS[arm] for arm in ("single_fidelity_all", "multi_fidelity", "single_fidelity")}
-    assert report(make_rows(arms)) == GOLDEN
+    assert report(Results(make_rows(arms))) == GOLDEN
 
 
 def test_every_cell_of_ten_arms_is_a_number_within_120_columns():
-    text = report(make_rows(ARMS))
+    text = report(Results(make_rows(ARMS)))
     assert max(map(len, text.splitlines())) <= 120
     lines = [line.split() for line in text.split("LF E in")[0].splitlines() if line.split(" ")[0] in ARMS]
     assert len(lines) == len(ARMS)
@@ -70,7 +71,7 @@ def test_every_cell_of_ten_arms_is_a_number_within_120_columns():
 def test_repeats_bring_intervals_and_ties():
     """Half-width 12.706 · x · error at two draws; the best arm and no other is marked."""
     arms = {"single_fidelity": 20.0, "multi_fidelity": 10.0, "transfer": 10.05, "delta_model": 90.0}
-    text = report(make_rows(arms, draws=2, seeds=3, spread=spread))
+    text = report(Results(make_rows(arms, draws=2, seeds=3, spread=spread)))
     assert max(map(len, text.splitlines())) <= 120
     cells = {line.split("  ")[0]: line for line in text.split("LF E in")[0].splitlines() if "±" in line}
     assert f"10.0 ± {12.7062 * 0.12:.1f}*" in cells["multi_fidelity"]
@@ -84,23 +85,23 @@ def test_repeats_bring_intervals_and_ties():
 def test_terminal_and_markdown_show_ties_in_bold():
     arms = {"single_fidelity": 20.0, "multi_fidelity": 10.0, "transfer": 100.0}
     rows = make_rows(arms, draws=2, spread=spread)
-    styled = report(rows, "text", styled=True)
+    styled = report(Results(rows), "text", styled=True)
     assert re.search(r"\x1b\[1m\s*10\.0 ± 1\.5", styled)
-    markdown = report(rows, "markdown")
+    markdown = report(Results(rows), "markdown")
     assert "| **10.0 ± 1.5** |" in markdown
     assert "**" not in next(line for line in markdown.splitlines() if line.startswith("| `single_fidelity`"))
-    assert markdown == report(rows, "md")
+    assert markdown == report(Results(rows), "md")
 
 
 def test_the_ceiling_is_never_marked_best():
-    text = report(make_rows({"single_fidelity_all": 1.0, "a": 10.0, "b": 30.0}, draws=3, spread=spread))
+    text = report(Results(make_rows({"single_fidelity_all": 1.0, "a": 10.0, "b": 30.0}, draws=3, spread=spread)))
     line = next(line for line in text.splitlines() if line.startswith("single_fidelity_all") and "±" in line)
     assert "*" not in line
 
 
 def test_failed_runs_are_counted_and_said():
     rows = make_rows(ARMS, draws=2, seeds=3, spread=spread, failed=[("transfer", 0, 2), ("transfer", 1, 0)])
-    text = report(rows)
+    text = report(Results(rows))
     assert "transfer: 2 of 6 runs failed; they are in no mean." in text
     lines = [line for line in text.splitlines() if line.startswith("transfer ")]
     assert all(line.split()[-2:] == ["6", "2"] for line in lines)
@@ -110,17 +111,17 @@ def test_a_run_that_scored_nan_has_failed():
     rows = make_rows({"a": 10.0, "b": 20.0}, draws=2)
     bad = (rows["arm"] == "a") & (rows["draw"] == 1) & (rows["metric"] == "force_mae_mev_per_A")
     rows.loc[bad, "value"] = float("nan")
-    assert "a: 1 of 2 runs failed" in report(rows)
+    assert "a: 1 of 2 runs failed" in report(Results(rows))
 
 
 def test_an_arm_that_always_fails_stands_in_the_table():
-    text = report(make_rows({"a": 10.0, "b": 20.0}, failed=[("b", 0, 0)]))
+    text = report(Results(make_rows({"a": 10.0, "b": 20.0}, failed=[("b", 0, 0)])))
     line = next(line for line in text.splitlines() if line.startswith("b "))
     assert line.split() == ["b", *["–"] * 11, "1", "1"]
 
 
 def test_one_table_for_each_set_size_in_order():
-    text = report(make_rows({"a": 10.0, "single_fidelity_all": 1.0}, n_high=(400, 25, 100)))
+    text = report(Results(make_rows({"a": 10.0, "single_fidelity_all": 1.0}, n_high=(400, 25, 100))))
     assert re.findall(r"n_high = (\w+)", text) == ["25", "100", "400"]
     assert text.count("\nsingle_fidelity_all ") == 3
 
@@ -130,14 +131,14 @@ def test_regimes_are_not_mixed():
     other = make_rows({"a": 90.0}).assign(labels="low=EF,high=EF")
     import pandas as pd
 
-    text = report(pd.concat([rows, other]))
+    text = report(Results(pd.concat([rows, other])))
     assert [line.split()[1] for line in text.splitlines() if line.startswith("a ")] == ["10.0", "90.0"]
 
 
 def test_csv_and_json_are_not_rounded():
     rows = make_rows({"a": 10.123456789, "single_fidelity_all": 1.0}, n_high=(25, 100))
-    records = json.loads(report(rows, "json"))
-    table = list(csv.DictReader(io.StringIO(report(rows, "csv"))))
+    records = json.loads(report(Results(rows), "json"))
+    table = list(csv.DictReader(io.StringIO(report(Results(rows), "csv"))))
     assert len(table) == len(records)
     chosen = [r for r in records if (r["arm"], r["n_high"], r["quantity"]) == ("a", "100", "energy_mae_mev_per_atom")]
     assert {r["split"]: r["estimate"] for r in chosen} == pytest.approx(
@@ -149,7 +150,7 @@ def test_csv_and_json_are_not_rounded():
 
 
 def test_latex_has_siunitx_numbers():
-    text = report(make_rows({"multi_fidelity": 10.0, "b": 40.0}, draws=2, spread=spread), "latex")
+    text = report(Results(make_rows({"multi_fidelity": 10.0, "b": 40.0}, draws=2, spread=spread)), "latex")
     assert r"multi\_fidelity & \bfseries 10.0 +- 1.5 &" in text
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
     assert r"\begin{tabular}{lSSSSSSrr}" in text
@@ -159,9 +160,9 @@ def test_latex_has_siunitx_numbers():
 def test_unknown_formats_and_columns_are_refused():
     rows = make_rows({"a": 10.0})
     with pytest.raises(ConfigError, match="report format 'xls'"):
-        report(rows, "xls")
+        report(Results(rows), "xls")
     with pytest.raises(ConfigError, match="no column arm, draw"):
-        report(rows.drop(columns=["arm", "draw"]))
+        report(Results(rows.drop(columns=["arm", "draw"])))
 
 
 @pytest.mark.parametrize(

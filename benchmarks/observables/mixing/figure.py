@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.reports.arms import in_order
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import by_run, levels
-from mfbench.benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, label_of, looks, size_of
 from mfbench.benchmarks.reports.numbers import with_error
-from mfbench.benchmarks.reports.rows import arms_of, runs_of
+from mfbench.benchmarks.reports.results import Part
 from mfbench.benchmarks.reports.summary import HF_REFERENCE
 from mfbench.mfcore.metrics.intervals import mean_interval
 
@@ -28,18 +29,18 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw each regime and HF set size; orderings whose relaxation failed are left out, and their number is said."""
     drawn = False
     for cell in source.cells():
-        table = source.details.table("mixing", cell.rows)
+        table = cell.detail("mixing")
         if table[PREDICTED].notna().any():
             drawn = True
-            rows = cell.rows[cell.rows["run_key"].isin(set(table["run_key"]))]
+            part = cell.of_runs(table["run_key"])
             name = source.name("mixing", cell.regime, f"n_high_{cell.n_high}")
-            yield Drawing(name, _figure(table, rows, style), rows)
+            yield Drawing(name, _figure(table, part, style), part.rows)
     if not drawn:
         raise NothingToDraw("no run has mixing energies.")
 
 
-def _figure(table: DataFrame, rows: DataFrame, style: Style) -> Figure:
-    look_of = looks(arms_of(table))
+def _figure(table: DataFrame, part: Part, style: Style) -> Figure:
+    look_of = looks(in_order(table["arm"]))
     known = table[table[PREDICTED].notna()]
     figure = style.figure("double", max(76.0, 18.0 + 8.0 * len(look_of)))
     curves, parity = figure.subplots(1, 2)
@@ -50,7 +51,7 @@ def _figure(table: DataFrame, rows: DataFrame, style: Style) -> Figure:
             _curve(curves, of_arm, look, 0.003 * (index - (len(look_of) - 1) / 2), style)
             _points(parity, of_arm, look, style)
         n = int((table["arm"] == arm).sum())
-        labels.append(_words(arm, rows, f" ({n - len(of_arm)} of {n} lost)" if len(of_arm) < n else ""))
+        labels.append(_words(arm, part, f" ({n - len(of_arm)} of {n} lost)" if len(of_arm) < n else ""))
     _reference(curves, table, style)
     curves.set_xlabel("$x$")
     curves.set_ylabel("mixing energy (meV/atom)")
@@ -65,15 +66,15 @@ def _figure(table: DataFrame, rows: DataFrame, style: Style) -> Figure:
     return figure
 
 
-def _words(arm: str, rows: DataFrame, lost: str) -> str:
+def _words(arm: str, part: Part, lost: str) -> str:
     """Arm with its MAE and R² over the orderings between the end members, as in the tables."""
-    errors = runs_of(rows, arm, "mixing", "mixing_energy_mae_mev_per_atom")
-    shares = runs_of(rows, arm, "mixing", "mixing_energy_r2")
+    errors = part.runs(arm, "mixing", "mixing_energy_mae_mev_per_atom")
+    shares = part.runs(arm, "mixing", "mixing_energy_r2")
     if not errors:
-        return f"{arm}{lost}"
+        return f"{label_of(arm)}{lost}"
     error = mean_interval(errors)
     words = with_error(error.estimate, error.half_width)
-    return f"{arm}{lost}\n{words}" + (f"; {mean_interval(shares).estimate:.3g}" if shares else "")
+    return f"{label_of(arm)}{lost}\n{words}" + (f"; {mean_interval(shares).estimate:.3g}" if shares else "")
 
 
 def _reference(axes: Axes, table: DataFrame, style: Style) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mfbench.benchmarks.observables.stability.report import survival_of
+from mfbench.benchmarks.reports.arms import in_order
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from mfbench.benchmarks.reports.figures.style import Look, Style, handle, looks, size_of
-from mfbench.benchmarks.reports.rows import arms_of
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, label_of, looks, size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,10 +22,10 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw the curves of each regime and HF set size; engine errors and timeouts are no failures and left out."""
     drawn = False
     for cell in source.cells():
-        table = source.details.table("survival", cell.rows)
+        table = cell.detail("survival")
         if set(table["status"]) & {"failure", "survived"}:
             drawn = True
-            rows = cell.rows[cell.rows["run_key"].isin(set(table["run_key"]))]
+            rows = cell.of_runs(table["run_key"]).rows
             yield Drawing(source.name("survival", cell.regime, f"n_high_{cell.n_high}"), _figure(table, style), rows)
     if not drawn:
         raise NothingToDraw("no run has survival times of molecular dynamics.")
@@ -35,7 +35,7 @@ def _figure(table: DataFrame, style: Style) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     temperatures = sorted(set(table["temperature_k"]))
-    look_of = looks(arms_of(table))
+    look_of = looks(in_order(table["arm"]))
     figure = style.figure("double" if len(temperatures) > 1 else "single", 70.0)
     panels = figure.subplots(1, len(temperatures), sharey=True, squeeze=False)[0]
     for axes, kelvin in zip(panels, temperatures, strict=True):
@@ -55,7 +55,7 @@ def _figure(table: DataFrame, style: Style) -> Figure:
     labels = []
     for arm in look_of:
         n = int(errors.get(arm, 0))
-        labels.append(f"{arm}\n({n} error{'s' * (n > 1)} left out)" if n else arm)
+        labels.append(label_of(arm) + (f"\n({n} error{'s' * (n > 1)} left out)" if n else ""))
     wide = len(temperatures) > 1
     place: dict[str, Any] = {"loc": "outside right center"} if wide else {"loc": "outside lower center", "ncols": 2}
     figure.legend([handle(look) for look in look_of.values()], labels, **place)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfbench.benchmarks.reports.arms import in_order
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import by_run, levels, log_interval
-from mfbench.benchmarks.reports.figures.style import Style, handle, log_axis, looks, size_of
+from mfbench.benchmarks.reports.figures.style import Style, handle, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.numbers import with_error
-from mfbench.benchmarks.reports.rows import arms_of, runs_of
+from mfbench.benchmarks.reports.results import Part
 from mfbench.mfcore.metrics.intervals import Interval, mean_interval, t_interval
 from mfbench.mfcore.metrics.transport import BOLTZMANN_EV_PER_K
 
@@ -56,7 +57,7 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw each regime, HF set size and species; only replicas that survived enter, and their number is said."""
     drawn = False
     for cell in source.cells():
-        table = source.details.table("transport", cell.rows)
+        table = cell.detail("transport")
         for species in sorted(set(table["species"])):
             part = table[table["species"] == species]
             kept = part[part["survived"].astype(bool) & (part["diffusivity_cm2_per_s"] > 0.0)]
@@ -64,8 +65,8 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
             if kept["temperature_k"].nunique() > 1:
                 drawn = True
                 name = source.name("arrhenius", cell.regime, str(species), f"n_high_{cell.n_high}")
-                rows = cell.rows[cell.rows["run_key"].isin(set(part["run_key"]))]
-                yield Drawing(name, _figure(part, kept, str(species), rows, style), rows)
+                runs = cell.of_runs(part["run_key"])
+                yield Drawing(name, _figure(part, kept, str(species), runs, style), runs.rows)
     if not drawn:
         raise NothingToDraw("no run has diffusivities at two temperatures from replicas that survived.")
 
@@ -102,14 +103,14 @@ def _moves(table: DataFrame, rows: DataFrame, species: str) -> list[bool]:
     ]
 
 
-def _activation(rows: DataFrame, arm: str, species: str, line: Line) -> Interval:
+def _activation(part: Part, arm: str, species: str, line: Line) -> Interval:
     """Activation energy in eV as the tables have it; where rows do not, that of the lines drawn."""
-    stored = runs_of(rows, arm, "md", f"{species.lower()}_activation_energy_ev")
+    stored = part.runs(arm, "md", f"{species.lower()}_activation_energy_ev")
     return mean_interval(stored) if stored else line.activation_ev
 
 
-def _figure(table: DataFrame, kept: DataFrame, species: str, rows: DataFrame, style: Style) -> Figure:
-    look_of = looks(arms_of(table))
+def _figure(table: DataFrame, kept: DataFrame, species: str, runs: Part, style: Style) -> Figure:
+    look_of = looks(in_order(table["arm"]))
     figure = style.figure("double", max(78.0, 10.0 + 8.5 * len(look_of)))
     axes = figure.subplots()
     axes.set_yscale("log")
@@ -119,14 +120,14 @@ def _figure(table: DataFrame, kept: DataFrame, species: str, rows: DataFrame, st
     for index, (arm, look) in enumerate(look_of.items()):
         of_arm = table[table["arm"] == arm]
         good = kept[kept["arm"] == arm]
-        words = f"{arm}: {int(of_arm['survived'].astype(bool).sum())}/{len(of_arm)} survived"
+        words = f"{label_of(arm)}: {int(of_arm['survived'].astype(bool).sum())}/{len(of_arm)} survived"
         if len(good):
             aside = (index - (len(look_of) - 1) / 2) * 0.006 * span
             _points(axes, good, look.colour, look.marker, aside, style)
             line = fit(good)
             if line.runs:
                 _line(axes, line, (float(inverses.min()), float(inverses.max())), look.colour, look.line, style)
-                energy = _activation(rows, arm, species, line)
+                energy = _activation(runs, arm, species, line)
                 words += f"\n$E_\\mathrm{{a}}$ = {with_error(energy.estimate, energy.half_width)} eV"
         handles.append(handle(look))
         labels.append(words)

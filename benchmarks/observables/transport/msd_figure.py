@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfbench.benchmarks.reports.arms import in_order
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import by_run, levels, log_interval
-from mfbench.benchmarks.reports.figures.style import Look, Style, handle, log_axis, looks, size_of
-from mfbench.benchmarks.reports.rows import arms_of
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, label_of, log_axis, looks, size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,12 +26,12 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw each regime and HF set size: a row of panels for each species, a column for each temperature."""
     drawn = False
     for cell in source.cells():
-        table = source.details.table("msd", cell.rows)
+        table = cell.detail("msd")
         table = table[table["msd_a2"] > 0.0]
         if len(table):
             drawn = True
             name = source.name("msd", cell.regime, f"n_high_{cell.n_high}")
-            rows = cell.rows[cell.rows["run_key"].isin(set(table["run_key"]))]
+            rows = cell.of_runs(table["run_key"]).rows
             yield Drawing(name, _figure(table, style), rows)
     if not drawn:
         raise NothingToDraw("no run has mean-squared displacements from replicas that survived.")
@@ -40,7 +40,7 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
 def _figure(table: DataFrame, style: Style) -> Figure:
     temperatures = _some(sorted({float(kelvin) for kelvin in table["temperature_k"]}))
     species = _by_mobility(table)
-    look_of = looks(arms_of(table))
+    look_of = looks(in_order(table["arm"]))
     figure = style.figure("double", 22.0 + 32.0 * len(species))
     panels = figure.subplots(len(species), len(temperatures), sharex=True, sharey=True, squeeze=False)
     low, high = float(table["msd_a2"].min()) / 1.5, float(table["msd_a2"].max()) * 1.5
@@ -66,7 +66,7 @@ def _figure(table: DataFrame, style: Style) -> Figure:
     log_axis(panels[0][0].xaxis, first / 1.2, last * 1.2, 12 // len(temperatures))
     log_axis(panels[0][0].yaxis, low, high, 5)
     handles = [*(handle(look) for look in look_of.values()), _guide_handle(style)]
-    figure.legend(handles, [*look_of, GUIDE], loc="outside right center")
+    figure.legend(handles, [*map(label_of, look_of), GUIDE], loc="outside right center")
     return figure
 
 

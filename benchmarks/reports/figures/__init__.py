@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.observables.registry import observables
-from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.learning_curves import learning_curve_figure
 from mfbench.benchmarks.reports.figures.save import FORMATS, metadata, save
 from mfbench.benchmarks.reports.figures.style import OTHERS, PAPER, TALK, USES, Style, looks
-from mfbench.benchmarks.reports.rows import check
+from mfbench.benchmarks.reports.results import Results
 from mfbench.mfcore.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 __all__ = [
     "FORMATS",
@@ -53,14 +48,13 @@ def kinds() -> dict[str, str]:
 
 
 def figures(
-    rows: DataFrame,
+    results: Results,
     folder: Path,
     *,
     formats: Sequence[str] = FORMATS,
     command: str = "mfbench figures DIR",
     style: str = "paper",
     only: Sequence[str] = (),
-    details: Details | None = None,
     on_skip: Callable[[str], None] = lambda reason: None,
 ) -> list[Path]:
     """Draw the figures that these runs have the data for.
@@ -70,8 +64,8 @@ def figures(
 
     Parameters
     ----------
-    rows
-        Long rows, as `mfbench run` stores them.
+    results
+        The runs; without their details, figures of survival, transport and the like are skipped.
     folder
         Where files go; made if it is not there.
     formats
@@ -82,8 +76,6 @@ def figures(
         "paper" (columns of 89 and 183 mm, 8 pt) or "talk" (for slides).
     only
         Some of :func:`kinds`; default all.
-    details
-        What the runs store beside rows; without it, figures of survival, transport and the like are skipped.
     on_skip
         Told in a line why a kind of figure is not drawn.
 
@@ -97,7 +89,6 @@ def figures(
     ConfigError
         If a format, style or kind is unknown, or no figure can be drawn.
     """
-    check(rows)
     for what, given, known in (
         ("figure format", formats, FORMATS),
         ("figure style", [style], USES),
@@ -107,7 +98,7 @@ def figures(
             raise ConfigError(f"{what} '{unknown[0]}': expected one of {', '.join(known)}.")
     from matplotlib import rc_context
 
-    source = Source(rows, details or Details())
+    source = Source(results)
     use = USES[style]
     written: list[Path] = []
     reasons: list[str] = []
@@ -115,7 +106,7 @@ def figures(
         for kind in only or kinds():
             try:
                 for drawing in _drawings(kind, source, use):
-                    hashes = source.details.data_hashes(drawing.rows)
+                    hashes = results.details.data_hashes(drawing.rows)
                     fields = metadata(drawing.name, drawing.rows, command, hashes)
                     written += save(drawing.figure, folder / drawing.name, formats, fields, use.dpi)
             except NothingToDraw as nothing:

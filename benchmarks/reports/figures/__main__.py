@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from mfbench.benchmarks.harness.rows_file import read_rows
-from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures import FORMATS, PAPER, USES, figures
+from mfbench.benchmarks.reports.results import Results
 from mfbench.mfcore.errors import ConfigError, MfbenchError
 
 ROWS = "rows.csv.gz"
@@ -51,12 +50,11 @@ def draw_all(folder: Path, style: str, formats: Sequence[str]) -> list[Path]:
         name = "figures" if style == PAPER.name else f"figures-{style}"
         command = f"mfbench figures {source.as_posix()}" + ("" if style == PAPER.name else f" --style {style}")
         drawn = figures(
-            read_rows(source),
+            Results.read(source),
             source.parent / name,
             formats=formats,
             command=command,
             style=style,
-            details=Details(source),
             on_skip=partial(_say, source),
         )
         sys.stdout.write("".join(f"{path}\n" for path in drawn))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.reports.details import Details
-from mfbench.benchmarks.reports.rows import REGIME, Cell, cells, regimes
+from mfbench.benchmarks.reports.results import Cell, Part, Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,24 +30,27 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Source:
-    """Rows and details of the runs to draw."""
+    """Runs to draw, and how their figures are called."""
 
-    rows: DataFrame
-    details: Details
+    results: Results
 
-    def regimes(self) -> Iterator[tuple[dict[str, str], DataFrame]]:
-        """Go through the regimes, each with its rows of all HF set sizes."""
-        return regimes(self.rows)
+    @property
+    def details(self) -> Details:
+        """Tables that the runs store beside rows."""
+        return self.results.details
 
-    def cells(self) -> Iterator[Cell]:
-        """Go through the regimes and HF set sizes."""
-        return cells(self.rows)
+    def regimes(self) -> list[Part]:
+        """Regimes, each with its runs of all HF set sizes."""
+        return self.results.regimes
+
+    def cells(self) -> list[Cell]:
+        """Regimes and HF set sizes."""
+        return self.results.cells
 
     @property
     def varying(self) -> list[str]:
         """Parts of the regime, beside the task, in which these runs differ."""
-        found = [regime for regime, _ in self.regimes()]
-        return [key for key in REGIME if key != "task" and len({regime[key] for regime in found}) > 1]
+        return [key for key in self.results.varying if key != "task"]
 
     def name(self, kind: str, regime: Mapping[str, str], *more: str) -> str:
         """Name of a figure's files: kind, task, what tells the regime from others, and what is in the figure."""

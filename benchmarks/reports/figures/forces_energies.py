@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from mfbench.benchmarks.reports.figures.points import log_interval, of_size, positive_runs, splits_of
+from mfbench.benchmarks.reports.figures.points import log_interval
 from mfbench.benchmarks.reports.figures.style import PANELS, Style, handle, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.metrics import metric_of
-from mfbench.benchmarks.reports.recommend import default_split
-from mfbench.benchmarks.reports.rows import arms_of, of_ceilings, size_key
+from mfbench.benchmarks.reports.results import Part
 from mfbench.mfcore.metrics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 ENERGY, FORCE = "energy_mae_mev_per_atom", "force_mae_mev_per_A"
 MOST_PANELS = 4
@@ -27,34 +25,32 @@ MOST_PANELS = 4
 def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw, for each regime, the arms by both errors on the hardest test split, a panel for each HF set size."""
     drawn = False
-    for regime, part in source.regimes():
-        figure = _figure(part, style) if {ENERGY, FORCE} <= set(part["metric"]) else None
+    for part in source.regimes():
+        figure = _figure(part, style) if {ENERGY, FORCE} <= {metric for metric, _ in part.measured} else None
         if figure is not None:
             drawn = True
-            yield Drawing(source.name("forces-energies", regime), figure, part)
+            yield Drawing(source.name("forces-energies", part.regime), figure, part.rows)
     if not drawn:
         raise NothingToDraw("no regime has errors of both energies and forces.")
 
 
-def _figure(rows: DataFrame, style: Style) -> Figure | None:
+def _figure(part: Part, style: Style) -> Figure | None:
     """Draw a regime; None where no arm has two errors above zero, which logarithmic axes can show."""
-    split = default_split(rows)
-    if split not in splits_of(rows, FORCE):
-        split = splits_of(rows, FORCE)[-1]
-    sizes = sorted({str(n) for n in rows.loc[~of_ceilings(rows), "n_high"]}, key=size_key)
-    sizes = sizes or sorted({str(n) for n in rows["n_high"]}, key=size_key)
+    split, sizes = part.split, part.size_names
+    if split not in part.splits_of(FORCE):
+        split = part.splits_of(FORCE)[-1]
     if len(sizes) > MOST_PANELS:  # the ends and what lies evenly between
         steps = [round(i * (len(sizes) - 1) / (MOST_PANELS - 1)) for i in range(MOST_PANELS)]
         sizes = [sizes[i] for i in steps]
-    look_of = looks(arms_of(rows))
+    look_of = looks(part.arms)
     figure = style.figure("double", 70.0)
     panels = figure.subplots(1, len(sizes), sharex=True, sharey=True, squeeze=False)[0]
     seen: dict[str, Any] = {}
     means: list[tuple[float, float]] = []
     for axes, size in zip(panels, sizes, strict=True):
         for arm, look in look_of.items():
-            part = rows if traits(arm).is_ceiling else of_size(rows, size)
-            energy, force = (positive_runs(part, arm, split, metric) for metric in (ENERGY, FORCE))
+            here = part if traits(arm).is_ceiling else part.of_size(size)
+            energy, force = (here.positive(arm, split, metric) for metric in (ENERGY, FORCE))
             if energy and force:
                 x, y = log_interval(energy), log_interval(force)
                 _cross(axes, x, y, look.colour, style)

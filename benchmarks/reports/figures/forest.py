@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mfbench.benchmarks.reports.arms import reference_of
 from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from mfbench.benchmarks.reports.figures.points import of_size, positive_runs
 from mfbench.benchmarks.reports.figures.style import PANELS, Style, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.metrics import metric_of
-from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import arms_of, of_ceilings, size_key
+from mfbench.benchmarks.reports.results import Part
 from mfbench.mfcore.metrics.comparison import compare_arms
 from mfbench.mfcore.metrics.intervals import Interval, Runs
 from mfbench.mfcore.metrics.significance import holm
@@ -23,7 +21,6 @@ from mfbench.mfcore.metrics.significance import holm
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 WIDEST = 30.0
 """Ratios beyond this times the largest estimate are cut off, with an arrow."""
@@ -46,20 +43,20 @@ class Ratio:
 def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw, for each regime, a panel for each HF set size, by forces on the hardest test split where there are any."""
     drawn = False
-    for regime, part in source.regimes():
-        metric, split = default_metric(part), default_split(part)
-        candidates = part[~of_ceilings(part)]
+    for part in source.regimes():
+        metric, split = part.metric, part.split
         panels = {}
-        for size in sorted({str(n) for n in candidates["n_high"]}, key=size_key):
-            cell = of_size(candidates, size)
-            reference = reference_of(arms_of(cell)) or arms_of(cell)[0]
-            errors = {arm: positive_runs(cell, arm, split, metric) for arm in arms_of(cell)}
-            found = ratios(errors, reference, Blocks(source.details.table("blocks", cell)), split, metric)
+        for size in part.size_names if part.candidates else ():
+            cell = part.of_size(size)
+            reference = reference_of(cell.candidates) or cell.candidates[0]
+            errors = {arm: cell.positive(arm, split, metric) for arm in cell.candidates}
+            found = ratios(errors, reference, Blocks(cell.detail("blocks")), split, metric)
             if found:
                 panels[size] = reference, found
         if panels:
             drawn = True
-            yield Drawing(source.name("forest", regime), _figure(part, panels, metric, split, style), candidates)
+            figure = _figure(part, panels, metric, split, style)
+            yield Drawing(source.name("forest", part.regime), figure, part.without_ceilings)
     if not drawn:
         raise NothingToDraw("no two arms have repeats over the same draws and seeds, so no ratio has an interval.")
 
@@ -128,12 +125,12 @@ def _p_of(equal_at: Callable[[float], bool]) -> float:
 
 
 def _figure(
-    rows: DataFrame, panels: dict[str, tuple[str, dict[str, Ratio]]], metric: str, split: str, style: Style
+    part: Part, panels: dict[str, tuple[str, dict[str, Ratio]]], metric: str, split: str, style: Style
 ) -> Figure:
     from matplotlib.lines import Line2D
 
-    arms = [arm for arm in arms_of(rows) if any(arm in found for _, found in panels.values())]
-    look_of = looks(arms_of(rows))
+    arms = [arm for arm in part.arms if any(arm in found for _, found in panels.values())]
+    look_of = looks(part.arms)
     figure = style.figure("double" if len(panels) > 1 else "single", 26.0 + 5.0 * len(arms))
     drawn = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     estimates = [ratio.interval.estimate for _, found in panels.values() for ratio in found.values()]

@@ -11,18 +11,15 @@ import numpy as np
 
 from mfbench.benchmarks.reports.arms import reference_of, traits
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from mfbench.benchmarks.reports.figures.points import positive_runs
 from mfbench.benchmarks.reports.figures.style import PANELS, Style, label_of
 from mfbench.benchmarks.reports.metrics import metric_of
-from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import Cell, arms_of
+from mfbench.benchmarks.reports.results import Cell, Part
 from mfbench.benchmarks.reports.summary import best_of
 from mfbench.mfcore.metrics.comparison import paired_difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 REACH = 4.0
 """Ratios beyond this and its inverse get the same colour at most, so that single large ones leave contrast."""
@@ -41,23 +38,22 @@ class Column:
 def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw a map for each task: arms down, regimes and HF set sizes across."""
     drawn = False
-    for task in sorted({str(task) for task in source.rows["task"]}):
+    for task, part in source.results.tasks.items():
         cells = [cell for cell in source.cells() if cell.regime["task"] == task]
-        rows = source.rows[source.rows["task"].astype(str) == task]
-        metric, split = default_metric(rows), default_split(rows)
+        metric, split = part.metric, part.split
         columns = [column for cell in cells if (column := _column(source, cell, metric, split)).ratios]
         if columns:
             drawn = True
             reference = reference_of(arm for column in columns for arm in column.ratios)
             to = "the best arm" if reference is None else label_of(reference)
-            figure = _figure(rows, columns, metric, split, to, style)
-            yield Drawing(f"heat-map-{task}", figure, rows)
+            figure = _figure(part, columns, metric, split, to, style)
+            yield Drawing(f"heat-map-{task}", figure, part.rows)
     if not drawn:
         raise NothingToDraw("no regime and HF set size has finished runs of two arms over the same draws and seeds.")
 
 
 def _column(source: Source, cell: Cell, metric: str, split: str) -> Column:
-    runs = {arm: positive_runs(cell.rows, arm, split, metric) for arm in arms_of(cell.rows)}
+    runs = {arm: cell.positive(arm, split, metric) for arm in cell.arms}
     runs = {arm: values for arm, values in runs.items() if values}
     candidates = {arm: values for arm, values in runs.items() if not traits(arm).is_ceiling}
     if len(candidates) < 2:
@@ -76,10 +72,10 @@ def _column(source: Source, cell: Cell, metric: str, split: str) -> Column:
     return Column(source.title(cell.regime), cell.n_high, ratios, best_of(candidates))
 
 
-def _figure(rows: DataFrame, columns: list[Column], metric: str, split: str, to: str, style: Style) -> Figure:
+def _figure(part: Part, columns: list[Column], metric: str, split: str, to: str, style: Style) -> Figure:
     from matplotlib.ticker import FixedLocator, FuncFormatter
 
-    arms = [arm for arm in arms_of(rows) if any(arm in column.ratios for column in columns)]
+    arms = [arm for arm in part.arms if any(arm in column.ratios for column in columns)]
     table = np.array([[column.ratios.get(arm, math.nan) for column in columns] for arm in arms])
     narrow = len(columns) <= 3
     figure = style.figure("single" if narrow else "double", 22.0 + 6.0 * len(arms))

@@ -7,25 +7,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from mfbench.benchmarks.reports.arms import ceilings, traits
+from mfbench.benchmarks.reports.arms import ceilings
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from mfbench.benchmarks.reports.figures.points import (
-    draw_means,
-    log_interval,
-    of_size,
-    positive_runs,
-    splits_of,
-)
+from mfbench.benchmarks.reports.figures.points import draw_means, log_interval
 from mfbench.benchmarks.reports.figures.style import PANELS, PAPER, Style, handle, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.metrics import metric_of
-from mfbench.benchmarks.reports.rows import arms_of, places_of, sizes_of
+from mfbench.benchmarks.reports.results import Part
 from mfbench.mfcore.metrics.intervals import Runs
 from mfbench.mfcore.metrics.learning_curve import fit_power_law
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 SHORT = {
     "energy_mae_mev_per_atom": "energy",
@@ -41,33 +34,31 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     Markers are means over runs, bars their 95 % intervals over draws (on the logarithmic scale), small dots the
     single draws, and lines the power laws fitted to the sizes that are numbers.
     """
-    drawable = [(regime, part) for regime, part in source.regimes() if len(places_of(part)) > 1]
+    drawable = [part for part in source.regimes() if len(part.places) > 1]
     if not drawable:
         raise NothingToDraw(
             "no regime in these runs has two sizes of the HF set; `mfbench run standard` makes such runs."
         )
-    for regime, part in drawable:
+    for part in drawable:
         for metric, short in SHORT.items():
-            shown = part[(part["metric"] == metric) & (part["value"] > 0.0)]  # logarithmic axes have no place for zeros
-            if len(places_of(shown)) > 1:
+            if len(part.of_metric(metric, positive=True).places) > 1:
                 figure = learning_curve_figure(part, metric, style)
-                yield Drawing(source.name("learning-curve", regime, short), figure, part)
+                yield Drawing(source.name("learning-curve", part.regime, short), figure, part.rows)
 
 
-def learning_curve_figure(rows: DataFrame, metric: str, style: Style = PAPER) -> Figure:
+def learning_curve_figure(part: Part, metric: str, style: Style = PAPER) -> Figure:
     """Draw the learning curves of one regime and metric.
 
     Parameters
     ----------
-    rows
-        Rows of one regime, all its HF set sizes.
+    part
+        Runs of one regime, of all its HF set sizes.
     metric
         Name of the metric in the rows.
     style
         Sizes; the settings `style.rc()` must hold while it is called and while the figure is saved.
     """
-    scored = rows[rows["metric"] == metric]
-    splits = splits_of(rows, metric)
+    scored, splits = part.of_metric(metric), part.splits_of(metric)
     figure = style.figure("double", 74.0)
     panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
     handles: dict[str, Any] = {}
@@ -89,20 +80,19 @@ def learning_curve_figure(rows: DataFrame, metric: str, style: Style = PAPER) ->
     return figure
 
 
-def _panel(axes: Axes, rows: DataFrame, split: str, metric: str, style: Style) -> tuple[dict[str, Any], list[float]]:
+def _panel(axes: Axes, part: Part, split: str, metric: str, style: Style) -> tuple[dict[str, Any], list[float]]:
     """Draw a split; returns the legend's handles by arm, and the means that must be in view."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
-    places, sizes = places_of(rows), [str(n) for n in sizes_of(rows)]
-    curved = [arm for arm in arms_of(rows) if not traits(arm).is_ceiling]
-    look_of = looks(arms_of(rows))
+    places, sizes = part.places, [str(n) for n in part.sizes]
+    curved, look_of = part.candidates, looks(part.arms)
     handles: dict[str, Any] = {}
     estimates: list[float] = []
     # Arms stand side by side, so that bars can be told from one another, over a third of the way between sizes.
     gap = 0.35 * math.log(min(b / a for a, b in pairwise(places.values()))) / max(len(curved), 1)
     for index, arm in enumerate(curved):
         colour, marker, line = look_of[arm]
-        curve = {n: runs for n in places if (runs := positive_runs(of_size(rows, n), arm, split, metric))}
+        curve = {n: runs for n in places if (runs := part.of_size(n).positive(arm, split, metric))}
         if not curve:
             continue
         shift = math.exp(gap * (index - (len(curved) - 1) / 2))
@@ -127,7 +117,7 @@ def _panel(axes: Axes, rows: DataFrame, split: str, metric: str, style: Style) -
             look: dict[str, Any] = {"linestyle": line, "color": colour, "linewidth": style.thin(0.9), "alpha": 0.8}
             axes.plot([n * shift for n in ends], [law(n) for n in ends], zorder=1, **look)
     for arm in ceilings(look_of):
-        ceiling = positive_runs(rows, arm, split, metric)
+        ceiling = part.positive(arm, split, metric)
         if not ceiling:
             continue
         colour, _, line = look_of[arm]

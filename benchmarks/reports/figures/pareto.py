@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
-from mfbench.benchmarks.reports.figures.points import log_interval, of_size, positive_runs
+from mfbench.benchmarks.reports.figures.points import log_interval
 from mfbench.benchmarks.reports.figures.style import Look, Style, handle, label_of, log_axis, looks, size_of
 from mfbench.benchmarks.reports.front import on_front, probability_on_front
 from mfbench.benchmarks.reports.metrics import metric_of
-from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import arms_of, cost_runs, of_ceilings, places_of, size_key
+from mfbench.benchmarks.reports.results import Part
+from mfbench.benchmarks.reports.rows import size_key
 from mfbench.mfcore.metrics.intervals import Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 COSTS = {
     "label_cost_cpu_s": "labels (CPU-s)",
@@ -37,35 +35,32 @@ Point = tuple[str, str]
 def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw, for each regime, the error on the hardest test split against each cost that is known."""
     drawn = False
-    for regime, part in source.regimes():
-        metric, split = default_metric(part), default_split(part)
+    for part in source.regimes():
+        metric, split = part.metric, part.split
         points = _points(part, metric, split)
         costs = {column: known for column in COSTS if len(known := _costs(part, points, column)) > 1}
         if costs:
             drawn = True
             figure = _figure(points, costs, metric, split, style)
-            yield Drawing(source.name("pareto", regime), figure, part[~of_ceilings(part)])
+            yield Drawing(source.name("pareto", part.regime), figure, part.without_ceilings)
     if not drawn:
         raise NothingToDraw("no regime has two arms or HF set sizes with an error and a known cost.")
 
 
-def _points(rows: DataFrame, metric: str, split: str) -> dict[Point, Runs]:
+def _points(part: Part, metric: str, split: str) -> dict[Point, Runs]:
     return {
         (arm, n): runs
-        for arm in arms_of(rows)
-        if not traits(arm).is_ceiling
-        for n in places_of(rows)
-        if (runs := positive_runs(of_size(rows, n), arm, split, metric))
+        for arm in part.candidates
+        for n in part.places
+        if (runs := part.of_size(n).positive(arm, split, metric))
     }
 
 
-def _costs(rows: DataFrame, points: dict[Point, Runs], column: str) -> dict[Point, float]:
+def _costs(part: Part, points: dict[Point, Runs], column: str) -> dict[Point, float]:
     """Mean cost of the points of which it is known and can stand on a logarithmic axis."""
-    if column not in rows:
-        return {}
     means = {}
     for arm, n in points:
-        values = list(cost_runs(of_size(rows, n), arm, column).values())
+        values = list(part.of_size(n).costs(arm, column).values())
         if values and float(np.mean(values)) > 0.0:
             means[arm, n] = float(np.mean(values))
     return means

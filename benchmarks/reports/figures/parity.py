@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfbench.benchmarks.reports.arms import in_order
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.style import PANELS, Style, label_of
 from mfbench.benchmarks.reports.numbers import number
-from mfbench.benchmarks.reports.rows import arms_of
-from mfbench.benchmarks.reports.summary import SPLITS
+from mfbench.benchmarks.reports.results import SPLITS
 from mfbench.mfcore.metrics.intervals import Array
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """
     drawn = False
     for cell in source.cells():
-        table = source.details.table("predictions", cell.rows)
+        table = cell.detail("predictions")
         rows = cell.rows[cell.rows["run_key"].isin(set(table["run_key"]))]
         for fidelity in sorted(set(table["fidelity"])):
             part = table[table["fidelity"] == fidelity]
@@ -47,7 +47,9 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
                 ("force", forces, "force component (eV/Å)"),
             ):
                 pairs = {
-                    arm: found for arm in arms_of(part) if (found := _by_split(part[part["arm"] == arm], pairs_of))
+                    arm: found
+                    for arm in in_order(part["arm"])
+                    if (found := _by_split(part[part["arm"] == arm], pairs_of))
                 }
                 if pairs:
                     drawn = True
@@ -117,7 +119,7 @@ def _figure(
     references = np.concatenate([pair[0] for found in pairs.values() for pair in found.values()])
     reach = float(np.ptp(references)) or 1.0
     low, high = max(low, references.min() - 0.5 * reach), min(high, references.max() + 0.5 * reach)
-    margin = 0.04 * (high - low)
+    margin = 0.04 * (high - low) or 1.0  # all forces may be zero
     limits = (low - margin, high + margin)
     splits = list(dict.fromkeys(name for found in pairs.values() for name in found))
     for place, axes in enumerate(panels.flat):

@@ -5,28 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.reports.rows import runs_of
-from mfbench.benchmarks.reports.summary import SPLITS
 from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval, unit_means
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-
-def of_size(rows: DataFrame, n: int | str) -> DataFrame:
-    """Rows of one HF set size."""
-    return rows[rows["n_high"].astype(str) == str(n)]
-
-
-def splits_of(rows: DataFrame, metric: str) -> list[str]:
-    """Test splits that a metric was scored on, in their order."""
-    present = {str(split) for split in rows.loc[rows["metric"] == metric, "split"] if split}
-    return [name for name in SPLITS if name in present] + sorted(present - set(SPLITS))
-
-
-def positive_runs(rows: DataFrame, arm: str, split: str, metric: str) -> Runs:
-    """Runs that a logarithmic axis can show."""
-    return {key: value for key, value in runs_of(rows, arm, split, metric).items() if value > 0.0}
 
 
 def log_interval(runs: Runs) -> Interval:

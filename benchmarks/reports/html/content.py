@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.costs import CostSummary
@@ -13,14 +12,12 @@ from mfbench.benchmarks.reports.figures.style import PANELS
 from mfbench.benchmarks.reports.html.origin import Origin
 from mfbench.benchmarks.reports.metrics import metric_of, report_sections
 from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
-from mfbench.benchmarks.reports.recommend import default_metric, default_split, reasons, recommendation
-from mfbench.benchmarks.reports.rows import REGIME, regimes
+from mfbench.benchmarks.reports.recommend import reason
+from mfbench.benchmarks.reports.results import Cell as Tabled
+from mfbench.benchmarks.reports.results import Results
+from mfbench.benchmarks.reports.rows import REGIME
 from mfbench.benchmarks.reports.summary import HF_REFERENCE, PARTIAL, Entry, Quantity, Summary
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency
-from mfbench.mfcore.metrics.recommendation import Recommendation
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 LEAST_SHOWN = 0.005
 """Probability of being best below which an arm is not worth its place in the list."""
@@ -102,39 +99,33 @@ class Failure:
     reason: str
 
 
-def sections(rows: DataFrame, tables: Sequence[Summary], costs: Sequence[CostSummary] = ()) -> list[Section]:
+def sections(results: Results, tables: Sequence[Summary], costs: Sequence[CostSummary] = ()) -> list[Section]:
     """Make the sections of a page, one for each regime.
 
     Parameters
     ----------
-    rows
-        Long rows, as `mfbench run` stores them.
+    results
+        The runs.
     tables
         Their summaries, from `mfbench.benchmarks.reports.summary.summaries`.
     costs
         What an error costs, from `mfbench.benchmarks.reports.costs.cost_summaries`.
     """
-    found = recommendation(rows)
-    why = reasons(rows, found)
-    parts = list(regimes(rows))
-    varying = [key for key in REGIME if len({regime[key] for regime, _ in parts}) > 1]
     made = []
-    for index, (regime, part) in enumerate(parts):
+    for index, part in enumerate(results.regimes):
+        regime, split = part.regime, part.split
         own = [table for table in tables if table.cell.regime == regime]
-        metric = metric_of(default_metric(part))
-        split = default_split(part)
-        label = metric.axis if metric else default_metric(part)
+        metric = metric_of(part.metric)
+        label = metric.axis if metric else part.metric
         made.append(
             Section(
                 id=f"regime-{index}",
                 title=regime_title(regime),
-                short=", ".join(_named(key, regime[key]) for key in varying) or regime["task"],
+                short=", ".join(_named(key, regime[key]) for key in results.varying) or regime["task"],
                 task=regime["task"],
                 criterion=f"{label}, {PANELS.get(split, split)}",
                 sizes=tuple(table.cell.n_high for table in own),
-                advice=tuple(
-                    _advice(table.cell.n_high, found[table.cell.title], why[table.cell.title]) for table in own
-                ),
+                advice=tuple(_advice(table.cell) for table in own),
                 tables=(*_tables(own), *(_efficiency(cost) for cost in costs if cost.regime == regime)),
                 notes=tuple(_notes(own)),
             )
@@ -151,9 +142,10 @@ def regime_title(regime: Mapping[str, str]) -> str:
     return ", ".join(parts)
 
 
-def failures(rows: DataFrame, origin: Origin) -> list[Failure]:
+def failures(results: Results, origin: Origin) -> list[Failure]:
     """List the runs that failed, with the reasons that are known; one that scored no finite number has failed too."""
-    names = {tuple(regime.values()): regime_title(regime) for regime, _ in regimes(rows)}
+    rows = results.rows
+    names = {tuple(part.regime.values()): regime_title(part.regime) for part in results.regimes}
     finite = rows["value"].map(math.isfinite)
     broken = rows[(rows["status"] != "finished") | ~finite].drop_duplicates("run_key")
     made = []
@@ -179,10 +171,11 @@ def _named(key: str, value: str) -> str:
     return {"n_low": f"{value} LF frames", "coverage": f"coverage {value}", "e0": f"E0 {value}"}.get(key, value)
 
 
-def _advice(n_high: str, found: Recommendation, why: str) -> Advice:
+def _advice(cell: Tabled) -> Advice:
+    found, why = cell.recommendation(), reason(cell)
     shown = [(arm, f"{p:.2f}") for arm, p in found.probabilities.items() if p >= LEAST_SHOWN]
-    reason = why[0].upper() + why[1:] if found.arm is None else why
-    return Advice(n_high, found.arm, found.probability, reason, tuple(shown), found.ties)
+    said = why[0].upper() + why[1:] if found.arm is None else why
+    return Advice(cell.n_high, found.arm, found.probability, said, tuple(shown), found.ties)
 
 
 def _tables(summaries: Sequence[Summary]) -> list[Table]:

@@ -15,17 +15,8 @@ from mfbench.benchmarks.reports.figures.style import PANELS, looks
 from mfbench.benchmarks.reports.html.budget import POINTS, REACH, ArmCurve
 from mfbench.benchmarks.reports.html.origin import Origin
 from mfbench.benchmarks.reports.metrics import of_family
-from mfbench.benchmarks.reports.recommend import default_metric, default_split
-from mfbench.benchmarks.reports.rows import (
-    REGIME,
-    arms_of,
-    counts_of,
-    places_of,
-    regimes,
-    runs_of,
-    size_key,
-    sizes_of,
-)
+from mfbench.benchmarks.reports.results import Part, Results
+from mfbench.benchmarks.reports.rows import REGIME, size_key
 from mfbench.benchmarks.reports.summary import COSTS
 from mfbench.mfcore.metrics.comparison import PRIOR_UNITS, compare_arms
 from mfbench.mfcore.metrics.intervals import Runs, mean_interval
@@ -59,13 +50,13 @@ SIZES_A_CURVE = 60
 """Positions of the slider of HF labels."""
 
 
-def payload(rows: DataFrame, origin: Origin, costs: Sequence[CostSummary] = ()) -> dict[str, Any]:
+def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ()) -> dict[str, Any]:
     """Collect what the page's script needs.
 
     Parameters
     ----------
-    rows
-        Long rows, as `mfbench run` stores them.
+    results
+        The runs.
     origin
         Where they come from.
     costs
@@ -77,26 +68,25 @@ def payload(rows: DataFrame, origin: Origin, costs: Sequence[CostSummary] = ()) 
         `rule` (constants of :mod:`mfbench.benchmarks.reports.html.budget`), `arms` (style and needs of each), `metrics`
         and `splits` (names and labels), and `regimes`, each with its runs, curves and paired ratios.
     """
-    arms = arms_of(rows)
-    styles = _styles(arms)
-    metrics = of_family(set(rows["metric"]), "error")
+    styles = _styles(results.arms)
+    metrics = of_family({metric for metric, _ in results.measured}, "error")
     names = [metric.name for metric in metrics]
     known = {tuple(cost.regime.values()): cost for cost in costs}
-    splits = sorted({str(s) for s in rows.loc[rows["metric"].isin(names), "split"] if s}, key=_split_rank)
+    splits = sorted({split for name in names for split in results.splits_of(name)}, key=_split_rank)
     return {
         "rule": {"reach": REACH, "points": POINTS, "threshold": THRESHOLD, "prior": int(PRIOR_UNITS), "level": LEVEL},
-        "arms": [_arm(arm) | styles[arm] for arm in arms],
+        "arms": [_arm(arm) | styles[arm] for arm in results.arms],
         "metrics": [{"name": m.name, "label": m.label, "unit": m.unit} for m in metrics],
         "splits": [{"name": s, "label": PANELS.get(s, s)} for s in splits],
         "costs": [
             {"name": key, "title": COST_TITLES.get(key, title), "unit": unit, "scale": scale}
             for key, (title, unit, scale) in COSTS.items()
-            if key in rows and key != "inference_evaluations"
+            if key in results.rows and key != "inference_evaluations"
         ],
         "prices": prices(),
         "regimes": [
-            _regime(f"regime-{index}", regime, part, names, splits, origin, known.get(tuple(regime.values())))
-            for index, (regime, part) in enumerate(regimes(rows))
+            _regime(f"regime-{index}", part, names, splits, origin, known.get(tuple(part.regime.values())))
+            for index, part in enumerate(results.regimes)
         ],
     }
 
@@ -109,22 +99,15 @@ COST_TITLES = {
 }
 
 
-def arm_curves(rows: DataFrame, metric: str, split: str, pairing: str) -> dict[str, ArmCurve]:
-    """Read what the budget rule needs of each arm but the ceiling, from the rows of one regime."""
+def arm_curves(part: Part, metric: str, split: str) -> dict[str, ArmCurve]:
+    """Read what the budget rule needs of each arm but the ceiling, from the runs of one regime."""
     found = {}
-    for arm in arms_of(rows):
-        if traits(arm).is_ceiling:
-            continue
-        own = rows[rows["arm"] == arm]
-        curve, failed = {}, {}
-        for size in sorted({str(n) for n in own["n_high"]}, key=size_key):
-            if not math.isfinite(size_key(size)):
-                continue
-            part = own[own["n_high"].astype(str) == size]
-            curve[int(size)] = _positive(runs_of(part, arm, split, metric))
-            failed[int(size)] = counts_of(part, arm)[1]
+    for arm in part.candidates:
+        sizes = [int(n) for n in part.sizes_of_arm(arm) if math.isfinite(size_key(n))]
+        curve = {n: part.of_size(n).positive(arm, split, metric) for n in sizes}
+        failed = {n: part.of_size(n).counts(arm)[1] for n in sizes}
         known = traits(arm)
-        per_high = int(known.needs_paired and pairing == "disjoint")
+        per_high = int(known.needs_paired and part.regime["pairing"] == "disjoint")
         found[arm] = ArmCurve(curve, known.uses_low, per_high, {n: k for n, k in failed.items() if k})
     return found
 
@@ -145,49 +128,46 @@ def slider_sizes(sizes: Sequence[int]) -> list[int]:
 
 def _regime(
     name: str,
-    regime: Mapping[str, str],
-    rows: DataFrame,
+    part: Part,
     metrics: Sequence[str],
     splits: Sequence[str],
     origin: Origin,
     cost: CostSummary | None,
 ) -> dict[str, Any]:
-    sizes = sizes_of(rows)
-    runs = rows.drop_duplicates("run_key").sort_values(["arm", "n_high", "draw", "seed", "run_key"], kind="stable")
+    regime = part.regime
+    runs = part.by_run.sort_values(["arm", "n_high", "draw", "seed", "run_key"], kind="stable")
     keys = [str(key) for key in runs["run_key"]]
-    measured = set(zip(rows["metric"], rows["split"], strict=True))
-    series = [(metric, split) for metric in metrics for split in splits if (metric, split) in measured]
-    broken = set(rows.loc[(rows["status"] != "finished") | ~rows["value"].map(math.isfinite), "run_key"])
+    series = [(metric, split) for metric in metrics for split in splits if (metric, split) in part.measured]
     return {
         "id": name,
         "regime": {key: regime[key] for key in REGIME},
         "nLow": _n_low(regime["n_low"], keys, origin),
-        "metric": default_metric(rows),
-        "split": default_split(rows),
-        "sizes": sizes,
-        "places": places_of(rows),
-        "sliderSizes": slider_sizes(sizes),
+        "metric": part.metric,
+        "split": part.split,
+        "sizes": part.sizes,
+        "places": part.places,
+        "sliderSizes": slider_sizes(part.sizes),
         "labelPrices": _label_prices(cost),
         "runs": [
             {"key": str(r["run_key"]), "arm": str(r["arm"]), "n": str(r["n_high"])}
             | {"draw": int(r["draw"]), "seed": int(r["seed"])}
-            | ({"failed": True} if r["run_key"] in broken else {})
+            | ({"failed": True} if r["run_key"] in part.broken else {})
             for r in runs.to_dict("records")
         ],
-        "series": {f"{metric}|{split}": _series(rows, keys, metric, split) for metric, split in series},
-        "costs": {key: _costs(runs, key) for key in COSTS if key in rows and key != "inference_evaluations"},
+        "series": {f"{metric}|{split}": _series(part, keys, metric, split) for metric, split in series},
+        "costs": {key: _costs(runs, key) for key in COSTS if key in part.rows and key != "inference_evaluations"},
     }
 
 
-def _series(rows: DataFrame, keys: Sequence[str], metric: str, split: str) -> dict[str, Any]:
+def _series(part: Part, keys: Sequence[str], metric: str, split: str) -> dict[str, Any]:
     """One metric on one split: the value of each run, means with intervals, fitted laws and paired ratios."""
+    rows = part.rows
     scored = rows[(rows["metric"] == metric) & (rows["split"] == split) & (rows["status"] == "finished")]
     values = dict(zip(scored["run_key"].astype(str), scored["value"].astype(float), strict=True))
     curves: dict[str, dict[str, Runs]] = {}
-    for arm in arms_of(rows):
-        own = scored[scored["arm"] == arm]
-        for size in sorted({str(n) for n in own["n_high"]}, key=size_key):
-            if found := _positive(runs_of(own[own["n_high"].astype(str) == size], arm, split, metric)):
+    for arm in part.arms:
+        for size in part.sizes_of_arm(arm):
+            if found := part.of_size(size).positive(arm, split, metric):
                 curves.setdefault(arm, {})[size] = found
     return {
         "values": [finite(values.get(key, math.nan)) for key in keys],
@@ -292,11 +272,6 @@ def finite(value: float, digits: int | None = None) -> float | None:
     if not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}") if digits else float(value)
-
-
-def _positive(runs: Runs) -> dict[tuple[int, int], float]:
-    """Runs that have a logarithm."""
-    return {key: value for key, value in runs.items() if value > 0.0}
 
 
 def _exp(value: float) -> float:

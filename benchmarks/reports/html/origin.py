@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.reports.results import Results
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -59,19 +61,21 @@ def origin_of(source: Path, command: str) -> Origin:
     return Origin(str(source), command, dict(sorted(hashes.items())), "", reasons, n_low)
 
 
-def facts(rows: DataFrame, origin: Origin) -> list[tuple[str, str]]:
-    """Give what stands at the head of the page, as pairs of a name and a value."""
-    runs = rows.drop_duplicates("run_key")
+def facts(results: Results, origin: Origin) -> list[tuple[str, str]]:
+    """Give the facts at the head of the page, as pairs of a name and a value."""
+    runs = results.by_run
     failed = int((runs["status"] != "finished").sum())
-    keys = sorted({str(key) for key in rows["run_key"]})
+    keys = sorted({str(key) for key in runs["run_key"]})
     found = [
-        ("Tasks", ", ".join(sorted({str(task) for task in rows["task"]}))),
+        ("Tasks", ", ".join(results.tasks)),
         ("Runs", f"{len(runs)}, of which {failed} failed" if failed else f"{len(runs)}, none failed"),
     ]
     if dates := _between(runs, "date"):
         found.append(("Computed", dates))
     computed = [f"{name} {_list(runs, column)}" for name, column in _VERSIONS if column in runs]
     found.append(("Computed by", ", ".join(computed) or "unknown"))
+    if results.unknown_arms:
+        found.append(("Arms not installed here", ", ".join(results.unknown_arms)))
     found.append(("Run keys", f"sha256 of the sorted keys {_digest(keys)}"))
     if origin.rows_hash:
         found.append(("Rows", f"{origin.source}, sha256 {origin.rows_hash}"))

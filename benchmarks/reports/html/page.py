@@ -5,68 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mfbench.benchmarks.reports.costs import cost_summaries
-from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.html.content import failures, sections
 from mfbench.benchmarks.reports.html.data import payload
-from mfbench.benchmarks.reports.html.origin import Origin, facts, origin_of, page_version
-from mfbench.benchmarks.reports.rows import check
+from mfbench.benchmarks.reports.html.origin import Origin, facts, page_version
+from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import summaries
-from mfbench.mfcore.files import write_text
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 SCRIPTS = ("numbers.js", "budget.js", "hover.js", "charts.js", "tables.js", "panel.js", "main.js")
 """Parts of the page's script, in order; they share one scope."""
 
 
-def write_page(source: Path, out: Path, command: str) -> None:
-    """Write the page of stored runs.
-
-    Parameters
-    ----------
-    source
-        Folder of runs, or file of rows.
-    out
-        The HTML file.
-    command
-        What makes it again; stands in the page.
-
-    Raises
-    ------
-    DataError
-        If there are no runs, or they cannot be read.
-    """
-    from mfbench.benchmarks.harness.rows_file import read_rows
-
-    write_text(out, page(read_rows(source), origin_of(source, command), Details(source)))
-
-
-def page(rows: DataFrame, origin: Origin | None = None, details: Details | None = None) -> str:
-    """Make the page; the same rows and origin give the same text.
-
-    Parameters
-    ----------
-    rows
-        Long rows, as `mfbench run` stores them.
-    origin
-        Where they come from.
-    details
-        What the runs store beside rows.
-
-    Raises
-    ------
-    ConfigError
-        If `rows` lacks a column.
-    """
+def page(results: Results, origin: Origin | None = None) -> str:
+    """Make the page; the same results and origin give the same text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
-    check(rows)
     origin = origin or Origin()
     environment = Environment(
         loader=PackageLoader("mfbench.benchmarks.reports.html"),
@@ -75,18 +31,18 @@ def page(rows: DataFrame, origin: Origin | None = None, details: Details | None 
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    costs = cost_summaries(rows, details)
-    data = payload(rows, origin, costs)
+    costs = cost_summaries(results)
+    data = payload(results, origin, costs)
     library = inline(get_plotlyjs())
     script = inline("'use strict';\n(() => {\n" + "\n".join(_read(environment, name) for name in SCRIPTS) + "})();\n")
     template = environment.get_template("page.html.j2")
     return template.render(
-        facts=facts(rows, origin),
+        facts=facts(results, origin),
         command=origin.command,
         version=page_version(),
-        tasks=sorted({str(task) for task in rows["task"]}),
-        sections=sections(rows, summaries(rows, details), costs),
-        failures=failures(rows, origin),
+        tasks=list(results.tasks),
+        sections=sections(results, summaries(results), costs),
+        failures=failures(results, origin),
         data=data,
         json=embedded(data),
         style=_read(environment, "style.css"),

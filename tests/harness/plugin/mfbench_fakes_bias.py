@@ -50,7 +50,7 @@ def draw(source, style):
     from mfbench.benchmarks.reports.figures.base import Drawing
 
     for cell in source.cells():
-        table = source.details.table("biases", cell.rows)
+        table = cell.detail("biases")
         figure = style.figure("single", 60.0)
         figure.subplots().plot(table["place"], table["error_mev_per_atom"], "o")
         yield Drawing(source.name("bias", cell.regime), figure, cell.rows)
