@@ -10,7 +10,7 @@ import typer
 from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
 
 if TYPE_CHECKING:
-    from mfbench.benchmarks.reports import Results
+    from mfbench.benchmarks.reports.results import Cell
 
 
 def register(app: typer.Typer) -> None:
@@ -103,16 +103,18 @@ def compare(
 
     results = Results(RunStore(root).rows())
     typer.echo(report(results, styled=console.is_terminal))
-    typer.echo(advice(results))
+    for cell in results.cells:
+        typer.echo(advice(cell, several=len(results.cells) > 1))
     if failed:
         raise typer.Exit(1)
 
 
-def advice(results: Results) -> str:
-    """Name the arm to use, or say why none can be named."""
+def advice(cell: Cell, several: bool = False) -> str:
+    """Name the arm to use, or say why none can be named; and on which core, where there are several."""
     from mfbench.benchmarks.reports.recommend import reason
 
-    (cell,) = results.cells
     found = cell.recommendation()
     verdict = f"Use {found.arm}" if found.arm else "No arm can be named"
+    if several:
+        verdict += f" on core {cell.regime['core']}"
     return f"{verdict} (by {cell.metric} of held-out HF frames): {reason(cell)}"

@@ -103,6 +103,17 @@ def core_of(settings: Mapping[str, Any]) -> CoreEntry:
     return entry_of({key: given[key] for key in ("name", "checkpoint") if key in given})
 
 
+def missing(arm: str, core: str) -> list[str]:
+    """Conditionings that an arm asks for and a core lacks.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such arm or core.
+    """
+    return [name for name in arm_class(arm).conditionings if name not in core_class(core).conditionings]
+
+
 def lacking(arm: str, core: str) -> str:
     """Reason why an arm cannot be trained on a core; "" if it can.
 
@@ -111,11 +122,10 @@ def lacking(arm: str, core: str) -> str:
     ConfigError
         If there is no such arm or core.
     """
-    asked, found = arm_class(arm).conditionings, core_class(core)
-    missing = [name for name in asked if name not in found.conditionings]
-    if not missing:
+    found = missing(arm, core)
+    if not found:
         return ""
-    return f"it needs {' and '.join(missing)}, and core '{core}' has {', '.join(found.conditionings)} only"
+    return f"it needs {' and '.join(found)}, and core '{core}' has {', '.join(core_class(core).conditionings)} only"
 
 
 def _short(value: Any) -> str:

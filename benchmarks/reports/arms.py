@@ -86,6 +86,27 @@ def reference_of(arms: Iterable[str]) -> str | None:
     return next((arm for arm in in_order(arms) if traits(arm).role == "reference"), None)
 
 
+@cache
+def left_out(core: str) -> tuple[str, ...]:
+    """Sentence that names the arms which a core is not able to carry, and why; none where there are none.
+
+    Parameters
+    ----------
+    core
+        As rows name it; of one that is not installed nothing is known.
+    """
+    from mfbench.benchmarks.harness.cores import missing
+    from mfbench.mfcore.cores.registry import core_class, core_names
+    from mfbench.strategies.registry import arm_names
+
+    name = core.partition("(")[0]
+    if name not in core_names():
+        return ()
+    found = [f"{arm} (it needs {' and '.join(m)})" for arm in arm_names() if (m := missing(arm, name))]
+    has = ", ".join(core_class(name).conditionings)
+    return (f"Left out on core {name}, which has {has} only: {', '.join(found)}.",) if found else ()
+
+
 def not_installed(arms: Iterable[str]) -> list[str]:
     """Those of some arms that no package here brings, so that reports know their names only."""
     return [arm for arm in in_order(arms) if not traits(arm).installed]

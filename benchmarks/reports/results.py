@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfbench.benchmarks.harness.columns import with_core
 from mfbench.benchmarks.reports.arms import ceilings, in_order, not_installed, traits
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.rows import ALL, NEEDED, REGIME, regime_title, size_key
@@ -246,6 +247,7 @@ class Results(Part):
     """
 
     def __init__(self, rows: DataFrame, details: Details | None = None) -> None:
+        rows = with_core(rows)
         missing = [name for name in NEEDED if name not in rows.columns]
         if missing:
             raise ConfigError(f"rows: no column {', '.join(missing)}; expected the rows that `mfbench run` stores.")
@@ -299,6 +301,11 @@ class Results(Part):
     def varying(self) -> list[str]:
         """Names of `REGIME` in which these runs differ."""
         return [key for key in REGIME if len({part.regime[key] for part in self.regimes}) > 1]
+
+    @property
+    def cores(self) -> list[str]:
+        """Cores that the runs have, as rows name them."""
+        return sorted({part.regime["core"] for part in self.regimes})
 
     @property
     def unknown_arms(self) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-REGIME = ("task", "n_low", "labels", "pairing", "coverage", "e0")
+from mfbench.mfcore.cores.registry import DEFAULT
+
+REGIME = ("task", "core", "n_low", "labels", "pairing", "coverage", "e0")
 """What two runs must share, beside the HF set size, to stand in one table."""
 
 NEEDED = (*REGIME, "n_high", "arm", "seed", "draw", "split", "metric", "value", "status", "run_key")
@@ -17,6 +19,8 @@ ALL = "all"
 def regime_title(regime: Mapping[str, str], n_high: str | None = None) -> str:
     """Write a regime in one line, with the HF set size if one is given."""
     parts = [regime["task"], *([f"n_high = {n_high}"] if n_high is not None else [])]
+    if regime["core"] != DEFAULT:
+        parts.append(f"core {regime['core']}")
     parts += [f"n_low = {regime['n_low']}", regime["labels"], regime["pairing"], f"coverage {regime['coverage']}"]
     if regime["e0"] != "default":
         parts.append(f"E0 {regime['e0']}")

@@ -10,7 +10,7 @@ from typing import Any
 from mfbench.benchmarks.observables.declarations import ERRORS, RETENTION, Better
 from mfbench.benchmarks.observables.declarations import Section as Declared
 from mfbench.benchmarks.observables.registry import declaring, observables
-from mfbench.benchmarks.reports.arms import ceilings, traits
+from mfbench.benchmarks.reports.arms import ceilings, left_out, traits
 from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
 from mfbench.benchmarks.reports.metrics import metric_of, of_family, report_sections
 from mfbench.benchmarks.reports.numbers import number
@@ -158,7 +158,7 @@ class Summary:
             notes += [section.declared.note] if section.declared.note else []
             notes += [note for note in (self._ceiling(section), self._partial(section)) if note]
         notes += [f"{line.arm}: {note}." for line in self.lines if (note := traits(line.arm).note)]
-        return notes
+        return [*notes, *left_out(self.cell.regime["core"])]
 
     def _ceiling(self, section: Section) -> str:
         """Say how often the criteria of an observable pass the potential that is trained on all HF labels."""

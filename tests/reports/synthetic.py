@@ -37,6 +37,7 @@ def make_rows(
                     base = {
                         "run_key": f"{arm}-{size}-{draw}-{seed}",
                         "task": "synthetic",
+                        "core": "equivariant",
                         "arm": arm,
                         "n_low": "400",
                         "n_high": size,

@@ -62,4 +62,4 @@ class Source:
         return ", ".join([*(f"{_WORDS.get(key, '')}{regime[key]}" for key in self.varying), *more])
 
 
-_WORDS = {"n_low": "$n_\\mathrm{low}$ = ", "coverage": "coverage ", "e0": "E0 "}
+_WORDS = {"core": "core ", "n_low": "$n_\\mathrm{low}$ = ", "coverage": "coverage ", "e0": "E0 "}

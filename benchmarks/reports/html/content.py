@@ -17,6 +17,7 @@ from mfbench.benchmarks.reports.results import Cell as Tabled
 from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.rows import REGIME
 from mfbench.benchmarks.reports.summary import HF_REFERENCE, PARTIAL, Entry, Quantity, Summary
+from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency
 
 LEAST_SHOWN = 0.005
@@ -137,6 +138,8 @@ def regime_title(regime: Mapping[str, str]) -> str:
     """Write a regime in one line, without the HF set size."""
     parts = [regime["task"], f"{regime['n_low']} LF frames", regime["labels"], f"{regime['pairing']} sets"]
     parts.append("full coverage" if regime["coverage"] == "full" else f"coverage {regime['coverage']}")
+    if regime["core"] != DEFAULT:
+        parts.insert(1, f"core {regime['core']}")
     if regime["e0"] != "default":
         parts.append(f"E0 {regime['e0']}")
     return ", ".join(parts)
@@ -168,7 +171,12 @@ def failures(results: Results, origin: Origin) -> list[Failure]:
 
 
 def _named(key: str, value: str) -> str:
-    return {"n_low": f"{value} LF frames", "coverage": f"coverage {value}", "e0": f"E0 {value}"}.get(key, value)
+    return {
+        "core": f"core {value}",
+        "n_low": f"{value} LF frames",
+        "coverage": f"coverage {value}",
+        "e0": f"E0 {value}",
+    }.get(key, value)
 
 
 def _advice(cell: Tabled) -> Advice:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfbench.benchmarks.reports.results import Results
+from mfbench.mfcore.cores.registry import DEFAULT
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -70,6 +71,8 @@ def facts(results: Results, origin: Origin) -> list[tuple[str, str]]:
         ("Tasks", ", ".join(results.tasks)),
         ("Runs", f"{len(runs)}, of which {failed} failed" if failed else f"{len(runs)}, none failed"),
     ]
+    if results.cores != [DEFAULT]:
+        found.append(("Cores", ", ".join(results.cores)))
     if dates := _between(runs, "date"):
         found.append(("Computed", dates))
     computed = [f"{name} {_list(runs, column)}" for name, column in _VERSIONS if column in runs]
