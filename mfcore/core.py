@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mfbench.mfcore.core_types import Conditioning, CoreConfig, CoreOutput, ForwardOptions, InferenceCore
@@ -19,6 +20,7 @@ from mfbench.mfcore.errors import ConfigError
 
 __all__ = ["Conditioning", "Core", "CoreConfig", "CoreOutput", "FixedCore", "ForwardOptions", "InferenceCore"]
 
+DESCRIBED = ("config", "species", "fidelities", "conditioning", "mean_neighbours")
 TRUNK, READOUT, FIDELITY, OFFSETS = "trunk", "readout", "fidelity", "offsets"
 
 
@@ -156,9 +158,23 @@ class Core(nn.Module, ABC):
 
     @classmethod
     def from_description(cls, description: dict[str, Any]) -> Self:
-        """Build the network that :meth:`description` describes; weights are random."""
+        """Build the network that :meth:`description` describes; weights are random.
+
+        Raises
+        ------
+        ConfigError
+            If a key is missing, unknown, or has an impossible value.
+        """
         values = {key: value for key, value in description.items() if key != "core"}
-        return cls(config=cls.Config.model_validate(values.pop("config")), **values)
+        if odd := sorted(values.keys() ^ set(DESCRIBED)):
+            raise ConfigError(f"description of a network '{cls.name}': expected {', '.join(DESCRIBED)}; see {odd[0]}.")
+        try:
+            config = cls.Config.model_validate(values.pop("config"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(["config", *map(str, first["loc"])])
+            raise ConfigError(f"description of a network '{cls.name}', key '{key}': {first['msg']}.") from error
+        return cls(config=config, **values)
 
     def expand_heads(self) -> Self:
         """The same function with one readout per fidelity, all starting from the present one.

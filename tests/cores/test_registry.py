@@ -76,3 +76,10 @@ def test_a_description_names_its_core() -> None:
     assert core_from_description(description).description() == description
     with pytest.raises(ConfigError, match="perceptron"):
         core_from_description(description | {"core": "perceptron"})
+    for changed, key in (
+        ({k: v for k, v in description.items() if k != "species"}, "species"),
+        (description | {"speed": 2}, "speed"),
+        (description | {"config": description["config"] | {"channels": 0.5}}, r"config\.channels"),
+    ):
+        with pytest.raises(ConfigError, match=f"description of a network '{DEFAULT}'.*{key}"):
+            core_from_description(changed)

@@ -150,6 +150,7 @@ def test_the_settings_that_come_along_are_valid(name: str) -> None:
     [
         ({"regimes": {"n_low": [10], "n_high": [6, 9], "coverage": ["full"]}}, "choose one: --n-high 6 or 9"),
         ({"regimes": {"n_low": [10], "n_high": [9], "coverage": ["full"], "e0": ["default", "isolated"]}}, "--e0"),
+        ({"core": ["equivariant", {"channels": 8}]}, "choose one: --core equivariant or equivariant(channels=8)"),
     ],
 )
 def test_one_regime_is_tuned_on(fakes: Path, tmp_path: Path, changes: dict[str, object], told: str) -> None:
