@@ -56,10 +56,10 @@ def test_a_head_that_training_does_not_use_is_found(training_set, monkeypatch):
     """Trained as one head, answered as two."""
     sound = MultiHeadReadout.forward
 
-    def first_head_only(self, scalars, fidelity):
+    def first_head_only(self, scalars, fidelity, kernels):
         first = torch.zeros_like(fidelity)
         first[..., 0] = 1.0
-        return sound(self, scalars, first)
+        return sound(self, scalars, first, kernels)
 
     monkeypatch.setattr(MultiHeadReadout, "forward", first_head_only)
     with pytest.raises(SelfCheckError):
