@@ -6,10 +6,10 @@ A new entry needs a reason; one that is no longer needed goes.
 from __future__ import annotations
 
 #: Circles of modules that are still to be taken apart. None may be added.
-CIRCLES = [{"mfbench.benchmarks.cli.plan", "mfbench.benchmarks.cli.run"}]
+CIRCLES: list[set[str]] = []
 
 #: Commands that import another command. None may be added.
-COMMANDS = {f"mfbench.benchmarks.cli.{name}" for name in ("compare", "plan", "run", "tune")}
+COMMANDS: set[str] = set()
 
 #: Module (a pattern) to plug-ins that it may name, with the reason.
 NAMED = {

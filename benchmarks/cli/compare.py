@@ -56,9 +56,10 @@ def compare(
     """
     from rich.console import Console
 
-    from mfbench.benchmarks.cli.fit import read_settings
+    from mfbench.benchmarks.cli.computing import compute
     from mfbench.benchmarks.cli.progress import Preparation
-    from mfbench.benchmarks.cli.run import RUNS, compute
+    from mfbench.benchmarks.cli.selection import RUNS
+    from mfbench.benchmarks.cli.settings import read_settings
     from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.store import RunStore
     from mfbench.benchmarks.harness.user_data import comparable_arms, comparison, default_budget

@@ -1,9 +1,9 @@
-"""`mfbench fit` and `predict`: train one arm on a user's own files, and use what was trained."""
+"""`mfbench fit`: train one arm on a user's own files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,39 +17,12 @@ if TYPE_CHECKING:
     from mfbench.mfcore.training.budget import Budget
     from mfbench.strategies.base import Strategy
 
-#: Under this name predictions are written beside the labels of a frame.
-PREDICTED = "predicted"
-
 
 def register(app: typer.Typer) -> None:
-    """Add these commands."""
+    """Add this command."""
     app.command("fit", epilog="Example: mfbench fit --arm multi_fidelity --low dft.xyz --high ccsdt.xyz --out model")(
         fit
     )
-    app.command("predict", epilog="Example: mfbench predict model frames.xyz --out predicted.xyz")(predict)
-
-
-def read_settings(path: Path | None) -> dict[str, Any]:
-    """Read the settings of an arm from a YAML file; no file, no settings.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read or is no mapping.
-    """
-    import yaml
-
-    from mfbench.mfcore.errors import ConfigError
-
-    if path is None:
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected settings by key, such as 'core: {{cutoff: 5.0}}'.")
-    return content
 
 
 def fit(
@@ -85,6 +58,7 @@ def fit(
     from rich.console import Console
 
     from mfbench.benchmarks.cli.progress import Preparation
+    from mfbench.benchmarks.cli.settings import read_settings
     from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.user_data import default_budget, training_set
     from mfbench.benchmarks.tasks.user import UserTask
@@ -115,7 +89,8 @@ def _fit(strategy: Strategy, data: TrainingSet, spend: Budget, seed: int, out: P
     """Train in a work folder beside `out`, which a fault of the disk or a signal leaves to go on from."""
     import shutil
 
-    from mfbench.benchmarks.cli.progress import FitProgress, duration
+    from mfbench.benchmarks.cli.costs import duration
+    from mfbench.benchmarks.cli.progress import FitProgress
     from mfbench.mfcore.errors import MfbenchError, StorageError
     from mfbench.mfcore.files import make_folder
 
@@ -161,40 +136,3 @@ def _save(potential: Potential, out: Path, work: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     shutil.rmtree(work, ignore_errors=True)
-
-
-def predict(
-    model: Annotated[Path, typer.Argument(help="Folder of a potential (mfbench fit).")],
-    file: Annotated[Path, typer.Argument(help="Frames (extended XYZ).")],
-    out: Annotated[Path, typer.Option(help="File to write: the frames with predicted_energy, predicted_forces, ...")],
-    fidelity: Annotated[
-        str | None, typer.Option(help="Which of the potential's fidelities.", show_default="the highest")
-    ] = None,
-    stress: Annotated[bool, typer.Option("--stress", help="Predict the stress of periodic frames, too.")] = False,
-) -> None:
-    """Predict energies (eV) and forces (eV/Å) of frames."""
-    from mfbench.mfcore.locks import only_writer_of
-
-    with only_writer_of(out):
-        _predict(model, file, out, fidelity, stress)
-    typer.echo(str(out))
-
-
-def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: bool) -> None:
-    import mfbench
-    from mfbench.mfcore.data.frames import set_labels, write_frames
-    from mfbench.mfcore.data.read import read_structures
-
-    potential = mfbench.load(model)
-    frames = read_structures(file)
-    predicted = potential.predict(frames, fidelity, stress=stress)
-    forces, stresses = predicted.forces, predicted.stress
-    for number, atoms in enumerate(frames):
-        set_labels(
-            atoms,
-            PREDICTED,
-            energy=float(predicted.energies[number]),
-            forces=None if forces is None else forces[number],
-            stress=stresses[number] if stresses is not None and atoms.pbc.all() else None,
-        )
-    write_frames(out, frames)

@@ -11,9 +11,13 @@ from typer.core import TyperGroup
 from mfbench.benchmarks.cli import compare as cli_compare
 from mfbench.benchmarks.cli import data as cli_data
 from mfbench.benchmarks.cli import discovery as cli_discovery
+from mfbench.benchmarks.cli import export as cli_export
+from mfbench.benchmarks.cli import figures as cli_figures
 from mfbench.benchmarks.cli import fit as cli_fit
 from mfbench.benchmarks.cli import info as cli_info
+from mfbench.benchmarks.cli import list as cli_list
 from mfbench.benchmarks.cli import plan as cli_plan
+from mfbench.benchmarks.cli import predict as cli_predict
 from mfbench.benchmarks.cli import regress as cli_regress
 from mfbench.benchmarks.cli import report as cli_report
 from mfbench.benchmarks.cli import run as cli_run
@@ -90,13 +94,17 @@ def _options(
 
 
 for module in (
+    cli_list,
     cli_run,
     cli_plan,
     cli_tune,
     cli_report,
+    cli_figures,
+    cli_export,
     cli_regress,
     cli_compare,
     cli_fit,
+    cli_predict,
     cli_discovery,
     cli_data,
     cli_info,

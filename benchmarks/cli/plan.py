@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mfbench.benchmarks.cli import selection
+from mfbench.benchmarks.cli.costs import amount, cpu_time, duration, summary_line
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mfbench.benchmarks.harness.cost_estimate import Overview, RegimeOverview, Spending
+    from mfbench.benchmarks.harness.cost_estimate import RegimeOverview
     from mfbench.mfcore.training.budget import Budget
 
 #: Axes of a regime as the table's columns, with their headings; one that does not vary goes into the title.
@@ -64,7 +65,6 @@ def plan(
 
     from rich.console import Console
 
-    from mfbench.benchmarks.cli.run import RUNS
     from mfbench.benchmarks.harness.cost_estimate import overview
     from mfbench.benchmarks.harness.executors.factory import default_workers
     from mfbench.benchmarks.harness.prepare import prepare
@@ -74,7 +74,7 @@ def plan(
     chosen, found = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
     with Console(stderr=True).status("Preparing splits and settings"):
         planned = prepare(found.runs)
-        store = RunStore(out or RUNS / chosen.name)
+        store = RunStore(out or selection.RUNS / chosen.name)
         whole = overview(planned, pending(planned, store), store, workers or default_workers())
     if format is Format.json:
         left_out = [asdict(arm) for arm in found.left_out]
@@ -94,49 +94,6 @@ def plan(
     for line in selection.left_out(found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(summary_line(whole), highlight=False, soft_wrap=True)
-
-
-def summary_line(whole: Overview) -> str:
-    """One line: runs, time, compute, labels."""
-    spending = whole.spending
-    parts = [f"{whole.runs} runs: {whole.stored} stored"]
-    if whole.failed:
-        parts.append(f"{whole.failed} failed before")
-    parts.append(f"{spending.runs} to compute")
-    line = ", ".join(parts)
-    if not spending.runs:
-        return line + "."
-    from mfbench.benchmarks.cli.progress import duration
-
-    processes = min(whole.workers, spending.runs)
-    noun = "process" if processes == 1 else "processes"
-    line += f" in about {duration(spending.wall_s)} on {processes} {noun} ({_basis(spending)})"
-    compute = f"{_amount(spending.atom_gradients / 1e6)} million atom gradients, {cpu_time(spending.cpu_s)}"
-    return f"{line}; {compute}; labels {_labels(whole)}."
-
-
-def _labels(whole: Overview) -> str:
-    """Cost of all labels; where one task does not know its own, by task."""
-    if whole.label_cost_cpu_s is not None or len(whole.label_cost_cpu_s_by_task) == 1:
-        return cpu_time(whole.label_cost_cpu_s)
-    return ", ".join(f"of {name} {cpu_time(cost)}" for name, cost in whole.label_cost_cpu_s_by_task.items())
-
-
-def _basis(spending: Spending) -> str:
-    if not spending.measured_runs:
-        return "a first guess"
-    return "from stored runs" if spending.measured_runs == spending.runs else "from stored runs and a first guess"
-
-
-def cpu_time(seconds: float | None) -> str:
-    """CPU time with its unit; "not measured" if it is not known."""
-    if seconds is None:
-        return "not measured"
-    return f"{_amount(seconds)} CPU-s" if seconds < 3600 else f"{_amount(seconds / 3600)} CPU-h"
-
-
-def _amount(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _arms_once(regimes: list[RegimeOverview]) -> list[str]:
@@ -162,7 +119,6 @@ def _range(numbers: list[int]) -> str:
 def _table(task: str, regimes: list[RegimeOverview], workers: int) -> tuple[str, Table]:
     from rich.table import Table
 
-    from mfbench.benchmarks.cli.progress import duration
     from mfbench.mfcore.cores.registry import DEFAULT
 
     axes = [(key, heading) for key, heading in (*AXES, *FURTHER_AXES) if len({_of(r, key) for r in regimes}) > 1]
@@ -186,7 +142,7 @@ def _table(task: str, regimes: list[RegimeOverview], workers: int) -> tuple[str,
             *(_of(regime, key) for key, _ in axes),
             *(str(n) for n in (len(regime.arms), regime.runs, regime.stored, spending.runs)),
             duration(spending.wall_s) if todo else "–",
-            _amount(spending.atom_gradients / 1e6) if todo else "–",
+            amount(spending.atom_gradients / 1e6) if todo else "–",
             cpu_time(spending.cpu_s) if todo else "–",
             cpu_time(regime.label_cost_cpu_s),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,16 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mfbench.benchmarks.harness.prepare import PlannedRun
-
-
-def duration(seconds: float) -> str:
-    """Say a time as people do: "40 s", "3 min", "2.5 h"."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
+if TYPE_CHECKING:
+    from mfbench.benchmarks.harness.prepare import PlannedRun
+    from mfbench.benchmarks.tuning.study import Search
 
 
 class RunsProgress:
@@ -154,3 +148,67 @@ class Preparation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+class TrialsProgress:
+    """A bar over all trials, with time left; where the output is no terminal, one line an ended trial."""
+
+    def __init__(self, console: Console, jobs: Sequence[Search]) -> None:
+        self._console, self._jobs = console, jobs
+        self._spent: dict[tuple[int, int], float] = {}
+        self._ended = [0] * len(jobs)
+        self._best: dict[int, float] = {}
+        self._last = ""
+        self._trials = sum(job.trials for job in jobs)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[ended]} trials"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("[dim]{task.description}"),
+            console=console,
+            speed_estimate_period=300,
+        )
+        total = sum(job.spec.budget * job.trials for job in jobs)
+        self._task = self._bar.add_task("", total=total, ended=f"0/{self._trials}")
+
+    def __enter__(self) -> TrialsProgress:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def told(self, job: int, what: tuple[str, Any]) -> None:
+        """Take what a search tells (see :func:`mfbench.benchmarks.tuning.study.search`)."""
+        kind, value = what
+        if kind == "spent":
+            self._spent[job, value[0]] = value[1]
+        else:
+            self._spent[job, self._ended[job]] = self._jobs[job].spec.budget
+            self._ended[job] += 1
+            self._tell_end(job, value)
+        self._bar.update(
+            self._task,
+            completed=sum(self._spent.values()),
+            ended=f"{sum(self._ended)}/{self._trials}",
+            description=self._last,
+        )
+
+    def _tell_end(self, job: int, record: dict[str, Any]) -> None:
+        title = f"{self._jobs[job].spec.arm} trial {self._ended[job]}/{self._jobs[job].trials}"
+        if record["status"] == "failed":
+            self._console.print(f"failed: {title}: {record['reason']}", style="red", markup=False, soft_wrap=True)
+            return
+        self._best[job] = min(record["loss"], self._best.get(job, record["loss"]))
+        self._last = f"{self._jobs[job].spec.arm}: best loss {self._best[job]:.3g}"
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{title}: validation loss {record['loss']:.4g}", markup=False, highlight=False, soft_wrap=True
+            )

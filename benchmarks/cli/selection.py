@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from mfbench.benchmarks.harness.plan import Grid
     from mfbench.benchmarks.harness.presets import Preset
+
+RUNS = Path("results/runs")
+"""Folder of the folders of runs."""
 
 Preset_ = Annotated[
     str, typer.Argument(metavar="PRESET", help="Name of a preset (mfbench list presets), or a YAML file.")

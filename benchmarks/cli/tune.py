@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,7 +76,6 @@ def tune(
     """
     from rich.console import Console
 
-    from mfbench.benchmarks.cli.run import RUNS
     from mfbench.benchmarks.harness.executors.factory import default_workers
     from mfbench.benchmarks.tuning.settings_file import write_tuned
     from mfbench.benchmarks.tuning.space import load_space
@@ -105,7 +103,7 @@ def tune(
     )
     specs = one_each(found_grid.runs)
     console = Console()
-    root = runs or RUNS / f"tune-{chosen.name}"
+    root = runs or selection.RUNS / f"tune-{chosen.name}"
     with console.status("Preparing splits and settings"):
         found = load_space(space, arm_names())
         jobs = searches(specs, found, trials=trials, sampler_seed=sampler_seed, budget_share=budget_share, root=root)
@@ -154,7 +152,8 @@ def one_each(specs: Sequence[RunSpec]) -> list[RunSpec]:
 
 
 def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Searched]:
-    from mfbench.benchmarks.cli.progress import duration
+    from mfbench.benchmarks.cli.costs import duration
+    from mfbench.benchmarks.cli.progress import TrialsProgress
     from mfbench.benchmarks.harness.cost import makespan
     from mfbench.benchmarks.harness.executors.base import Died, Done, Job, Told
     from mfbench.benchmarks.harness.executors.factory import make_executor
@@ -210,72 +209,6 @@ def _drop_work(root: Path) -> None:
     work = root / "work"
     if work.is_dir() and all(path.name == "shared" for path in work.iterdir()):
         shutil.rmtree(work)
-
-
-class TrialsProgress:
-    """A bar over all trials, with time left; where the output is no terminal, one line an ended trial."""
-
-    def __init__(self, console: Console, jobs: Sequence[Search]) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._console, self._jobs = console, jobs
-        self._spent: dict[tuple[int, int], float] = {}
-        self._ended = [0] * len(jobs)
-        self._best: dict[int, float] = {}
-        self._last = ""
-        self._trials = sum(job.trials for job in jobs)
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.fields[ended]} trials"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("[dim]{task.description}"),
-            console=console,
-            speed_estimate_period=300,
-        )
-        total = sum(job.spec.budget * job.trials for job in jobs)
-        self._task = self._bar.add_task("", total=total, ended=f"0/{self._trials}")
-
-    def __enter__(self) -> TrialsProgress:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def told(self, job: int, what: tuple[str, Any]) -> None:
-        """Take what a search tells (see :func:`mfbench.benchmarks.tuning.study.search`)."""
-        kind, value = what
-        if kind == "spent":
-            self._spent[job, value[0]] = value[1]
-        else:
-            self._spent[job, self._ended[job]] = self._jobs[job].spec.budget
-            self._ended[job] += 1
-            self._tell_end(job, value)
-        self._bar.update(
-            self._task,
-            completed=sum(self._spent.values()),
-            ended=f"{sum(self._ended)}/{self._trials}",
-            description=self._last,
-        )
-
-    def _tell_end(self, job: int, record: dict[str, Any]) -> None:
-        title = f"{self._jobs[job].spec.arm} trial {self._ended[job]}/{self._jobs[job].trials}"
-        if record["status"] == "failed":
-            self._console.print(f"failed: {title}: {record['reason']}", style="red", markup=False, soft_wrap=True)
-            return
-        self._best[job] = min(record["loss"], self._best.get(job, record["loss"]))
-        self._last = f"{self._jobs[job].spec.arm}: best loss {self._best[job]:.3g}"
-        if not self._console.is_terminal:
-            self._console.print(
-                f"{title}: validation loss {record['loss']:.4g}", markup=False, highlight=False, soft_wrap=True
-            )
 
 
 def _settings(jobs: list[Search], results: list[Searched], *, preset: str, space: Path | None) -> TunedSettings:

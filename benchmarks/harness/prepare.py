@@ -133,8 +133,19 @@ def split_of(spec: RunSpec) -> Split:
     return _split(spec.task, canonical_json(dict(spec.options)), spec.regime.model_dump_json(), spec.draw)
 
 
+def hand_on(task: Task, specs: Sequence[RunSpec]) -> None:
+    """Let runs use a task that is made already, in this process; workers make their own."""
+    for spec in specs:
+        _made[spec.task, canonical_json(dict(spec.options))] = task
+
+
+_made: dict[tuple[str, str], Task] = {}
+
+
 @lru_cache(maxsize=8)
 def _task(name: str, options: str) -> Task:
+    if (name, options) in _made:
+        return _made[name, options]
     if name == USER_TASK:
         from mfbench.benchmarks.tasks.user import UserTask
 

@@ -9,7 +9,7 @@ from ase import Atoms
 
 from mfbench.benchmarks.harness.cores import CoreEntry, core_of, entry_of, lacking
 from mfbench.benchmarks.harness.plan import RunSpec
-from mfbench.benchmarks.harness.prepare import USER_TASK
+from mfbench.benchmarks.harness.prepare import USER_TASK, hand_on
 from mfbench.benchmarks.tasks.base import SPLIT_SEED, Regime
 from mfbench.benchmarks.tasks.user import UserTask
 from mfbench.mfcore.data.frames import has_label
@@ -60,7 +60,7 @@ def comparison(
     options: dict[str, object] = {"low": str(low), "high": str(high), "low_name": names[0], "high_name": names[1]}
     if reading:
         options["reading"] = dict(reading)
-    return [
+    specs = [
         RunSpec(
             task=USER_TASK,
             regime=task.default_regime,
@@ -79,6 +79,8 @@ def comparison(
         for core in entries
         if not lacking(arm, (core or core_of(settings)).name)
     ]
+    hand_on(task, specs)
+    return specs
 
 
 def training_set(task: UserTask, validation_fraction: float, draw: int) -> TrainingSet:

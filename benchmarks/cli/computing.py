@@ -1,0 +1,65 @@
+"""Computing a list of runs: said before, shown while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mfbench.benchmarks.harness.plan import RunSpec
+    from mfbench.benchmarks.harness.prepare import PlannedRun
+    from mfbench.benchmarks.harness.runner import Pending
+
+
+def compute(
+    console: Console,
+    specs: Sequence[RunSpec],
+    root: Path,
+    *,
+    workers: int | None = None,
+    dry_run: bool = False,
+    retry_failed: bool = False,
+) -> int:
+    """Prepare runs, say how long they will take, compute and store those that are not stored.
+
+    Returns
+    -------
+    int
+        Number of runs of the plan that have failed, now or before.
+    """
+    from mfbench.benchmarks.cli.costs import summary_line
+    from mfbench.benchmarks.cli.progress import RunsProgress
+    from mfbench.benchmarks.harness.cost_estimate import overview
+    from mfbench.benchmarks.harness.executors.factory import default_workers, make_executor
+    from mfbench.benchmarks.harness.prepare import prepare
+    from mfbench.benchmarks.harness.runner import pending, run_all
+    from mfbench.benchmarks.harness.store import RunStore
+
+    with console.status("Preparing splits and settings"):
+        planned = prepare(specs)
+    store = RunStore(root)
+    plan = pending(planned, store, retry_failed=retry_failed)
+    processes = min(workers or default_workers(), max(1, len(plan.todo)))
+    with console.status("Adding up costs"):
+        whole = overview(planned, plan, store, processes)
+    console.print(summary_line(whole), highlight=False, soft_wrap=True)
+    for run, reason in plan.failed:
+        text = f"failed before: {run.spec.title()}: {reason} (--retry-failed computes it again)"
+        console.print(text, style="red", markup=False, soft_wrap=True)
+    if dry_run:
+        _list_runs(console, planned, plan)
+        return len(plan.failed)
+    with RunsProgress(console, plan.todo) as monitor:
+        failed = run_all(plan.todo, planned, store, monitor, make_executor(processes))
+    return len(plan.failed) + len(failed)
+
+
+def _list_runs(console: Console, planned: Sequence[PlannedRun], plan: Pending) -> None:
+    stored = {run.key for run in plan.stored}
+    failed = {run.key for run, _ in plan.failed}
+    for run in planned:
+        state = "stored" if run.key in stored else "failed" if run.key in failed else "to do"
+        console.print(f"{run.key[:12]}  {state:<6}  {run.spec.title()}", markup=False, highlight=False, soft_wrap=True)

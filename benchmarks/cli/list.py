@@ -1,0 +1,73 @@
+"""`mfbench list`: the arms, tasks, cores, observables and presets that there are."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class What(StrEnum):
+    """Kinds of things that `mfbench list` lists."""
+
+    arms = "arms"
+    tasks = "tasks"
+    cores = "cores"
+    observables = "observables"
+    presets = "presets"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command("list", epilog="Example: mfbench list arms")(list_names)
+
+
+def list_names(
+    what: Annotated[What | None, typer.Argument(help="Leave it out for all.")] = None,
+) -> None:
+    """List the arms, tasks, cores, observables or presets that there are, each with one line."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for kind in [what] if what else list(What):
+        table = Table("name", "summary", title=kind.value, title_justify="left", box=None, title_style="bold")
+        for name, summary in _summaries(kind):
+            table.add_row(name, summary)
+        console.print(table)
+        for line in _left_out() if kind is What.arms else ():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _left_out() -> list[str]:
+    """Lines that say which arms a core is not able to carry, and why."""
+    from mfbench.benchmarks.harness.cores import lacking
+    from mfbench.mfcore.cores.registry import core_names
+    from mfbench.strategies.registry import arm_names
+
+    reasons = [(arm, core, lacking(arm, core)) for core in core_names() for arm in arm_names()]
+    return [f"left out on core {core}: {arm}: {reason}." for arm, core, reason in reasons if reason]
+
+
+def _summaries(kind: What) -> list[tuple[str, str]]:
+    if kind is What.arms:
+        from mfbench.strategies.registry import arm_names, arm_summary
+
+        return [(name, arm_summary(name)) for name in arm_names()]
+    if kind is What.tasks:
+        from mfbench.benchmarks.tasks.registry import make_task, task_names
+
+        return [(name, make_task(name).summary) for name in task_names()]
+    if kind is What.cores:
+        from mfbench.mfcore.cores.registry import core_class, core_names
+
+        cores = [core_class(name) for name in core_names()]
+        return [(core.name, f"{core.summary}; {', '.join(core.conditionings)}") for core in cores]
+    if kind is What.observables:
+        from mfbench.benchmarks.observables.registry import observables
+
+        return [(observable.name, observable.summary) for observable in observables()]
+    from mfbench.benchmarks.harness.plan import load_preset, preset_names
+
+    return [(name, load_preset(name).summary) for name in preset_names()]

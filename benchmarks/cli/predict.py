@@ -1,0 +1,53 @@
+"""`mfbench predict`: energies, forces and stress of frames by a trained potential."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+#: Under this name predictions are written beside the labels of a frame.
+PREDICTED = "predicted"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command("predict", epilog="Example: mfbench predict model frames.xyz --out predicted.xyz")(predict)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a potential (mfbench fit).")],
+    file: Annotated[Path, typer.Argument(help="Frames (extended XYZ).")],
+    out: Annotated[Path, typer.Option(help="File to write: the frames with predicted_energy, predicted_forces, ...")],
+    fidelity: Annotated[
+        str | None, typer.Option(help="Which of the potential's fidelities.", show_default="the highest")
+    ] = None,
+    stress: Annotated[bool, typer.Option("--stress", help="Predict the stress of periodic frames, too.")] = False,
+) -> None:
+    """Predict energies (eV) and forces (eV/Å) of frames."""
+    from mfbench.mfcore.locks import only_writer_of
+
+    with only_writer_of(out):
+        _predict(model, file, out, fidelity, stress)
+    typer.echo(str(out))
+
+
+def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: bool) -> None:
+    import mfbench
+    from mfbench.mfcore.data.frames import set_labels, write_frames
+    from mfbench.mfcore.data.read import read_structures
+
+    potential = mfbench.load(model)
+    frames = read_structures(file)
+    predicted = potential.predict(frames, fidelity, stress=stress)
+    forces, stresses = predicted.forces, predicted.stress
+    for number, atoms in enumerate(frames):
+        set_labels(
+            atoms,
+            PREDICTED,
+            energy=float(predicted.energies[number]),
+            forces=None if forces is None else forces[number],
+            stress=stresses[number] if stresses is not None and atoms.pbc.all() else None,
+        )
+    write_frames(out, frames)

@@ -1,0 +1,35 @@
+"""Stored runs that a command reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mfbench.benchmarks.reports import Results
+
+Source = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs, or a file of rows (.csv.gz).")]
+
+
+def say_missing(source: Path) -> None:
+    """Say on stderr how many planned runs the tables lack."""
+    from mfbench.benchmarks.harness.store import RunStore
+
+    missing = RunStore(source).missing() if source.is_dir() else 0
+    if missing:
+        typer.echo(
+            f"{source}: {missing} planned runs are not stored and missing here; `mfbench run` adds them", err=True
+        )
+
+
+def read(source: Path) -> Results:
+    """Read stored runs, and say which of their arms no package here brings."""
+    from mfbench.benchmarks.reports import Results
+
+    results = Results.read(source)
+    if results.unknown_arms:
+        names = ", ".join(results.unknown_arms)
+        typer.echo(f"not installed here: {names}; shown as ordinary arms that learn from LF labels.", err=True)
+    return results
