@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.io import read, write
 
 import mfbench
+from mfbench.benchmarks.tasks.user import UserTask
 
 HIGH_E0, DEPTH = {1: -13.5, 8: -2040.0}, {"low": 1.0, "high": 1.2}
 
@@ -113,6 +114,18 @@ def test_compare_answers_and_remembers(call, files: Files) -> None:
     assert "left out: delta_labels" in result.stdout
     again = call(*files.compare())
     assert "4 runs: 4 stored, 0 to compute." in again.stdout
+
+
+def test_the_files_of_a_comparison_are_read_once(call, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, make = [], UserTask.__init__
+
+    def count(self: UserTask, *args: object, **options: object) -> None:
+        made.append(args)
+        make(self, *args, **options)
+
+    monkeypatch.setattr(UserTask, "__init__", count)
+    assert call(*files.compare(), "--dry-run").exit_code == 0
+    assert len(made) == 1
 
 
 def nan_force(content: list[Atoms]) -> None:
