@@ -1,4 +1,4 @@
-"""What the kernels of a convolution compute, as statements that printers turn into C++ or Python source.
+"""The kernels of a convolution as statements that printers turn into C++ or Python source.
 
 A kernel is a loop over receivers, their edges, and vectors of channels, and stores nothing per edge. With M = Σ CG · Y
 (numbers of one edge), x the sender's features, w the radial weight from the table and g the cotangent of the output,
@@ -99,8 +99,8 @@ class OverEdges(NamedTuple):
 
 Statement = Let | Zero | Increase | Add | Sums | Clear | Copy | Block | Given | Channels | OverEdges
 
-#: What each kernel is given after edges, Y ("y"), spline ("c"), table ("t") and features ("x"). What every receiver may
-#: add to comes last.
+#: Arguments of each kernel after edges, Y ("y"), spline ("c"), table ("t") and features ("x"). Those that every
+#: receiver may add to come last.
 GROUPS: dict[str, tuple[str, ...]] = {
     "forward": ("o",),
     "backward_geometry": ("g", "gy", "gc", "gx"),
@@ -163,7 +163,7 @@ class Program:
         return made[kernel]()
 
     def _edge(self) -> list[Statement]:
-        """What all kernels need of an edge: its harmonics, spline weights and rows of the table."""
+        """The numbers of an edge that all kernels need: its harmonics, spline weights and rows of the table."""
         n, w = self.paths.n_harmonics, self.paths.n_weights
         made: list[Statement] = [Let("source", "ye", f"y + e * {n}"), Let("source", "te", f"t + knot * {w}")]
         made += [Let("scalar", f"c{r}", f"at(c, e * 4 + {r})") for r in range(4)]

@@ -40,7 +40,7 @@ _log = logging.getLogger("mfbench")
 
 
 class _State:
-    """What this process has found out."""
+    """Findings of this process."""
 
     failures: ClassVar[dict[str, str]] = {}  # of providers whose kernels could not be made, the reason
     announced: ClassVar[set[tuple[str, str]]] = set()  # (backend, device) that were logged

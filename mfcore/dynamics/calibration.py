@@ -41,7 +41,7 @@ _SKIN = 0.01
 
 @dataclass
 class Reference:
-    """What was seen in reference frames.
+    """Extremes that were seen in reference frames.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ def temperature_factor(n_atoms: int, n_steps: int, probability: float = 1e-3) ->
 
 @dataclass(frozen=True)
 class Verdict:
-    """What criteria say of stored frames: the first failure, or None throughout."""
+    """Answers of the criteria for stored frames: the first failure, or None throughout."""
 
     mode: Mode | None
     time_ps: float

@@ -103,18 +103,18 @@ def molecule_key(numbers: Sequence[int] | np.ndarray) -> str:
 
 
 def per_frame(flags: Tensor, frame: Tensor, n_frames: int) -> Tensor:
-    """Whether any entry of a frame is set, (n_frames,), from flags (n,) and the frame of each (n,)."""
+    """Frames of which any entry is set, (n_frames,), from flags (n,) and the frame of each (n,)."""
     # counted, since to gather the entries that are set would be to wait for the device
     return torch.zeros(n_frames, dtype=torch.int64, device=flags.device).index_add(0, frame, flags.long()) > 0
 
 
 def non_finite(energies: Tensor, forces: Tensor, frame: Tensor) -> Tensor:
-    """Whether an energy (B,) or a force (A, 3) of each frame is NaN or infinite, (B,)."""
+    """Frames of which an energy (B,) or a force (A, 3) is NaN or infinite, (B,)."""
     return ~torch.isfinite(energies) | per_frame(~torch.isfinite(forces).all(1), frame, len(energies))
 
 
 def close_pairs(distances: Tensor, limits: Tensor, frame: Tensor, n_frames: int) -> Tensor:
-    """Whether a pair of each frame is closer than its limit, (n_frames,).
+    """Frames of which a pair is closer than its limit, (n_frames,).
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def close_pairs(distances: Tensor, limits: Tensor, frame: Tensor, n_frames: int)
 
 
 def miscoordinated(distances: Tensor, radii: Tensor, unit: Tensor, least: Tensor, most: Tensor) -> Tensor:
-    """Whether each structural unit has too few or too many neighbours, (U,).
+    """Structural units that have too few or too many neighbours, (U,).
 
     Parameters
     ----------
@@ -144,12 +144,12 @@ def miscoordinated(distances: Tensor, radii: Tensor, unit: Tensor, least: Tensor
 
 
 def stretched(lengths: Tensor, means: Tensor, tolerance: float) -> Tensor:
-    """Whether each bond (n,) is farther off its mean (n,) than a tolerance, either way; all in Å."""
+    """Bonds (n,) that are farther off their means (n,) than a tolerance, either way; all in Å."""
     return ~((lengths - means).abs() <= tolerance)
 
 
 def overheated(temperatures: Tensor, targets: Tensor, factor: float) -> Tensor:
-    """Whether each kinetic temperature (B,) is above a multiple of its target (B,); both in K."""
+    """Kinetic temperatures (B,) that are above a multiple of their targets (B,); both in K."""
     return ~(temperatures <= factor * targets)
 
 
@@ -169,7 +169,7 @@ def broken_since(since: Tensor, broken: Tensor, step: int) -> Tensor:
 
 
 def for_too_long(since: Tensor, step: int, limit_steps: float) -> Tensor:
-    """Whether each unit (U,) has been broken for longer than a number of steps (0: at all)."""
+    """Units (U,) that have been broken for longer than a number of steps (0: at all)."""
     broken = since != WHOLE
     return broken & ((step - torch.where(broken, since, torch.full_like(since, step))) >= max(limit_steps, 0.0))
 

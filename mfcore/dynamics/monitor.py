@@ -106,7 +106,7 @@ class GeometryMonitor:
         return torch.as_tensor(np.asarray(values, dtype=np.int64)).to(self._device)
 
     def _attach(self, neighbours: SkinList) -> None:
-        """What depends on the edges: the limit of each pair, and which edges count for which unit."""
+        """Tensors that depend on the edges: the limit of each pair, and which edges count for which unit."""
         sender, receiver = neighbours.sender.cpu().numpy(), neighbours.receiver.cpu().numpy()
         numbers, limits = self._all_numbers, np.zeros((128, 128))
         present = [int(z) for z in np.unique(numbers)]

@@ -19,7 +19,7 @@ _List = tuple[Tensor, Tensor, Tensor]  # sender, receiver, shift of one replica,
 
 
 def lists_on(device: torch.device) -> bool:
-    """Whether lists are made on a device, of all stale replicas at once: on CPUs vesin, one by one, is faster."""
+    """Say that lists are made on a device, of all stale replicas at once: on CPUs vesin, one by one, is faster."""
     return device.type != "cpu"
 
 
@@ -76,7 +76,7 @@ class SkinList:
         self._assemble()
 
     def _layout(self) -> None:
-        """What depends on which replicas there are."""
+        """Tensors that depend on which replicas there are."""
         sizes = [len(a) for a in self._bare]
         self.n_atoms = torch.tensor(sizes, dtype=torch.int64, device=self.device)
         self._first = np.concatenate([[0], np.cumsum(sizes)])

@@ -1,4 +1,8 @@
-"""What a running backward pass wants, and refusing what the kernels cannot give."""
+"""The gradients that a running backward pass wants, and refusing those that the kernels cannot give.
+
+The question to torch's engine is a private one of torch and is asked in this module only. Where torch does not answer,
+everything that could be asked for is computed: more, and nothing wrong.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from torch import Tensor
 
 
 def wanted(ctx: Any, position: int, tensor_position: int) -> bool:
-    """Whether the running backward pass uses the gradient of an input of a custom function.
+    """Say that the running backward pass uses the gradient of an input of a custom function.
 
     `ctx.needs_input_grad` says only what could be asked for. A force pass (`autograd.grad(energy, vectors)`) wants
     no gradient of parameters, and a parameter pass (`loss.backward(inputs=parameters)`) none of positions; torch's

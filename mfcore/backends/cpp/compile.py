@@ -62,7 +62,7 @@ def compiler() -> tuple[str, str] | None:
 
 @cache
 def _cpu() -> str:
-    """What -march=native depends on."""
+    """Everything that -march=native depends on."""
     lines = [platform.machine(), platform.processor()]
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

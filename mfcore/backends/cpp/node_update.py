@@ -126,7 +126,7 @@ class CppUpdate:
 
 @cache
 def _numbers(shape: UpdateShape, n_species: int) -> Any:
-    """What the C++ reads of a shape, in its order."""
+    """The numbers of a shape in the order in which the C++ reads them."""
     values = [len(shape.irreps), int(shape.mixes), n_species]
     gates = {k: first for k, first, _ in shape.gates}
     for k, irrep in enumerate(shape.irreps):

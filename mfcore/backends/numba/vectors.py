@@ -152,7 +152,7 @@ def _fold(kind: Vector, half: int) -> Any:
 
 @cache
 def functions(scalar: str, lanes: int) -> SimpleNamespace:
-    """What generated source calls, for numbers of type `scalar` ("float32" or "float64") in vectors of so many lanes.
+    """Functions that generated source calls, for `scalar` "float32" or "float64" in vectors of so many lanes.
 
     Attributes are `ld`, `at`, `index_at`, `knot_at` (address, place), `add`, `st` (address, place, vector), `put`
     (address, place, number), `zero` (), `room` (n), and `folds`: by half the size of the blocks.

@@ -13,7 +13,7 @@ from mfbench.mfcore.files import write_text
 
 
 def interpreted() -> bool:
-    """Whether Triton runs kernels step by step on the CPU, for tests: $TRITON_INTERPRET, read as Triton reads it."""
+    """Say that Triton runs kernels step by step on the CPU, for tests: $TRITON_INTERPRET, read as Triton reads it."""
     return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
 
 

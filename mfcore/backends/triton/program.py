@@ -165,7 +165,7 @@ class TritonProgram(Program):
             yield f"{letter}{n} = " + " + ".join(f"{c!r} * {harmonics}{j}" for j, c in self._harmonics[n])
 
     def _of_edge(self, k: int, twice: bool) -> Iterator[str]:
-        """What a kernel needs of edge `e` for the paths from irrep k."""
+        """The numbers that a kernel needs of edge `e` for the paths from irrep k."""
         n = self.paths.n_harmonics
         yield from self._numbers("y", "y", f"e * {n}", n)
         yield from self._coefficients(k, "M", "y")

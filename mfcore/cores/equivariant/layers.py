@@ -121,7 +121,7 @@ class Interaction(nn.Module):
         )
 
     def start(self, embedding: Tensor, species: Tensor, fidelity: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """What the first layer begins with: inputs of its convolution and its self-connection, the same for a species.
+        """The beginning of the first layer: inputs of its convolution and its self-connection, the same for a species.
 
         Parameters
         ----------

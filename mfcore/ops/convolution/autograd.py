@@ -24,7 +24,7 @@ from mfbench.mfcore.ops.radial.table import RadialTable, evaluate_spline
 
 
 class _Call(NamedTuple):
-    """What all passes of one convolution share."""
+    """Kernels, products and edges, which all passes of one convolution share."""
 
     kernels: ConvolutionKernels
     paths: TensorProductPaths

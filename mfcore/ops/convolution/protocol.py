@@ -22,7 +22,7 @@ from mfbench.mfcore.ops.edges import Edges
 
 
 class EdgeInputs(NamedTuple):
-    """What every kernel reads.
+    """The inputs that every kernel reads.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class ConvolutionKernels(Protocol):
         for_spline: Tensor,
         /,
     ) -> None:
-        """What a force pass needs: ∂S/∂x, ∂S/∂Y (E, K) and ∂S/∂c (E, 4); ∂S/∂x only if there is a place for it."""
+        """Gradients of a force pass: ∂S/∂x, ∂S/∂Y (E, K) and ∂S/∂c (E, 4); ∂S/∂x only if there is a place for it."""
 
     def backward_parameters(
         self,
@@ -82,7 +82,7 @@ class ConvolutionKernels(Protocol):
         for_table: Tensor,
         /,
     ) -> None:
-        """What a parameter pass needs: ∂S/∂x and ∂S/∂t (Q, W); ∂S/∂x only if there is a place for it."""
+        """Gradients of a parameter pass: ∂S/∂x and ∂S/∂t (Q, W); ∂S/∂x only if there is a place for it."""
 
     def double_backward(
         self,

@@ -20,7 +20,7 @@ from mfbench.mfcore.ops.node_update.reference import update_reference
 
 
 class _Call(NamedTuple):
-    """What all passes of one update share."""
+    """Kernels and arguments, which all passes of one update share."""
 
     kernels: UpdateKernels
     update: UpdateCall
@@ -42,7 +42,7 @@ class _Call(NamedTuple):
         return self.update._replace(matrices=matrices)
 
     def reference(self, *tensors: Tensor) -> list[Tensor]:
-        """What :class:`_Update` computes, in plain torch."""
+        """The results of :class:`_Update` in plain torch."""
         n, c = self.update.shape.counts
         matrices, added = self.matrices(tensors[n + c :])
         update = self.with_matrices(matrices)

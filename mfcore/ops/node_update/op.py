@@ -1,4 +1,4 @@
-"""What happens to each atom between two convolutions: linear maps, self-connection, gate, and the next linear maps.
+"""The update of each atom between two convolutions: linear maps, self-connection, gate, and the next linear maps.
 
 With messages M, features F and W the matrices, in each irrep k ::
 

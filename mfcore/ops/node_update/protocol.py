@@ -100,7 +100,7 @@ class Matrices(NamedTuple):
 
 
 class UpdateInputs(NamedTuple):
-    """What an update works on; or gradients with respect to it, or a direction, where None is no place or zero.
+    """Inputs of an update; or gradients with respect to it, or a direction, where None is no place or zero.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class UpdateInputs(NamedTuple):
 
 
 class UpdateCall(NamedTuple):
-    """What all passes of an update share; see the head of this module.
+    """Arguments that all passes of an update share; see the head of this module.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class UpdateCall(NamedTuple):
 
 
 class Updated(NamedTuple):
-    """What an update gives: o_k, F'_k and X_k, one (A, 2l+1, channels) for each irrep."""
+    """Results of an update: o_k, F'_k and X_k, one (A, 2l+1, channels) for each irrep."""
 
     sums: list[Tensor]
     results: list[Tensor]

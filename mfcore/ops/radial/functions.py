@@ -16,7 +16,7 @@ DEFAULT_KNOTS = 128
 
 
 class RadialSettings(NamedTuple):
-    """What all layers share: how a distance is turned into the inputs of the radial networks.
+    """Settings that all layers share: how a distance is turned into the inputs of the radial networks.
 
     Attributes
     ----------

@@ -84,7 +84,7 @@ class RadialNetwork(nn.Module):
 
     @property
     def settings(self) -> RadialSettings:
-        """What :func:`~mfbench.mfcore.ops.geometry.op.edge_geometry` must be given."""
+        """The settings for :func:`~mfbench.mfcore.ops.geometry.op.edge_geometry`."""
         return self._settings
 
     @property
@@ -117,7 +117,7 @@ class RadialNetwork(nn.Module):
 
     @property
     def _changes(self) -> bool:
-        """Whether a table of these weights may be used only once."""
+        """True if a table of these weights may be used only once."""
         return self.training or any(weight.requires_grad or weight.is_inference() for weight in self.weights)
 
     def _fixed_table(self) -> RadialTable:

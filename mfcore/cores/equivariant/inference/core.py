@@ -30,7 +30,7 @@ from mfbench.mfcore.ops.tracing import traced
 
 @dataclass
 class _Plan:
-    """What depends on the species of a batch alone, so that molecular dynamics computes it once."""
+    """Tensors that depend on the species of a batch alone, so that molecular dynamics computes it once."""
 
     version: int
     groups: SpeciesGroups
@@ -237,7 +237,7 @@ class FrozenCore:
 
 
 def _start(layer: Interaction, embedding: Tensor, species: Tensor, one_hot: Tensor) -> tuple[Tensor, Tensor | None]:
-    """What the first layer begins with, for each species: (S, 1, C) and (S, 1, W)."""
+    """The beginning of the first layer for each species: (S, 1, C) and (S, 1, W)."""
     (mixed,), added = layer.start(embedding, torch.arange(len(embedding), device=embedding.device), one_hot)
     if layer.bias_out is not None:
         added = layer.bias_out(added, one_hot)

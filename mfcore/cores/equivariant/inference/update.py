@@ -1,4 +1,4 @@
-"""What happens to each atom between two convolutions of a frozen network, and the way back, without autograd.
+"""The update of each atom between two convolutions of a frozen network, and the way back, without autograd.
 
 With messages M, features F, and W the matrices, in each irrep k ::
 
@@ -26,7 +26,7 @@ from mfbench.mfcore.ops.tracing import traced
 
 
 class Operands(NamedTuple):
-    """What an update works on; see the head of this module. `added` may be empty."""
+    """Operands of an update; see the head of this module. `added` may be empty."""
 
     messages: list[Tensor]
     features: list[Tensor]
