@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,13 @@ from mfbench.benchmarks.harness.store import RunStore
 from mfbench.mfcore.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pandas import DataFrame
+
+
+UNREADABLE = (OSError, EOFError, ValueError, ImportError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+"""Errors of readers at files that are damaged or something else."""
 
 
 def detail_path(rows_file: Path, name: str) -> Path:
@@ -55,10 +64,27 @@ def read_detail(source: Path, name: str) -> DataFrame:
         else:
             kept = {column: kind for column, kind in types.items() if kind == "str"}
             table = pd.read_csv(path, dtype=text | kept | {"run_key": "str"}, keep_default_na=False, na_values=["nan"])
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"not a file of {name} ({error}).", file=path, hint="`mfbench export` writes it.") from error
+    except UNREADABLE as error:
+        raise DataError(
+            f"not a file of {name} ({reason(error)}).", file=path, hint="`mfbench export` writes it."
+        ) from error
     table = with_core(table)
     missing = [column for column in (*RUN_COLUMNS, *types) if column not in table.columns]
     if missing:
         raise DataError(f"no column {', '.join(missing)}.", file=path, hint="`mfbench export` writes such files.")
+    check_numbers(table, [column for column, kind in types.items() if kind.startswith(("int", "float"))], path)
     return table
+
+
+def reason(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def check_numbers(table: DataFrame, columns: Sequence[str], path: Path) -> None:
+    """Raise DataError if a column has what is no number: so has a file that was written to twice."""
+    from pandas.api.types import is_numeric_dtype
+
+    for column in columns:
+        if len(table) and not is_numeric_dtype(table[column]):
+            raise DataError("not all are numbers.", file=path, key=column, hint="`mfbench export` writes such files.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.harness.columns import has_lists, with_core
-from mfbench.benchmarks.harness.details import detail_path
+from mfbench.benchmarks.harness.details import UNREADABLE, check_numbers, detail_path, reason
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import write_bytes
 
@@ -98,9 +98,12 @@ def read_rows(path: Path) -> pd.DataFrame:
 
     try:
         rows = with_core(with_trials(pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})))
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"not a file of rows ({error}).", file=path, hint="Give DIR of runs or a .csv.gz.") from error
+    except UNREADABLE as error:
+        raise DataError(
+            f"not a file of rows ({reason(error)}).", file=path, hint="Give DIR of runs or a .csv.gz."
+        ) from error
     missing = [name for name in COLUMNS if name not in rows.columns]
     if missing:
         raise DataError(f"no column {', '.join(missing)}.", file=path, hint="`mfbench export` writes such files.")
+    check_numbers(rows, ["value", "n", "n_failed", "seed", "draw"], path)
     return rows

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,14 @@ from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
 from mfbench.mfcore.core import Core
-from mfbench.mfcore.cores.registry import core_from_description
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
 from mfbench.mfcore.data.validation import check_finite, check_geometry
 from mfbench.mfcore.errors import ConfigError, DataError, EstimateWarning
-from mfbench.mfcore.files import write_text
+from mfbench.mfcore.potentials import stored
 from mfbench.mfcore.potentials.calculator import PotentialCalculator
 from mfbench.mfcore.potentials.inference import FrozenPotential, state_of
 from mfbench.mfcore.potentials.predictions import Predictions
 from mfbench.mfcore.training.budget import Ledger
-from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
-from mfbench.mfcore.training.devices import DTYPES
-
-HEADER = "potential.json"
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -229,48 +222,35 @@ class Potential:
         return PotentialCalculator(self, name, base=base)
 
     def save(self, directory: str | Path) -> None:
-        """Write weights as safetensors and a JSON header; the header comes last, so a cut leaves no potential."""
-        folder = Path(directory)
-        for number, core in enumerate(self.cores):
-            save_tensors(folder / f"core_{number}.safetensors", core.state_dict(), core.description())
-        header = {
-            "format": _FORMAT,
-            "arm": self.arm,
-            "n_cores": len(self.cores),
-            "precision": next(k for k, v in DTYPES.items() if v == self.cores[0].dtype),
-            "answers": {f: [[t.core, t.fidelity] for t in terms] for f, terms in self.answers.items()},
-            "label_base": self.label_base,
-            "ledger": self.ledger.as_dict(),
-            "record": self.record,
-        }
-        write_text(folder / HEADER, json.dumps(header, indent=1))
+        """Write weights as safetensors and a JSON header; the header comes last, so a cut leaves no potential.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or cannot be written to.
+        """
+        stored.write(
+            Path(directory),
+            self.cores,
+            arm=self.arm,
+            outputs={f: [(t.core, t.fidelity) for t in terms] for f, terms in self.answers.items()},
+            delta_baseline=self.label_base,
+            ledger=self.ledger,
+            record=self.record,
+        )
 
 
 def load(directory: str | Path) -> Potential:
-    """Read a potential that :meth:`Potential.save` wrote.
+    """Read a potential that :meth:`Potential.save` wrote: the same to the last bit.
 
     Raises
     ------
     DataError
-        If the folder holds no complete potential.
+        If the folder holds no complete potential, or one whose files are not those that were written.
     """
-    folder = Path(directory)
-    try:
-        header: Mapping[str, Any] = json.loads((folder / HEADER).read_text())
-    except (OSError, ValueError) as error:
-        raise DataError("no complete potential here.", file=folder / HEADER, hint="Was it saved by mfbench?") from error
-    if header.get("format") != _FORMAT:
-        raise DataError(f"format {header.get('format')}, expected {_FORMAT}.", file=folder / HEADER)
-    cores = []
-    for number in range(header["n_cores"]):
-        tensors, description = load_tensors(folder / f"core_{number}.safetensors")
-        description.pop("format")
-        core = core_from_description(description).to(dtype=DTYPES[header["precision"]])
-        core.load_state_dict(tensors)
-        cores.append(core.freeze())
-    answers = {f: tuple(Term(int(c), str(n)) for c, n in terms) for f, terms in header["answers"].items()}
-    ledger = Ledger.from_dict(header["ledger"])
-    return Potential(header["arm"], cores, answers, dict(header["label_base"]), ledger, dict(header["record"]))
+    header, cores, ledger = stored.read(Path(directory))
+    answers = {f: tuple(Term(core, fidelity) for core, fidelity in terms) for f, terms in header.outputs.items()}
+    return Potential(header.arm, cores, answers, header.delta_baseline, ledger, header.record)
 
 
 def _add_labels(

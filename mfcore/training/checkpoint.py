@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,34 +16,48 @@ from torch import Tensor
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import write_bytes
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Store tensors with a JSON header."""
+    """Store tensors with a JSON header and the sha256 of both."""
     content = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    metadata = {"mfbench": json.dumps({"format": FORMAT, **header})}
+    text = json.dumps({"format": FORMAT, **header})
+    metadata = {"mfbench": text, "sha256": _sum(content, text)}
     write_bytes(path, save(content, metadata=metadata))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`save_tensors` wrote.
+def _sum(tensors: Mapping[str, Tensor], header: str) -> str:
+    """The sha256 of names, types, shapes and numbers of tensors, and of a header."""
+    found = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def load_tensors(path: Path, hint: str = "Delete it to start anew.") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`save_tensors` wrote; `hint` is the advice in messages.
 
     Raises
     ------
     DataError
-        If the file is not one of ours, is damaged, or of another format version.
+        If the file is not one of ours, is damaged or changed, or of another format version.
     """
     try:
         with safe_open(path, framework="pt") as stream:
-            header = json.loads((stream.metadata() or {})["mfbench"])
+            metadata = stream.metadata() or {}
+            text, right = metadata["mfbench"], metadata.get("sha256")
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise DataError(
-            f"not a readable checkpoint ({type(error).__name__}).", file=path, hint="Delete it to start anew."
-        ) from error
-    if header.get("format") != FORMAT:
-        raise DataError(f"checkpoint format {header.get('format')}, expected {FORMAT}.", file=path)
+        header = json.loads(text)
+        found = header.get("format")
+    except (SafetensorError, OSError, KeyError, ValueError, AttributeError, RecursionError) as error:
+        raise DataError(f"not a readable checkpoint ({type(error).__name__}).", file=path, hint=hint) from error
+    if found != FORMAT:
+        raise DataError(f"checkpoint format {found!r:.40}, expected {FORMAT}.", file=path, hint=hint)
+    if right != _sum(tensors, text):
+        raise DataError("not what was written: its sha256 differs.", file=path, hint=hint)
     return tensors, header
 
 

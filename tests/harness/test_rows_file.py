@@ -10,6 +10,7 @@ import pytest
 from mfbench.benchmarks.harness.rows_file import read_rows, write_rows
 from mfbench.benchmarks.harness.store import COLUMNS, rows_frame
 from mfbench.mfcore.errors import DataError
+from tests.reliability.damage import damage
 
 
 def some_rows() -> pd.DataFrame:
@@ -50,3 +51,32 @@ def test_rows_from_before_trials_were_booked_had_none(tmp_path: Path) -> None:
     rows = read_rows(path)
     assert rows["trials"].tolist() == [0] * len(rows)
     assert rows["trial_atom_gradients"].tolist() == [0.0] * len(rows)
+
+
+def rows_or_refusal(path: Path) -> tuple[str | None, str]:
+    try:
+        return read_rows(path).to_json(double_precision=15), ""
+    except DataError as error:
+        return None, str(error)
+
+
+@pytest.mark.parametrize("seeds", [range(80), pytest.param(range(80, 1000), marks=pytest.mark.slow)])
+def test_damaged_files_of_rows_are_refused_or_say_the_same(tmp_path: Path, seeds: range) -> None:
+    """Compressed files have a sum of their own; faults of the decompression were tracebacks."""
+    path = tmp_path / "rows.csv.gz"
+    write_rows(some_rows(), path)
+    content, (right, _) = path.read_bytes(), rows_or_refusal(path)
+    for seed in seeds:
+        path.write_bytes(content)
+        kind = damage(path, seed)
+        found, refusal = rows_or_refusal(path)
+        assert found in (right, None), (kind, seed)
+        assert found or (str(path) in refusal and "\n" not in refusal)
+
+
+def test_other_compressions_that_are_damaged_are_named(tmp_path: Path) -> None:
+    for suffix in (".xz", ".bz2", ".zip", ".zst"):
+        path = tmp_path / f"rows.csv{suffix}"
+        path.write_bytes(b"\xfd7zXZ\x00 and nothing that follows")
+        with pytest.raises(DataError, match="not a file of rows"):
+            read_rows(path)

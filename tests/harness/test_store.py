@@ -4,8 +4,6 @@ import errno
 import json
 import math
 import os
-import random
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.store import COLUMNS, RunStore
 from mfbench.mfcore.errors import DataError, StorageError
+from tests.reliability.damage import damage
 
 KEY, OTHER = "a" * 64, "b" * 64
 
@@ -122,26 +121,6 @@ def test_shared_stages_stay_while_a_run_may_need_them(tmp_path: Path) -> None:
     store.workdir(OTHER).rmdir()
     store.drop_shared()
     assert not store.shared.parent.exists()
-
-
-def damage(path: Path, seed: int) -> str:
-    """Flip a bit, cut, double, blank or remove: returns the kind."""
-    content, rng = path.read_bytes(), random.Random(seed)
-    at = rng.randrange(len(content))
-    kinds = {
-        "flip": content[:at] + bytes([content[at] ^ (1 << rng.randrange(8))]) + content[at + 1 :],
-        "digit": re.sub(rb"\d", lambda m: b"%d" % ((int(m.group()) + 1) % 10), content[at:], count=1),
-        "cut": content[:at],
-        "zeros": content[:at] + bytes(len(content) - at),
-        "twice": content + content,
-        "swap": content[at:] + content[:at],
-    }
-    kinds["digit"] = content[:at] + kinds["digit"]
-    kind = rng.choice([*kinds, "gone"])
-    path.unlink()
-    if kind != "gone":
-        path.write_bytes(kinds[kind])
-    return kind
 
 
 def tables(store: RunStore) -> str:

@@ -21,7 +21,8 @@ from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.node_update import tf32
 from mfbench.mfcore.ops.node_update.tf32 import rounded, tf32_product
-from mfbench.mfcore.potentials.potential import HEADER, Potential, Term, load
+from mfbench.mfcore.potentials.potential import Potential, Term, load
+from mfbench.mfcore.potentials.stored import HEADER
 from tests.training.test_batches import trainer
 
 EPSILON = 2.0**-11  # half a unit in the last place, relative
