@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a potential (mfbench fit).")],
-    file: Annotated[Path, typer.Argument(help="Frames (extended XYZ).")],
+    file: Annotated[Path, typer.Argument(help="Frames, with whatever labels they have: those are kept.")],
     out: Annotated[Path, typer.Option(help="File to write: the frames with predicted_energy, predicted_forces, ...")],
     fidelity: Annotated[
         str | None, typer.Option(help="Which of the potential's fidelities.", show_default="the highest")
@@ -34,13 +34,23 @@ def predict(
 
 
 def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: bool) -> None:
+    import warnings
+
+    import numpy as np
+
     import mfbench
     from mfbench.mfcore.data.frames import set_labels, write_frames
+    from mfbench.mfcore.data.periodic import repeated_volume
     from mfbench.mfcore.data.read import read_structures
+    from mfbench.mfcore.errors import EstimateWarning
 
     potential = mfbench.load(model)
     frames = read_structures(file)
-    predicted = potential.predict(frames, fidelity, stress=stress)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EstimateWarning)
+        predicted = potential.predict(frames, fidelity, stress=stress)
+    for warning in caught:
+        typer.echo(f"warning: {warning.message}.", err=True)
     forces, stresses = predicted.forces, predicted.stress
     for number, atoms in enumerate(frames):
         set_labels(
@@ -48,6 +58,6 @@ def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: b
             PREDICTED,
             energy=float(predicted.energies[number]),
             forces=None if forces is None else forces[number],
-            stress=stresses[number] if stresses is not None and atoms.pbc.all() else None,
+            stress=stresses[number] if stresses is not None and np.isfinite(repeated_volume(atoms)) else None,
         )
     write_frames(out, frames)

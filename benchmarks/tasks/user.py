@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from pydantic import BaseModel, ConfigDict, Field
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, SPLIT_SEED, Pools, Regime, Task
@@ -25,7 +26,8 @@ from mfbench.mfcore.data.frames import (
     set_labels,
     stress_of,
 )
-from mfbench.mfcore.data.isolated import is_isolated
+from mfbench.mfcore.data.inspect import label_faults
+from mfbench.mfcore.data.isolated import is_isolated, isolated_notes
 from mfbench.mfcore.data.label_keys import LabelKeys
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, Duplicate, check_split, near_duplicates
 from mfbench.mfcore.data.read import read_file
@@ -122,13 +124,16 @@ class UserTask(Task):
             describe(frames, told)
             check_contradictions(frames, near_duplicates(frames, tolerance=SAME_GEOMETRY), str(path))
             said += [f"{path}: {note}" for note in block_groups(frames, self.reading.block)[1]]
+            name = high_name if frames is highs else low_name
+            said += [f"{path}: FAULT: {fault}" for fault in label_faults(frames, [name])]
         self._frames = _merge(lows, highs, self.fidelities)
         self.copies = find_copies(self._frames, told)
         self.duplicate_tolerance = self.copies.tolerance
         united = unite_groups(self._frames, [(p.first, p.second) for p in self._together()])
         for atoms, group in zip(self._frames, united, strict=True):
             atoms.info["group"] = group
-        self.notes = list(dict.fromkeys([*more, *notes, *self.copies.note(self._frames), *self._isolated_note()]))
+        self.notes = list(dict.fromkeys([*more, *notes, *self.copies.note(self._frames)]))
+        self.notes += [*isolated_notes(self._frames, self.fidelities), *self._element_notes()]
         high_ids = [a for a in self._frames if has_label(a, high_name, Label.ENERGY)]
         labels = f"low={self._common(low_name)},high={self._common(high_name)}"
         paired = all(has_label(a, low_name, Label.ENERGY) for a in high_ids)
@@ -184,17 +189,18 @@ class UserTask(Task):
         near = {b for a, b in names if a in held} | {a for a, b in names if b in held}
         return [a for a in frames if id_of(a) not in near]
 
-    def _isolated_note(self) -> list[str]:
-        """Say which isolated atoms there are."""
-        symbols = {
-            f: [a.get_chemical_symbols()[0] for a in self._frames if is_isolated(a) and has_label(a, f, Label.ENERGY)]
-            for f in self.fidelities
-        }
-        effect = "set its reference energies, and none is held out"
+    def _element_notes(self) -> list[str]:
+        """Say which elements no HF label is about."""
+        low, high = (
+            {int(z) for a in self._frames if has_label(a, name, Label.ENERGY) for z in a.numbers}
+            for name in self.fidelities
+        )
+        if not (alone := sorted(low - high)):
+            return []
+        symbols = ", ".join(chemical_symbols[z] for z in alone)
         return [
-            f"isolated atoms of '{f}' ({', '.join(sorted(set(found)))}) {effect}"
-            for f, found in symbols.items()
-            if found
+            f"no '{self.high}' label has {symbols}: arms whose network learns it at '{self.fidelities[0]}' answer with "
+            "an estimate and warn of it, the others refuse"
         ]
 
     @property

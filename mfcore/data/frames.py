@@ -153,8 +153,10 @@ def prefixes(atoms: Atoms) -> list[str]:
 # --- files --------------------------------------------------------------------------------------------------
 
 
-def _plain(value: Any) -> Any:
+def _plain(key: str, value: Any) -> Any:
     """Return a matrix (3, 3) as nine numbers, which every reader of extended XYZ takes; anything else as it is."""
+    if key in ("stress", "virial") and np.size(value) == 6:  # ase reads nine numbers only under these keys
+        value = full_stress(np.asarray(value))
     return value.reshape(9) if isinstance(value, np.ndarray) and value.shape == (3, 3) else value
 
 
@@ -174,7 +176,7 @@ def write_frames(path: str | Path, frames: Sequence[Atoms]) -> None:
     plain = []
     for atoms in frames:
         copy = atoms.copy()
-        copy.info = {key: _plain(value) for key, value in copy.info.items() if value is not None}
+        copy.info = {key: _plain(key, value) for key, value in copy.info.items() if value is not None}
         plain.append(copy)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         write(stream, plain, format="extxyz")

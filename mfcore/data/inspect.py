@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from mfbench.mfcore.data.agreement import RIGHT_FORM, agreement
 from mfbench.mfcore.data.duplicates import Told, check_contradictions, describe, find_copies
 from mfbench.mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, stress_of
-from mfbench.mfcore.data.inspection import InspectionReport, LevelReport, Outlier, OverlapReport
+from mfbench.mfcore.data.inspection import InspectionReport, LevelReport, Outlier, OverlapReport, counted
+from mfbench.mfcore.data.isolated import is_isolated, isolated_notes
 from mfbench.mfcore.data.label_keys import LabelKeys
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, Duplicate, near_duplicates
 from mfbench.mfcore.data.plausible import (
@@ -106,10 +107,16 @@ def inspect_frames(frames: Sequence[Atoms], notes: Sequence[str] = ()) -> Inspec
         duplicates=copies.pairs,
         duplicate_tolerance=copies.tolerance,
         bond_ratio=ratio,
-        notes=(*notes, *copies.note(frames)),
+        notes=(*notes, *isolated_notes(frames, names), *copies.note(frames)),
         faults=tuple(_faults(frames, levels, ratio)),
         warnings=tuple(_warnings(frames, levels, copies.pairs)),
     )
+
+
+def label_faults(frames: Sequence[Atoms], fidelities: Sequence[str]) -> list[str]:
+    """Say which labels of some fidelities have signs or units that cannot be right."""
+    levels = [_level(frames, name) for name in fidelities]
+    return _unit_faults(levels, bond_ratio(frames))
 
 
 def composition_residual(frames: Sequence[Atoms], values: FloatArray) -> FloatArray:
@@ -188,7 +195,15 @@ def _overlap(frames: Sequence[Atoms], first: str, second: str) -> OverlapReport:
 
 
 def _faults(frames: Sequence[Atoms], levels: Sequence[LevelReport], ratio: float) -> list[str]:
-    """Signs and units that are wrong by measurement or by what is possible; contradictions."""
+    found = _unit_faults(levels, ratio)
+    try:
+        check_contradictions(frames, near_duplicates(frames, tolerance=SAME_GEOMETRY))
+    except DataError as error:
+        found.append(str(error))
+    return found
+
+
+def _unit_faults(levels: Sequence[LevelReport], ratio: float) -> list[str]:
     found = []
     if unit := length_unit(ratio):
         found.append(
@@ -210,10 +225,6 @@ def _faults(frames: Sequence[Atoms], levels: Sequence[LevelReport], ratio: float
         elif r.n_stress and not r.stress_form and r.stress_rms > PLAUSIBLE_STRESS_RMS:
             gpa = r.stress_rms / units.GPa
             found.append(f"{r.fidelity}: stresses of {gpa:.3g} GPa (rms) are not possible: kbar, GPa or a virial?")
-    try:
-        check_contradictions(frames, near_duplicates(frames, tolerance=SAME_GEOMETRY))
-    except DataError as error:
-        found.append(str(error))
     return found
 
 
@@ -223,10 +234,14 @@ def _warnings(frames: Sequence[Atoms], levels: Sequence[LevelReport], duplicates
         found.append("no labels: expected keys <fidelity>_energy (eV), <fidelity>_forces (eV/Å), or energy, forces")
     across = sum(frames[p.first].info.get("group") != frames[p.second].info.get("group") for p in duplicates)
     if across:
-        found.append(f"{across} pairs of duplicates are in different groups: a split may separate them")
+        found.append(f"{counted(across, 'pair')} of duplicates in different groups: a split may separate them")
     for r in levels:
-        if 0 < r.n_forces < r.n_energy:
-            found.append(f"{r.fidelity}: {r.n_energy - r.n_forces} frames have an energy and no forces")
+        bare = sum(
+            has_label(a, r.fidelity, Label.ENERGY) and not (has_label(a, r.fidelity, Label.FORCES) or is_isolated(a))
+            for a in frames
+        )
+        if r.n_forces and bare:
+            found.append(f"{r.fidelity}: {counted(bare, 'frame')} with an energy and no forces")
         low, high = PLAUSIBLE_FORCE_RMS
         if r.n_forces and not low <= r.force_rms <= high:
             found.append(f"{r.fidelity}: force rms {r.force_rms:.3g}; {low:g} to {high:g} eV/Å expected: another unit?")

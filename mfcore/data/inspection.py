@@ -12,6 +12,11 @@ from mfbench.mfcore.data.leakage import Duplicate
 _LISTED = 10  # outliers that are printed
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 fault", "2 faults" and so on."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Outlier:
     """A frame that stands out: its index and name, by what, and how much."""
@@ -114,11 +119,11 @@ class InspectionReport:
     def verdict(self) -> str:
         """One line to act on."""
         if self.faults:
-            return f"not to be trained on before {len(self.faults)} faults are mended"
+            return f"not to be trained on without mending {counted(len(self.faults), 'fault')}"
         if not any(r.n_energy for r in self.levels):
             return "no energies: nothing can be trained on it"
         names = " or ".join(f"'{r.fidelity}' ({r.n_energy} energies, {r.n_forces} forces)" for r in self.levels)
-        looks = f", after a look at {len(self.warnings)} warnings" if self.warnings else ""
+        looks = f", after a look at {counted(len(self.warnings), 'warning')}" if self.warnings else ""
         return f"usable as {names}{looks}"
 
     def as_dict(self) -> dict[str, Any]:

@@ -24,6 +24,19 @@ def is_isolated(atoms: Atoms) -> bool:
     return bool((heights[np.asarray(atoms.pbc)] >= ALONE).all())
 
 
+def isolated_notes(frames: Sequence[Atoms], fidelities: Sequence[str]) -> list[str]:
+    """Say which isolated atoms with an energy there are, by fidelity."""
+    notes = []
+    for fidelity in fidelities:
+        alone = [a for a in frames if is_isolated(a) and np.isfinite(energy_of(a, fidelity))]
+        if alone:
+            symbols = ", ".join(sorted({a.get_chemical_symbols()[0] for a in alone}))
+            notes.append(
+                f"isolated atoms of '{fidelity}' ({symbols}) set its reference energies, and none of them is held out"
+            )
+    return notes
+
+
 def isolated_energies_in(frames: Sequence[Atoms], fidelity: str) -> dict[int, float]:
     """Return the energies (eV) of isolated atoms by atomic number; the lowest where there are several (spin states)."""
     found: dict[int, float] = {}

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 from typing import NamedTuple
@@ -26,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from mfbench.mfcore.data.periodic import pair_distances
+from mfbench.mfcore.data.periodic import image_lengths, pair_distances, whole_cell
 from mfbench.mfcore.data.splits import group_of, id_of
 from mfbench.mfcore.errors import LeakageError
 
@@ -202,6 +203,13 @@ def _distances(atoms: Atoms) -> FloatArray:
     return full + full.T
 
 
+def _pairs_by_element(atoms: Atoms, i: NDArray[np.int64], j: NDArray[np.int64]) -> FloatArray:
+    """Return the distances (pairs,) in Å of atoms i < j, counted by element."""
+    positions = atoms.positions[np.argsort(atoms.numbers, kind="stable")]
+    steps = positions.take(j, axis=0) - positions.take(i, axis=0)
+    return image_lengths(steps, whole_cell(atoms), np.asarray(atoms.pbc, dtype=bool))
+
+
 def _cell_lengths(atoms: Atoms) -> FloatArray:
     """Return lengths that a rotation of a crystal leaves alone; of slabs and wires, those that repeat."""
     cell = np.asarray(atoms.cell, dtype=np.float64)
@@ -248,22 +256,37 @@ class _Kept:
 _KEPT = _Kept(100_000)  # of a few hundred bytes each
 
 
+class _Layout(NamedTuple):
+    """Pairs (i, j) of atoms counted by element, the columns of each pair of elements, and where their blocks begin."""
+
+    i: NDArray[np.int64]
+    j: NDArray[np.int64]
+    columns: list[NDArray[np.int64]]
+    starts: NDArray[np.int64]
+
+
+@lru_cache(maxsize=64)
+def _layout(numbers: bytes) -> _Layout:
+    elements = np.frombuffer(numbers, dtype=np.int64)
+    i, j = np.triu_indices(len(elements), 1)
+    _, pair = np.unique(elements[i] * 1000 + elements[j], return_inverse=True)
+    kinds = range(int(pair.max(initial=-1)) + 1)
+    columns = [np.flatnonzero(pair == p) for p in kinds]
+    blocks = [b for c in columns for b in _split(len(c))]
+    return _Layout(i, j, columns, np.cumsum([0, *blocks]))
+
+
 def _reduced(frames: Sequence[Atoms]) -> FloatArray:
-    numbers = np.sort(frames[0].numbers)
-    i, j = np.triu_indices(len(numbers), 1)
+    numbers = np.sort(frames[0].numbers).astype(np.int64)
+    i, j, columns, starts = _layout(numbers.tobytes())
     total = max(1, len(i) + len(_cell_lengths(frames[0])))
-    _, pair = np.unique(np.stack([numbers[i], numbers[j]]), axis=1, return_inverse=True)
-    blocks = [b for p in range(int(pair.max(initial=-1)) + 1) for b in _split(int((pair == p).sum()))]
-    starts = np.cumsum([0, *blocks])
-    by_pair = np.argsort(pair.ravel(), kind="stable")
-    columns = [by_pair[pair.ravel()[by_pair] == p] for p in range(int(pair.max(initial=-1)) + 1)]
     out = []
     for chunk in _chunks(frames, len(numbers)):
-        stacked = np.stack([_distances(atoms)[i, j] for atoms in chunk])
+        stacked = np.stack([_pairs_by_element(atoms, i, j) for atoms in chunk])
         ranked = np.concatenate([np.sort(stacked[:, c], axis=1) for c in columns] or [stacked], axis=1)
         means = [ranked[:, a:b].sum(axis=1) / np.sqrt((b - a) * total) for a, b in pairwise(starts)]
         lengths = np.stack([_cell_lengths(atoms) for atoms in chunk]) / np.sqrt(total)
-        out.append(np.concatenate([np.array(means).reshape(len(blocks), len(chunk)).T, lengths], axis=1))
+        out.append(np.concatenate([np.array(means).reshape(len(starts) - 1, len(chunk)).T, lengths], axis=1))
     vectors = np.concatenate(out)
     return vectors if vectors.shape[1] else np.zeros((len(frames), 1))  # single atoms are all alike
 

@@ -143,6 +143,7 @@ def image_lengths(steps: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_]) -
     if skewed:
         images = _HALF[~_HALF[:, ~pbc].any(axis=1)] @ reduced
         sizes = np.einsum("ki,ki->k", images, images)
-        gain = (sizes - 2 * np.abs(wrapped @ images.T)).min(axis=1)
-        squares = squares + np.minimum(gain, 0.0)
+        far = np.flatnonzero(squares > 0.25 * sizes.min())  # what is nearer than half the shortest vector is nearest
+        gain = (sizes - 2 * np.abs(wrapped[far] @ images.T)).min(axis=1)
+        squares[far] += np.minimum(gain, 0.0)
     return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
