@@ -55,7 +55,6 @@ UNNAMED = {
     "mfbench.mfcore.cores.equivariant.*": "parts of the core, through its contract suite",
     "mfbench.mfcore.ops.*": "the suites of the operations compare all implementations",
     "mfbench.mfcore.core_types": "through mfbench.mfcore.core, which hands them on",
-    "mfbench.mfcore.data.extxyz": "through the readers and writers of frames",
     "mfbench.mfcore.dynamics.checkpoint": "through dynamics that are cut and go on",
     "mfbench.mfcore.dynamics.monitor": "through the dynamics",
     "mfbench.mfcore.potentials.predictions": "through the potential",
