@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ import pytest
 from mfbench.benchmarks.harness.store import RunStore
 from tests.cli.test_own_files import Files
 from tests.harness.conftest import PLUGIN
+
+_log = logging.getLogger("mfbench")
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("train_wall_s", "train_cpu_s", "inference_us_per_atom", "date")
@@ -72,6 +75,7 @@ class Commands:
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
+                _log.info("killed after %.1f s: %s", after_s, words[0])
                 return True
         assert process.returncode == 0
         return False

@@ -38,13 +38,11 @@ KILLS = [pytest.param(2, 0), *(pytest.param(8, seed, marks=pytest.mark.slow) for
 
 
 @pytest.mark.parametrize(("kills", "seed"), KILLS)
-def test_run(
-    stored: Commands, tmp_path: Path, kills: int, seed: int, record_property: Callable[[str, object], None]
-) -> None:
+def test_run(stored: Commands, tmp_path: Path, kills: int, seed: int) -> None:
     commands = Commands(tmp_path / "runs", pause_s=0.0)
     commands.preset, words = stored.preset, commands.run()
     words[1] = stored.preset  # the same runs
-    record_property("kills", go_on(commands, words, random.Random(seed), kills))
+    go_on(commands, words, random.Random(seed), kills)
     assert rows_of(commands.runs) == rows_of(stored.runs)
     assert hidden(commands.folder) == []
     assert not (commands.runs / "work").exists()
@@ -65,7 +63,6 @@ def test_what_is_written(
     words: Callable[[Commands, Path], list[object]],
     kills: int,
     seed: int,
-    record_property: Callable[[str, object], None],
 ) -> None:
     out = tmp_path / "out"
     command = words(stored, out)
@@ -73,7 +70,7 @@ def test_what_is_written(
     right = {p.name: p.read_bytes() for p in out.iterdir()}
     rng = random.Random(seed)
     for _ in range(kills):
-        record_property("kills", int(stored.killed(command, rng.uniform(0.5, LATEST_S))))
+        stored.killed(command, rng.uniform(0.5, LATEST_S))
         for name, content in right.items():  # the old file or the new one, whole, and both are the same
             assert (out / name).read_bytes() == content
     go_on(stored, command, rng, 0)
@@ -82,7 +79,7 @@ def test_what_is_written(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_fit(tmp_path: Path, seed: int, record_property: Callable[[str, object], None]) -> None:
+def test_fit(tmp_path: Path, seed: int) -> None:
     commands, folder = Commands(tmp_path / "here"), tmp_path / "user"
     files = user_files(folder)
     words = files.fit()
@@ -96,7 +93,6 @@ def test_fit(tmp_path: Path, seed: int, record_property: Callable[[str, object],
         met += commands.killed(words, rng.uniform(0.5, LATEST_S))
     if not files.out.exists():
         go_on(commands, words, rng, 0)
-    record_property("kills", met)
     for folder_of_model in (files.out, *tmp_path.glob("again-*")):
         assert weights(folder_of_model) == right
     commands.call(words)  # it is there already; what killed ones have left is swept
@@ -109,11 +105,11 @@ def weights(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
-def test_regress(stored: Commands, tmp_path: Path, seed: int, record_property: Callable[[str, object], None]) -> None:
+def test_regress(stored: Commands, tmp_path: Path, seed: int) -> None:
     baseline, rng = tmp_path / "base.json", random.Random(seed)
     words = ["regress", stored.runs, "--preset", stored.preset, "--baseline", baseline, "--update"]
     for _ in range(8):
-        record_property("kills", int(stored.killed(words, rng.uniform(0.5, LATEST_S))))
+        stored.killed(words, rng.uniform(0.5, LATEST_S))
         if baseline.exists():
             json.loads(baseline.read_text())
     go_on(stored, words, rng, 0)
@@ -125,7 +121,7 @@ def test_regress(stored: Commands, tmp_path: Path, seed: int, record_property: C
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
-def test_tune(tmp_path: Path, seed: int, record_property: Callable[[str, object], None]) -> None:
+def test_tune(tmp_path: Path, seed: int) -> None:
     commands, rng = Commands(tmp_path / "here", pause_s=0.01), random.Random(seed)
     space = tmp_path / "space.yml"
     space.write_text("all:\n  shift: {low: -1.0, high: 1.0}\n")
@@ -134,7 +130,7 @@ def test_tune(tmp_path: Path, seed: int, record_property: Callable[[str, object]
         out = tmp_path / f"{name}.yml"
         words = ["tune", commands.preset, "--arm", "fake_steps", "--trials", 4, "--space", space, "--workers", 1]
         words += ["--out", out, "--runs", tmp_path / name]
-        record_property("kills", go_on(commands, words, rng, kills))
+        go_on(commands, words, rng, kills)
         losses.append([line for line in out.read_text().splitlines() if "loss" in line or "shift" in line])
         assert hidden(tmp_path / name) == []
     assert losses[0] == losses[1]
