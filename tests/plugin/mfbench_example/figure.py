@@ -1,0 +1,28 @@
+"""Forces against energies: one point for each test frame, by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
+from mfbench.benchmarks.reports.figures.style import Style, looks
+from mfbench.benchmarks.reports.rows import arms_of
+
+
+def draw(source: Source, style: Style) -> Iterator[Drawing]:
+    """Draw a figure for each regime and HF set size."""
+    drawn = False
+    for cell in source.cells():
+        table = source.details.table("conservation", cell.rows)
+        if len(table):
+            drawn = True
+            figure = style.figure("single", 60.0)
+            axes = figure.subplots()
+            for place, (arm, look) in enumerate(looks(arms_of(table)).items()):
+                errors = table.loc[table["arm"] == arm, "error_mev_per_A"]
+                axes.plot([place] * len(errors), errors, look.marker, color=look.colour, label=arm)
+            axes.set_yscale("log")
+            axes.set_ylabel("|F + dE/dx| (meV/Å)")
+            yield Drawing(source.name("conservation", cell.regime, f"n_high_{cell.n_high}"), figure, cell.rows)
+    if not drawn:
+        raise NothingToDraw("no run has forces beside differences of energies.")
