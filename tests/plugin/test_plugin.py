@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +117,10 @@ def test_figures_are_drawn(mfbench: Command, runs: Path) -> None:
 
 def test_rows_can_be_reported_without_the_distribution(rows: pd.DataFrame, runs: Path) -> None:
     from mfbench.benchmarks.harness.rows_file import read_rows
-    from mfbench.benchmarks.reports import report
+    from mfbench.benchmarks.reports import Results, report
 
-    text = report(read_rows(runs.parent / "rows.csv.gz"))
+    text = report(Results(read_rows(runs.parent / "rows.csv.gz")))
     assert "joint_then_high" in text
-    assert math.isfinite(len(text))
 
 
 def test_a_run_again_computes_nothing(mfbench: Command, preset: Path, runs: Path) -> None:
