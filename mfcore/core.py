@@ -186,7 +186,7 @@ class Core(nn.Module, ABC):
         """
         raise ConfigError(f"a core '{self.name}' with conditioning '{self.conditioning}' cannot be given heads.")
 
-    # What it computes
+    # The computation
 
     @abstractmethod
     def forward(

@@ -108,7 +108,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def is_device(path: Path) -> bool:
-    """Whether a device, a pipe or a socket has this name: such are not replaced."""
+    """Say whether a device, a pipe or a socket has this name: such are not replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 

@@ -17,7 +17,7 @@ from mfbench.mfcore.potentials.potential import Potential
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.progress import Progress
 from mfbench.strategies.checks import check_potential
-from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.settings import StrategySettings
 
 Role = Literal["candidate", "reference", "floor", "ceiling"]
@@ -131,7 +131,7 @@ class Strategy(ABC):
         SelfCheckError
             If the potential does not answer as what it was trained to be (see :mod:`mfbench.strategies.checks`).
         """
-        fitting = Fitting(self.settings, self.default_e0, train, budget, seed, progress, workdir, shared)
+        fitting = FitContext(self.settings, self.default_e0, train, budget, seed, progress, workdir, shared)
         potential = self._fit(fitting)
         potential.arm = self.name
         fitting.finish(potential, self.settings.model_dump(mode="json"))
@@ -139,5 +139,5 @@ class Strategy(ABC):
         return potential
 
     @abstractmethod
-    def _fit(self, run: Fitting) -> Potential:
-        """What the strategy is."""
+    def _fit(self, run: FitContext) -> Potential:
+        """Train by the steps that define the strategy."""

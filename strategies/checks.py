@@ -13,7 +13,7 @@ from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import SelfCheckError
 from mfbench.mfcore.potentials.potential import Potential
 from mfbench.mfcore.training.budget import Stage
-from mfbench.strategies.fitting import DELTA
+from mfbench.strategies.fit_context import DELTA
 
 _FRAMES = 8
 _RELATIVE_DIFFERENCE = 1e-5
@@ -45,7 +45,7 @@ def check_reference_energies(potential: Potential) -> None:
         Names the fidelity.
     """
     recorded = potential.record.get("reference_energies", {})
-    for fidelity in {term.fidelity for terms in potential.answers.values() for term in terms}:
+    for fidelity in {term.fidelity for terms in potential.outputs.values() for term in terms}:
         values = recorded.get(fidelity, {}).get("values")
         if not values or not np.isfinite(list(values.values()) if isinstance(values, dict) else values).all():
             raise SelfCheckError(
@@ -73,7 +73,7 @@ def check_fidelities_differ(potential: Potential, data: TrainingSet) -> None:
     forces = {
         fidelity: np.concatenate(potential.predict(frames, fidelity).forces or [])
         for fidelity in potential.fidelities
-        if fidelity not in potential.label_base  # there even an idle network differs by the labels that are added
+        if fidelity not in potential.delta_baseline  # there even an idle network differs by the labels that are added
     }
     for one, other in combinations(forces, 2):
         # Each fidelity has a scale of its own, so one network would answer with proportional forces.

@@ -14,11 +14,11 @@ from mfbench.mfcore.data.frames import energy_of, forces_of, set_labels, stress_
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.mfcore.potentials.predictions import Predictions
 from mfbench.mfcore.training.budget import Stage
 from mfbench.strategies.base import Strategy
-from mfbench.strategies.fitting import DELTA, Fitting
+from mfbench.strategies.fit_context import DELTA, FitContext
 from mfbench.strategies.settings import StrategySettings
 
 
@@ -34,7 +34,7 @@ class DeltaLabels(Strategy):
     marker: ClassVar[str] = "X"
     line: ClassVar[str] = "--"
 
-    def _fit(self, run: Fitting) -> Potential:
+    def _fit(self, run: FitContext) -> Potential:
         low, high = run.data.low[-1], run.data.high
         for number, atoms in enumerate(run.data.train[high]):
             if not np.isfinite(energy_of(atoms, low)):
@@ -45,7 +45,7 @@ class DeltaLabels(Strategy):
                     hint="Compute them, or use delta_model.",
                 )
         core = difference_core(run, low_labels(run.data.train[high], low), low_labels(run.data.validation, low))
-        return Potential(self.name, [core], {high: (Term(0, DELTA),)}, label_base={high: low})
+        return Potential(self.name, [core], {high: (Component(0, DELTA),)}, delta_baseline={high: low})
 
 
 class DeltaModelSettings(StrategySettings):
@@ -66,22 +66,24 @@ class DeltaModel(Strategy):
     line: ClassVar[str] = "-"
     Settings: ClassVar[type[StrategySettings]] = DeltaModelSettings
 
-    def _fit(self, run: Fitting) -> Potential:
+    def _fit(self, run: FitContext) -> Potential:
         assert isinstance(self.settings, DeltaModelSettings)
         low, high = run.data.low[-1], run.data.high
         base = run.core(run.data.fidelities)
         budget = run.budget.fraction(self.settings.base_share)
         run.train(base, low, {low: run.data.train[low]}, run.data.labels, budget, share=True)
-        model = Potential("base", [base], {low: (Term(0, low),)})
+        model = Potential("base", [base], {low: (Component(0, low),)})
         train = model.predict(run.data.train[high], stress=True)
         validation = model.predict(run.data.validation, stress=True)
         atoms = float(sum(len(a) for a in run.data.train[high]))
         run.ledger.stages.append(Stage(f"{low} model on {high} frames", atom_gradients=atoms))
         core = difference_core(run, train, validation)
-        return Potential(self.name, [base, core], {low: (Term(0, low),), high: (Term(0, low), Term(1, DELTA))})
+        return Potential(
+            self.name, [base, core], {low: (Component(0, low),), high: (Component(0, low), Component(1, DELTA))}
+        )
 
 
-def difference_core(run: Fitting, train: Predictions, validation: Predictions) -> Core:
+def difference_core(run: FitContext, train: Predictions, validation: Predictions) -> Core:
     """A network trained, on what is left of the budget, for HF less a baseline; no repulsion: the baseline has it."""
     difference = run.on(difference_set(run.data, train, validation))
     data, core = difference.data, difference.core([DELTA], difference=True)

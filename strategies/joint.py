@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from mfbench.mfcore.core import Conditioning
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.strategies.base import Strategy
-from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.fit_context import FitContext
 
 
 class JointStrategy(Strategy):
@@ -15,7 +15,7 @@ class JointStrategy(Strategy):
 
     conditioning: ClassVar[Conditioning]
 
-    def _fit(self, run: Fitting) -> Potential:
+    def _fit(self, run: FitContext) -> Potential:
         core = run.core(run.data.fidelities, self.conditioning)
         run.train(
             core,
@@ -26,4 +26,4 @@ class JointStrategy(Strategy):
             validation=run.data.validation,
             high=run.data.high,
         )
-        return Potential(self.name, [core], {f: (Term(0, f),) for f in run.data.fidelities})
+        return Potential(self.name, [core], {f: (Component(0, f),) for f in run.data.fidelities})

@@ -21,7 +21,7 @@ def _points() -> dict[str, EntryPoint]:
 
 
 def is_arm(name: str) -> bool:
-    """Whether an arm of this name is installed; loads none."""
+    """Say whether an arm of this name is installed; loads none."""
     return name in _points()
 
 

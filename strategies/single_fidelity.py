@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.strategies.base import Role, Strategy
-from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.fit_context import FitContext
 
 
 class SingleFidelity(Strategy):
@@ -21,7 +21,7 @@ class SingleFidelity(Strategy):
     marker: ClassVar[str] = "o"
     line: ClassVar[str] = "-"
 
-    def _fit(self, run: Fitting) -> Potential:
+    def _fit(self, run: FitContext) -> Potential:
         high = run.data.high
         core = run.core([high])
         run.train(
@@ -32,7 +32,7 @@ class SingleFidelity(Strategy):
             run.budget,
             validation=run.data.validation,
         )
-        return Potential(self.name, [core], {high: (Term(0, high),)})
+        return Potential(self.name, [core], {high: (Component(0, high),)})
 
 
 class SingleFidelityAll(SingleFidelity):
@@ -60,10 +60,10 @@ class LowFidelity(Strategy):
     marker: ClassVar[str] = "<"
     line: ClassVar[str] = ":"
 
-    def _fit(self, run: Fitting) -> Potential:
+    def _fit(self, run: FitContext) -> Potential:
         low, high = run.data.low[-1], run.data.high
         core = run.core([low, high])
         run.train(core, low, {low: run.data.train[low]}, run.data.labels, run.budget, share=True)
         core.set_scale(high, core.scale_of(low))  # the network is the LF one; only E0 differs
         run.refit_reference(core, high, start=low)
-        return Potential(self.name, [core], {low: (Term(0, low),), high: (Term(0, high),)})
+        return Potential(self.name, [core], {low: (Component(0, low),), high: (Component(0, high),)})

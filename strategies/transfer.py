@@ -9,10 +9,10 @@ from pydantic import Field
 
 from mfbench.mfcore.core import READOUT, Conditioning, Core
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.strategies.base import Strategy
 from mfbench.strategies.checks import check_replayed
-from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.settings import StrategySettings
 
 
@@ -45,7 +45,7 @@ class Transfer(Strategy):
     default_e0: ClassVar[ReferencePolicy] = "residual"
     trainable: ClassVar[tuple[str, ...] | None] = None
 
-    def _fit(self, run: Fitting) -> Potential:
+    def _fit(self, run: FitContext) -> Potential:
         high = run.data.high
         core = self.pretrained(run)
         run.train(
@@ -58,9 +58,9 @@ class Transfer(Strategy):
             trainable=self.trainable,
             training=self.finetuning(),
         )
-        return Potential(self.name, [core], {high: (Term(0, high),)})
+        return Potential(self.name, [core], {high: (Component(0, high),)})
 
-    def pretrained(self, run: Fitting) -> Core:
+    def pretrained(self, run: FitContext) -> Core:
         """A core trained on each LF in turn, with HF reference energies in place."""
         assert isinstance(self.settings, TransferSettings)
         core = run.core(run.data.fidelities)
@@ -103,7 +103,7 @@ class TransferReplay(Transfer):
     line: ClassVar[str] = "-."
     Settings: ClassVar[type[StrategySettings]] = ReplaySettings
 
-    def _fit(self, run: Fitting) -> Potential:
+    def _fit(self, run: FitContext) -> Potential:
         assert isinstance(self.settings, ReplaySettings)
         low, high = run.data.low[-1], run.data.high
         core = self.pretrained(run).expand_heads()
@@ -120,4 +120,4 @@ class TransferReplay(Transfer):
             training=self.finetuning(),
         )
         check_replayed(run.ledger.stages[-1], low, len(run.data.train[high]) + n_replay)
-        return Potential(self.name, [core], {low: (Term(0, low),), high: (Term(0, high),)})
+        return Potential(self.name, [core], {low: (Component(0, low),), high: (Component(0, high),)})

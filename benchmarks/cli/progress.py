@@ -1,4 +1,4 @@
-"""What the command line shows while runs are computed."""
+"""Progress that the command line shows while runs are computed."""
 
 from __future__ import annotations
 

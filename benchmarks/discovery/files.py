@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ID = "material_id"
 PREDICTED = "e_form"
-"""What the name of a column of predicted formation energies has in it; the DFT ones in the summary have it, too."""
+"""Parts of the name of a column of predicted formation energies; the DFT ones in the summary have it, too."""
 
 REFERENCES = (FORMATION, "e_form_per_atom_uncorrected", "e_form_per_atom_wbm")
 COMPRESSED = (".gz", ".bz2", ".xz")

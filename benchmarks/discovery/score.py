@@ -42,7 +42,7 @@ Published = Callable[..., dict[str, Any]]
 
 @dataclass(frozen=True)
 class DiscoveryReport:
-    """What a prediction file scores.
+    """Scores of a prediction file.
 
     Attributes
     ----------

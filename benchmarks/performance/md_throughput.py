@@ -34,14 +34,14 @@ def potential(channels: int = 32, n_layers: int = 2, lmax: int = 2, precision: s
 
     from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
     from mfbench.mfcore.cores.equivariant.model import EquivariantCore
-    from mfbench.mfcore.potentials.potential import Potential, Term
+    from mfbench.mfcore.potentials.potential import Component, Potential
     from mfbench.mfcore.training.devices import DTYPES
 
     torch.manual_seed(0)
     config = EquivariantConfig(cutoff=5.0, n_layers=n_layers, lmax=lmax, channels=channels, radial_hidden=(32,))
     core = EquivariantCore(config, (3, 15, 16, 17), ("low", "high"), "one_hot", 28.0).to(dtype=DTYPES[precision])
     core.scale.fill_(1e-3)
-    return Potential("untrained", [core.freeze()], {"high": (Term(0, "high"),)})
+    return Potential("untrained", [core.freeze()], {"high": (Component(0, "high"),)})
 
 
 def batched(model: Potential, frames: Sequence[Atoms], steps: int) -> Any:

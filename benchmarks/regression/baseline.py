@@ -39,7 +39,7 @@ class BaselineCell(_Model):
 
     @property
     def cell(self) -> Cell:
-        """What it is about."""
+        """Place of the entry in the grid."""
         return Cell(self.task, self.regime, self.arm, self.split, self.metric)
 
     def repetitions(self) -> dict[tuple[int, int], float]:
@@ -56,7 +56,7 @@ class BaselineSpeed(_Model):
 
 
 class Baseline(_Model):
-    """What `results/baselines/*.json` holds."""
+    """Content of `results/baselines/*.json`."""
 
     schema_version: int = SCHEMA
     preset: str

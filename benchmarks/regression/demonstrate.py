@@ -123,7 +123,7 @@ def planted(measured: Measured, factor: float, spread: float, rng: np.random.Gen
 
 
 def verdict(findings: Sequence[Finding]) -> dict[str, Any]:
-    """What a record keeps of a comparison."""
+    """Part of a comparison that a record keeps."""
     return {
         "headline": headline(findings),
         "worse": [_title(f) for f in findings if f.verdict is Verdict.worse],

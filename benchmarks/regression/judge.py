@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     Pair = tuple[BaselineCell, Mapping[Repetition, float]]
 
 SMALLEST = 1e-12
-"""What stands for zero under a logarithm."""
+"""Stand-in for zero under a logarithm."""
 
 ALL_ARMS = "all arms"
 
 
 class Verdict(StrEnum):
-    """What became of a metric."""
+    """Verdict on a metric."""
 
     better = "better"
     same = "same"
@@ -75,7 +75,7 @@ class Finding:
 
 
 def failed(findings: Iterable[Finding]) -> bool:
-    """Whether any verdict is worse or missing, or nothing at all was measured."""
+    """Say whether any verdict is worse or missing, or nothing at all was measured."""
     verdicts = [finding.verdict for finding in findings]
     return any(verdict in FAILING for verdict in verdicts) or all(v is Verdict.not_comparable for v in verdicts)
 

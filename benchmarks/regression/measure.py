@@ -25,7 +25,7 @@ Repetition = tuple[int, int]
 
 
 class Cell(NamedTuple):
-    """What a number of a run is about; the split is empty for what a run has once."""
+    """Place of a number of a run; the split is empty for a number that a run has once."""
 
     task: str
     regime: str

@@ -81,7 +81,7 @@ def as_measured(cells: Sequence[Cell], logs: Array, first_seed: int, preset: str
 
 @dataclass(frozen=True)
 class Rates:
-    """What was found.
+    """Rates that were found.
 
     Attributes
     ----------

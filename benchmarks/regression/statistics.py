@@ -78,7 +78,7 @@ class Shift:
 
     @property
     def paired(self) -> bool:
-        """Whether every new seed is one of the baseline's."""
+        """Say whether every new seed is one of the baseline's."""
         return len(self.errors) > 1
 
     def detectable(self, level: float, power: float = 0.5) -> float:

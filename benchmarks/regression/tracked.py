@@ -1,4 +1,4 @@
-"""What is tracked of a run: its errors, its stability in molecular dynamics, and its counted costs."""
+"""Numbers of a run that are tracked: its errors, its stability in molecular dynamics, and its counted costs."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ RANKS: dict[Role, int] = {"floor": 0, "reference": 1, "candidate": 2, "ceiling":
 
 @dataclass(frozen=True)
 class Traits:
-    """What an arm says of itself (see :class:`mfbench.strategies.base.Strategy`).
+    """Traits that an arm declares (see :class:`mfbench.strategies.base.Strategy`).
 
     The defaults are those of an arm that rows name and nobody installed here: a candidate that learns from LF labels.
     """
@@ -34,7 +34,7 @@ class Traits:
 
     @property
     def is_ceiling(self) -> bool:
-        """Whether it is shown beside the others and never ranked."""
+        """Say whether the arm is shown beside the others and never ranked."""
         return self.role == "ceiling"
 
     @property

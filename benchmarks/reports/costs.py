@@ -1,4 +1,4 @@
-"""What an error costs with each arm: HF labels against single fidelity, and where the cheapest arm changes."""
+"""Cost of an error with each arm: HF labels against single fidelity, and where the cheapest arm changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CurveOfRuns = dict[int, Runs]
 
 @dataclass(frozen=True)
 class Need:
-    """What an arm needs for the error that the reference has with all HF labels that it was given.
+    """Labels and time that an arm needs for the error that the reference has with all HF labels that it was given.
 
     Attributes
     ----------

@@ -14,7 +14,7 @@ PREAMBLE = (
 )
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?( ± \d+(\.\d+)?)?(e[+-]?\d+)?")
-"""What an S column can set."""
+"""Numbers that an S column can set."""
 
 ESCAPES = {
     "\\": r"\textbackslash{}",

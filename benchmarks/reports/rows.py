@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from mfbench.mfcore.cores.registry import DEFAULT
 
 REGIME = ("task", "core", "n_low", "labels", "pairing", "coverage", "e0")
-"""What two runs must share, beside the HF set size, to stand in one table."""
+"""Columns that two runs must share, beside the HF set size, to stand in one table."""
 
 NEEDED = (*REGIME, "n_high", "arm", "seed", "draw", "split", "metric", "value", "status", "run_key")
 

@@ -1,4 +1,4 @@
-"""What a table shows, before it is written in any format: one entry for each arm and quantity."""
+"""Content of a table, before it is written in any format: one entry for each arm and quantity."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Quantity:
 
     @property
     def is_cost(self) -> bool:
-        """Whether it comes from a cost column of the rows, not from a metric."""
+        """Say whether the quantity comes from a cost column of the rows, not from a metric."""
         return self.key in COSTS
 
 
@@ -125,12 +125,12 @@ class Summary:
 
     @property
     def repeated(self) -> bool:
-        """Whether any score has an interval."""
+        """Say whether any score has an interval."""
         return any(entry.interval.n_units > 1 for (_, quantity), entry in self.entries.items() if not quantity.is_cost)
 
     @property
     def single_draw(self) -> bool:
-        """Whether the intervals are over the seeds of one draw only."""
+        """Say whether the intervals are over the seeds of one draw only."""
         return any(entry.interval.over == "seeds" for entry in self.entries.values())
 
     def notes(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the tasks on crystals share: PBE and r2SCAN labels, and splits by group on both sides of a coverage gap."""
+"""Base of the tasks on crystals: PBE and r2SCAN labels, and splits by group on both sides of a coverage gap."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CrystalTask(EmbeddedTask):
 
     @abstractmethod
     def covered(self, atoms: Atoms) -> bool:
-        """Whether HF labels of a frame may be trained on under coverage "gap"."""
+        """Say whether HF labels of a frame may be trained on under coverage "gap"."""
 
     def pools(self, draw: int) -> Pools:
         """Tests and validation frames are fixed; the draw chooses among the training frames."""

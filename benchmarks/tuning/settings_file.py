@@ -30,7 +30,7 @@ class _Model(BaseModel):
 
 
 class Provenance(_Model):
-    """What the search was.
+    """Provenance of tuned settings: the search that found them.
 
     Attributes
     ----------

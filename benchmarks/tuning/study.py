@@ -26,7 +26,7 @@ STARTUP_TRIALS = 5
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched for one arm; the same trials, sampler seed, frames and budget for all arms of a comparison.
+    """Search for one arm; the same trials, sampler seed, frames and budget for all arms of a comparison.
 
     Attributes
     ----------

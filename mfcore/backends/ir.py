@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 
 
 class Let(NamedTuple):
@@ -114,7 +114,7 @@ OF_INPUT, OF_OUTPUT = ("x", "z", "gx"), ("g", "o")
 class Program:
     """The kernels of one set of paths."""
 
-    def __init__(self, paths: TensorProductPaths) -> None:
+    def __init__(self, paths: TensorProductInstructions) -> None:
         self.paths = paths
         self.widths = [(2 * degree + 1) * c for degree, _, c in paths.input]
         self.out_widths = [(2 * degree + 1) * c for degree, _, c in paths.output_layout]

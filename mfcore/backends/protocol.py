@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
 from mfbench.mfcore.ops.edge_sums.protocol import EdgeKernels
 from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
@@ -38,7 +38,7 @@ class Provider(Protocol):
     def obstacle(self) -> str | None:
         """Why it cannot be used on this machine, as a sentence; None if it seems that it can. Makes no kernels."""
 
-    def convolution(self, paths: TensorProductPaths, dtype: torch.dtype) -> ConvolutionKernels:
+    def convolution(self, paths: TensorProductInstructions, dtype: torch.dtype) -> ConvolutionKernels:
         """Kernels of these paths. Raises KernelsUnavailable."""
 
     def geometry(self, lmax: int, envelope_power: int, dtype: torch.dtype) -> GeometryKernels:

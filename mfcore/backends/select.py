@@ -17,7 +17,7 @@ from torch import Tensor
 from mfbench.mfcore.backends.names import Backend
 from mfbench.mfcore.backends.protocol import KernelsUnavailable, Provider
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
 from mfbench.mfcore.ops.edge_sums.protocol import EdgeKernels
 from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
@@ -202,7 +202,7 @@ class Kernels:
         given = (*arguments, self.dtype)
         return _first_that_works(what, given, self.device, table, degree, self.backend, self._forced)
 
-    def convolution(self, paths: TensorProductPaths) -> ConvolutionKernels | None:
+    def convolution(self, paths: TensorProductInstructions) -> ConvolutionKernels | None:
         """For the products of these paths."""
         if paths not in self._found:
             self._found[paths] = self._of("convolution", (paths,), self.table, paths.lmax)

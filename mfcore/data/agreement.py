@@ -49,7 +49,7 @@ RIGHT_FORM = "eV/Å³"
 
 
 class Agreement(NamedTuple):
-    """What neighbouring frames say; NaN and "" where there is nothing to tell it from.
+    """Verdict of neighbouring frames; NaN and "" where there is nothing to tell it from.
 
     Attributes
     ----------

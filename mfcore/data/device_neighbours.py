@@ -192,7 +192,7 @@ def _spread(counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _order(receiver: Tensor, sender: Tensor, image: Tensor, n_atoms: int) -> Tensor:
-    """What sorts by receiver, sender and image; no two pairs are equal in all of these."""
+    """Order of pairs by receiver, sender and image; no two pairs are equal in all of these."""
     if receiver.shape[0] == 0:
         return receiver
     low = image.amin(0)

@@ -59,7 +59,7 @@ def stress_of(atoms: Atoms, fidelity: str) -> FloatArray:
 
 
 def has_label(atoms: Atoms, fidelity: str, label: Label) -> bool:
-    """Whether the frame carries this label of this fidelity, with no NaN in it."""
+    """Say whether the frame carries this label of this fidelity, with no NaN in it."""
     if label is Label.ENERGY:
         return bool(np.isfinite(energy_of(atoms, fidelity)))
     values = forces_of(atoms, fidelity) if label is Label.FORCES else stress_of(atoms, fidelity)

@@ -320,7 +320,7 @@ class GraphStore:
         That of a single frame shares the memory of the store: batches are not to be written to.
         """
         index = torch.as_tensor(np.asarray(indices), dtype=torch.int64)
-        # what decides sizes and which terms there are is kept on the CPU, so that nothing has to be waited for
+        # tensors that decide sizes and terms are kept on the CPU, so that nothing has to be waited for
         n_atoms, n_edges = int(self.n_atoms[index].sum()), int(self.n_edges[index].sum())
         has_forces, has_stress = bool(self._forces_seen[index].any()), bool(self._stress_seen[index].any())
         row = int(index[0]) if len(index) == 1 else None

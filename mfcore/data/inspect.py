@@ -46,7 +46,7 @@ PRESSURE_TOLERANCE = 1.0
 
 _EV_PER_KCAL_MOL = units.kcal / units.mol
 
-#: What an energy-force slope (energy difference over force times displacement) tells, if it is not 1.
+#: Meaning of an energy-force slope (energy difference over force times displacement) that is not 1.
 SLOPES = {
     "forces have the opposite sign (gradients)": -1.0,
     "forces in eV/nm, or positions in nm": 0.1,

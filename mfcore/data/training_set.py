@@ -1,4 +1,4 @@
-"""What a strategy is given to learn from."""
+"""Training set: the frames and labels that a strategy is given to learn from."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _KIND = "dynamics"
 
 @dataclass
 class Checkpoint:
-    """What a simulation goes on from.
+    """State that a simulation goes on from.
 
     Attributes
     ----------

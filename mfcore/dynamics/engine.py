@@ -141,7 +141,7 @@ class _Simulation:
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(self.device)
 
     def _constants(self) -> None:
-        """What depends on which replicas there are."""
+        """Lay out the tensors that depend on which replicas there are."""
         heat = self.targets[self.neighbours.frame][:, None]
         friction = self.settings.friction_per_ps / (1000.0 * units.fs)
         self.langevin = Langevin(self.time_step, friction, self.masses, heat)

@@ -1,4 +1,4 @@
-"""What dynamics needs of a potential: energies and forces of a batch."""
+"""Force models, which dynamics integrates: energies and forces of a batch."""
 
 from __future__ import annotations
 
@@ -90,15 +90,15 @@ class PotentialForces:
 
     def __init__(self, potential: Potential, fidelity: str | None = None) -> None:
         name = potential.calculator(fidelity).fidelity
-        if name in potential.label_base:
+        if name in potential.delta_baseline:
             raise ConfigError(
-                f"arm {potential.arm}: '{name}' is a difference to '{potential.label_base[name]}' labels, so each "
+                f"arm {potential.arm}: '{name}' is a difference to '{potential.delta_baseline[name]}' labels, so each "
                 "step of dynamics would need a calculation of that level. Use delta_model, or another arm."
             )
         self._frozen = potential.freeze(name)
         self.species, self.cutoff = self._frozen.species, self._frozen.cutoff
         self.device, self.dtype = self._frozen.device, self._frozen.dtype
-        terms = potential.answers[name]
+        terms = potential.outputs[name]
         networks = [tensors_hash(potential.cores[term.core].state_dict()) for term in terms]
         shapes = [potential.cores[term.core].description() for term in terms]
         self._mark = digest(

@@ -1,4 +1,4 @@
-"""What became of each replica."""
+"""Fate of each replica."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class DynamicsRun:
         return pass_rate(self.results)
 
     def lifetimes(self, temperature_K: float | None = None) -> list[Lifetime]:
-        """What `mfbench.mfcore.metrics.survival` wants, of all replicas or those at one temperature."""
+        """Lifetimes for `mfbench.mfcore.metrics.survival`, of all replicas or those at one temperature."""
         return [
             Lifetime(r.time_ps, r.status, r.group, r.mode)
             for r in self.results

@@ -19,7 +19,7 @@ class DynamicsSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ensemble: Literal["nvt", "nve"] = Field("nvt", description="Langevin (BAOAB), or velocity Verlet.")
-    duration_ps: float = Field(gt=0, description="Physical-time limit; who reaches it has survived.")
+    duration_ps: float = Field(gt=0, description="Physical-time limit; a replica that reaches it has survived.")
     time_step_fs: float = Field(1.0, gt=0)
     friction_per_ps: float = Field(5.0, gt=0, description="Of the Langevin thermostat.")
     velocities: Literal["draw", "frame"] = Field(

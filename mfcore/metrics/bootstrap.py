@@ -69,7 +69,7 @@ def hierarchical_interval(
     """
     table, share = _checked(values, weights)
     run_means = table @ share
-    # What each block adds to the mean: its variance over the blocks is that of the weighted mean.
+    # Share of each block in the mean: its variance over the blocks is that of the weighted mean.
     blocks = len(share) * share * (table.mean(axis=(0, 1)) - float(run_means.mean()))
     return _interval(run_means, blocks, level, n_resamples, seed)
 

@@ -1,4 +1,4 @@
-"""What an arm costs in all, and where the cheapest arm changes."""
+"""Costs of arms in all, and where the cheapest arm changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ArmCost:
-    """What one arm needs to reach the error that all arms are compared at.
+    """Labels and time that one arm needs to reach the error that all arms are compared at.
 
     Attributes
     ----------

@@ -97,7 +97,7 @@ def hull_energies_ev_per_atom(x: ArrayLike, energies: ArrayLike) -> Array:
 
 
 def _above(left: tuple[float, float], middle: tuple[float, float], right: tuple[float, float]) -> bool:
-    """Whether the middle of three points is on the line between the others, or above it."""
+    """Say whether the middle of three points is on the line between the others, or above it."""
     return (middle[0] - left[0]) * (right[1] - left[1]) <= (middle[1] - left[1]) * (right[0] - left[0])
 
 

@@ -139,7 +139,7 @@ class _Refusal(torch.autograd.Function):
 
 
 def refuse_derivatives(outputs: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> list[Tensor | None]:
-    """The outputs, with an error (rather than a silent zero) for who differentiates them with respect to the inputs."""
+    """The outputs, with an error (rather than a silent zero) where they are differentiated by the inputs."""
     if not torch.is_grad_enabled():
         return list(outputs)
     made = [output for output in outputs if output is not None]

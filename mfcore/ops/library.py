@@ -15,7 +15,7 @@ from torch import Tensor
 from mfbench.mfcore.backends.names import Backend
 from mfbench.mfcore.backends.select import Kernels, kernels_for, kernels_on
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.tracing import constant_in_graph, traced
 
 
@@ -32,7 +32,7 @@ def name_of(backend: Backend | Kernels) -> Backend:
 @constant_in_graph
 def convolves(backend: Backend, key: str, device: torch.device, dtype: torch.dtype) -> bool:
     """Say that a backend has kernels for the convolution with these instructions."""
-    return kernels_on(backend, device, dtype).convolution(TensorProductPaths.from_key(key)) is not None
+    return kernels_on(backend, device, dtype).convolution(TensorProductInstructions.from_key(key)) is not None
 
 
 @constant_in_graph

@@ -45,7 +45,7 @@ class PotentialCalculator(Calculator):
         super().__init__()  # type: ignore[no-untyped-call]
         keep_freed_memory()
         self.potential, self.fidelity, self.base = potential, fidelity, base
-        self._frozen = None if fidelity in potential.label_base else potential.freeze(fidelity)
+        self._frozen = None if fidelity in potential.delta_baseline else potential.freeze(fidelity)
 
     def calculate(
         self,

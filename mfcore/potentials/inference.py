@@ -91,6 +91,6 @@ class FrozenPotential:
 
 
 def state_of(cores: Sequence[Core]) -> list[tuple[int, int]]:
-    """What changes when weights or reference energies of networks are written to."""
+    """Marks that change when weights or reference energies of networks are written to."""
     tensors = [t for core in cores for t in (*core.parameters(), *core.buffers())]
     return [(t.data_ptr(), -1 if t.is_inference() else t._version) for t in tensors]

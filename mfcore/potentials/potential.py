@@ -25,7 +25,7 @@ from mfbench.mfcore.training.budget import Ledger
 
 
 @dataclass(frozen=True)
-class Term:
+class Component:
     """One summand of an answer: a network evaluated as one of its fidelities."""
 
     core: int
@@ -34,7 +34,7 @@ class Term:
 
 @dataclass
 class Potential:
-    """What a strategy returns and a user keeps.
+    """Fitted potential, which a strategy returns and a user keeps.
 
     Attributes
     ----------
@@ -42,10 +42,10 @@ class Potential:
         Name of the strategy that made it.
     cores
         Networks.
-    answers
+    outputs
         For each fidelity that the potential answers for, cheapest first and the target last, the networks
         that are summed.
-    label_base
+    delta_baseline
         By fidelity, the cheaper fidelity whose *labels* are added: Δ-learning on labels is not
         self-contained and needs them with every frame, or a calculator of that level.
     ledger, record
@@ -54,8 +54,8 @@ class Potential:
 
     arm: str
     cores: list[Core]
-    answers: dict[str, tuple[Term, ...]]
-    label_base: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, tuple[Component, ...]]
+    delta_baseline: dict[str, str] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     record: dict[str, Any] = field(default_factory=dict)
     _frozen: dict[str, tuple[list[tuple[int, int]], FrozenPotential]] = field(
@@ -65,7 +65,7 @@ class Potential:
     @property
     def fidelities(self) -> tuple[str, ...]:
         """Fidelities that it answers for; the last one is the target."""
-        return tuple(self.answers)
+        return tuple(self.outputs)
 
     @property
     def species(self) -> tuple[int, ...]:
@@ -75,14 +75,14 @@ class Potential:
     @property
     def requires_low_labels(self) -> tuple[str, ...]:
         """Fidelities whose labels (or calculator) a prediction needs."""
-        return tuple(dict.fromkeys(self.label_base.values()))
+        return tuple(dict.fromkeys(self.delta_baseline.values()))
 
     def _resolve(self, fidelity: str | None) -> str:
         name = self.fidelities[-1] if fidelity is None else fidelity
         aliases = {"high": self.fidelities[-1], "low": self.fidelities[0]}
-        if name not in self.answers and name in aliases and (name == "high" or len(self.fidelities) > 1):
+        if name not in self.outputs and name in aliases and (name == "high" or len(self.fidelities) > 1):
             name = aliases[name]
-        if name not in self.answers:
+        if name not in self.outputs:
             raise ConfigError(f"fidelity '{name}': this {self.arm} potential answers for {', '.join(self.fidelities)}.")
         return name
 
@@ -128,8 +128,8 @@ class Potential:
         force = [np.zeros((len(a), 3)) for a in frames] if forces else None
         stresses = np.zeros((len(frames), 3, 3)) if stress else None
         self._add_networks(self._networks(name), frames, energies, force, stresses, batch_atoms)
-        if name in self.label_base:
-            _add_labels(frames, self.label_base[name], energies, force, stresses, base)
+        if name in self.delta_baseline:
+            _add_labels(frames, self.delta_baseline[name], energies, force, stresses, base)
         for number, atoms in enumerate(frames):
             check_finite(atoms, float(energies[number]), None if force is None else force[number], number)
         return Predictions(energies, force, stresses)
@@ -140,7 +140,7 @@ class Potential:
         Their reference energies are those of a cheaper fidelity and the mean shift of the other elements.
         """
         recorded = self.record.get("reference_energies", {})
-        terms = self.answers[self._resolve(fidelity)]
+        terms = self.outputs[self._resolve(fidelity)]
         return frozenset(int(n) for term in terms for n in recorded.get(term.fidelity, {}).get("estimated", ()))
 
     def _warn_of_estimates(self, name: str, elements: set[int] | None = None) -> None:
@@ -199,16 +199,16 @@ class Potential:
             If the potential does not answer for the fidelity, or needs labels of a cheaper level for it.
         """
         name = self._resolve(fidelity)
-        if name in self.label_base:
+        if name in self.delta_baseline:
             raise ConfigError(
-                f"this {self.arm} potential adds '{self.label_base[name]}' labels to its network and cannot be frozen; "
-                "use predict or calculator with base=<an ASE calculator of that level>."
+                f"this {self.arm} potential adds '{self.delta_baseline[name]}' labels to its network and cannot be "
+                "frozen; use predict or calculator with base=<an ASE calculator of that level>."
             )
         return self._networks(name)
 
     def _networks(self, name: str) -> FrozenPotential:
-        """What the networks say of a fidelity; kept until a weight is written to."""
-        terms = [(self.cores[term.core], term.fidelity) for term in self.answers[name]]
+        """Networks of a fidelity, frozen; kept until a weight is written to."""
+        terms = [(self.cores[term.core], term.fidelity) for term in self.outputs[name]]
         state = state_of([core for core, _ in terms])
         kept = self._frozen.get(name)
         if kept is None or kept[0] != state:
@@ -233,8 +233,8 @@ class Potential:
             Path(directory),
             self.cores,
             arm=self.arm,
-            outputs={f: [(t.core, t.fidelity) for t in terms] for f, terms in self.answers.items()},
-            delta_baseline=self.label_base,
+            outputs={f: [(t.core, t.fidelity) for t in terms] for f, terms in self.outputs.items()},
+            delta_baseline=self.delta_baseline,
             ledger=self.ledger,
             record=self.record,
         )
@@ -249,8 +249,8 @@ def load(directory: str | Path) -> Potential:
         If the folder holds no complete potential, or one whose files are not those that were written.
     """
     header, cores, ledger = stored.read(Path(directory))
-    answers = {f: tuple(Term(core, fidelity) for core, fidelity in terms) for f, terms in header.outputs.items()}
-    return Potential(header.arm, cores, answers, header.delta_baseline, ledger, header.record)
+    outputs = {f: tuple(Component(core, fidelity) for core, fidelity in terms) for f, terms in header.outputs.items()}
+    return Potential(header.arm, cores, outputs, header.delta_baseline, ledger, header.record)
 
 
 def _add_labels(

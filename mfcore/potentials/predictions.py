@@ -36,7 +36,7 @@ class Predictor(Protocol):
     """A fitted potential; see :class:`mfbench.mfcore.potentials.potential.Potential`."""
 
     @property
-    def label_base(self) -> Mapping[str, str]:
+    def delta_baseline(self) -> Mapping[str, str]:
         """By fidelity, the cheaper fidelity whose labels are added."""
 
     def freeze(self, fidelity: str | None = None) -> FrozenPotential:

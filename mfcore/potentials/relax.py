@@ -47,7 +47,7 @@ class Relaxation:
 
     @property
     def converged(self) -> bool:
-        """Whether the forces are as small as was asked for."""
+        """Say whether the forces are as small as was asked for."""
         return not self.problem
 
 
@@ -125,7 +125,7 @@ class _Failed(Exception):
 
 
 class _Checked(Calculator):
-    """What a calculator says, all of it at once, and an end where that is no number."""
+    """Calculator whose answers are asked for all at once, with an end where one is no number."""
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 

@@ -1,4 +1,4 @@
-"""What a training may spend, and the book of what it spent."""
+"""Budget of a training, and the book of its costs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Budget:
         return self._part(self.atom_gradients * share)
 
     def rest(self, spent: float) -> Budget:
-        """What is left after so many atom gradients."""
+        """The rest of the budget after so many atom gradients."""
         return self._part(self.atom_gradients - spent)
 
     def _part(self, atom_gradients: float) -> Budget:

@@ -48,19 +48,19 @@ class TrainingConfig(BaseModel):
     warmup: float = Field(0.02, ge=0, lt=1, description="Share of the budget with a rising learning rate.")
     decay: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled for adamw, L2 for adam.")
-    fidelity_l2: float = Field(0.0, ge=0, description="L2 weight on the fidelity rows (multi_fidelity).")
+    fidelity_weight_decay: float = Field(0.0, ge=0, description="L2 weight on the fidelity rows (multi_fidelity).")
     clip_norm: float = Field(10.0, gt=0, description="Gradient norm above which it is scaled down.")
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 switches averaging off.")
     validation_checks: int = Field(20, ge=1, description="Selection checks over the whole budget of a stage.")
     patience: int | None = Field(None, ge=1, description="Checks without a better one before a stage ends.")
-    select_from: float = Field(
+    selection_start: float = Field(
         0.5,
         ge=0,
         le=1,
         description="Share of a stage's budget from which on its checks are candidates, beside its start; 1: its end "
         "alone. With patience all are.",
     )
-    high_share: float = Field(
+    high_fidelity_fraction: float = Field(
         0.25,
         ge=0,
         lt=1,
@@ -71,7 +71,7 @@ class TrainingConfig(BaseModel):
         description="Of weights and geometry; mixed is float32 with matrix products in TF32 in training steps: for "
         "CUDA, since other devices imitate them, which takes longer.",
     )
-    recompute: bool = Field(
+    activation_checkpointing: bool = Field(
         False,
         description="Compute a layer again on the way back instead of keeping it: with six layers 1.7 times less "
         "memory in 1.9 times the time; with three or fewer nothing is saved.",

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def epoch_order(high: np.ndarray, low: np.ndarray, high_share: float, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(high: np.ndarray, low: np.ndarray, high_fidelity_fraction: float, seed: int, epoch: int) -> np.ndarray:
     """Frame indices of one epoch, shuffled.
 
-    Every LF frame comes once. HF frames come once, or as often as it takes to make up `high_share` of the
+    Every LF frame comes once. HF frames come once, or as often as it takes to make up `high_fidelity_fraction` of the
     epoch: with 25 HF frames among 2,000 LF ones, most steps would otherwise see none.
 
     Parameters
     ----------
     high, low
         Indices of HF and LF frames.
-    high_share
+    high_fidelity_fraction
         Least share of HF frames, 0 ≤ share < 1; without effect where there is only one of the two kinds.
     seed, epoch
         What the order depends on.
@@ -25,7 +25,7 @@ def epoch_order(high: np.ndarray, low: np.ndarray, high_share: float, seed: int,
     rng = np.random.default_rng([seed, epoch])
     wanted = len(high)
     if len(high) and len(low):
-        wanted = max(wanted, round(high_share / (1 - high_share) * len(low)))
+        wanted = max(wanted, round(high_fidelity_fraction / (1 - high_fidelity_fraction) * len(low)))
     repeated = [rng.permutation(high) for _ in range(-(-wanted // len(high)))] if len(high) else []
     chosen = np.concatenate(repeated)[:wanted] if repeated else high
     return rng.permutation(np.concatenate([chosen, low]).astype(np.int64))

@@ -32,7 +32,7 @@ class StageTask:
     labels
         Labels that may be learned, by fidelity.
     high
-        The fidelity whose frames are repeated to `high_share` in a joint stage, and that is validated on.
+        The fidelity whose frames are repeated to `high_fidelity_fraction` in a joint stage, and that is validated on.
     validation
         Frames with labels of `high` to select on; empty takes the last weights.
     trainable

@@ -121,7 +121,7 @@ class StageTrainer:
         rows = [p for p in self.parameters if id(p) in conditioned]
         groups: list[dict[str, object]] = [{"params": common, "weight_decay": self.config.weight_decay}]
         if rows:
-            groups.append({"params": rows, "weight_decay": self.config.fidelity_l2})
+            groups.append({"params": rows, "weight_decay": self.config.fidelity_weight_decay})
         return groups
 
     def fit(self) -> Stage:
@@ -132,7 +132,7 @@ class StageTrainer:
             state = self.state
         interval = self.budget.check_interval(config.validation_checks)
         patience = self.budget.patience or config.patience
-        earliest = config.select_from * self.budget.atom_gradients if patience is None else 0.0
+        earliest = config.selection_start * self.budget.atom_gradients if patience is None else 0.0
         state.stage.stopped = "budget"
         last_saved = time.monotonic()
         with Stopwatch(state.stage) as watch:
@@ -173,7 +173,7 @@ class StageTrainer:
         config, store = self.config, self.store
         limits = ((store.n_atoms.numpy(), config.batch_atoms), (store.n_edges.numpy(), config.batch_edges))
         while True:
-            order = epoch_order(self.high, self.low, config.high_share, self.seed, self.state.epoch)
+            order = epoch_order(self.high, self.low, config.high_fidelity_fraction, self.seed, self.state.epoch)
             for end in batch_ends(order, config.frames_per_batch, limits):
                 if end > self.state.position:  # others were seen before the run was resumed
                     yield order[self.state.position : end]
@@ -249,8 +249,8 @@ class StageTrainer:
     def _check(self, candidate: bool = True) -> None:
         """Compare the averaged weights with the best so far; without validation frames the last are taken.
 
-        Not every check is a candidate (`TrainingConfig.select_from`): a few validation energies are met by chance once
-        in a while, and among many early checks one then looks better than the end of the training. Measured on
+        Not every check is a candidate (`TrainingConfig.selection_start`): a few validation energies are met by chance
+        once in a while, and among many early checks one then looks better than the end of the training. Measured on
         molecular_cc with HF energies only, such weights have force errors up to 1.6 times the best check's.
         """
         state = self.state
@@ -307,7 +307,7 @@ class StageTrainer:
 
 def _options(config: TrainingConfig) -> tuple[ForwardOptions, ForwardOptions]:
     """Ways of computing in validation and in training; validation is what potentials are later: float32."""
-    validating = ForwardOptions(activation_checkpointing=True) if config.recompute else ForwardOptions()
+    validating = ForwardOptions(activation_checkpointing=True) if config.activation_checkpointing else ForwardOptions()
     if config.precision != "mixed":
         return validating, validating
     return validating, ForwardOptions(**validating, tf32=True)

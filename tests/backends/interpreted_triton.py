@@ -1,4 +1,4 @@
-"""What the Triton kernels compute, by Triton's interpreter on the CPU.
+"""Results of the Triton kernels, by Triton's interpreter on the CPU.
 
 Run by ``test_triton.py`` in a process of its own, since the interpreter has to be chosen before Triton is imported:
 ``TRITON_INTERPRET=1 pytest tests/nn/convolution/interpreted_triton.py``. It needs about 10 ms an edge and kernel, so
@@ -32,7 +32,7 @@ from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.op import convolve
 from mfbench.mfcore.ops.radial.network import RadialNetwork
 from tests.backends import test_ir as test_program
@@ -59,7 +59,7 @@ except Exception as error:  # numpy refuses what older interpreters do
     pytest.skip(reason, allow_module_level=True)
 
 
-def radial_of_few_intervals(paths: TensorProductPaths, seed: int = 0) -> RadialNetwork:
+def radial_of_few_intervals(paths: TensorProductInstructions, seed: int = 0) -> RadialNetwork:
     """Each interval costs the interpreter time, edges or not."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -93,7 +93,7 @@ def test_a_force_training_step_equals_the_reference(name: str, n_atoms: int, n_e
 @given(layout=layouts(), block=st.sampled_from([1, 2, 4]), seed=st.integers(0, 1000))
 def test_any_irreps_in_blocks_of_any_size_equal_the_reference(layout: Any, block: int, seed: int) -> None:
     try:
-        paths = TensorProductPaths(*layout)
+        paths = TensorProductInstructions(*layout)
     except ConfigError:
         reject()  # no path
     kernels = TritonConvolution(paths, torch.float64, block)
@@ -101,7 +101,7 @@ def test_any_irreps_in_blocks_of_any_size_equal_the_reference(layout: Any, block
 
 
 def test_a_block_that_is_not_full_and_parts_of_one_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = TensorProductPaths(((0, 1, 3), (1, -1, 3)), 1, [(0, 1), (1, -1)])
+    paths = TensorProductInstructions(((0, 1, 3), (1, -1, 3)), 1, [(0, 1), (1, -1)])
     kernels = TritonConvolution(paths, torch.float64, 2)
     assert kernels._blocks["forward"] == 4
     made = []

@@ -16,7 +16,7 @@ from mfbench.mfcore.backends.numba.convolution import convolution_source
 from mfbench.mfcore.backends.numba.kernels import NumbaConvolution
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution import autograd as by_kernels
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
 from mfbench.mfcore.ops.convolution.reference import convolve_reference
 from tests.ops.examples import radial_for, random_features, random_graph
@@ -25,7 +25,7 @@ IRREPS = [(degree, parity) for degree in range(3) for parity in (1, -1)]
 
 
 def plain_functions(lanes: int) -> dict[str, Any]:
-    """What generated source calls, on memory by way of numpy, float64."""
+    """Functions that generated source calls, on memory by way of numpy, float64."""
     kept = []
 
     def view(kind: Any, address: int, place: int, n: int) -> np.ndarray:
@@ -71,7 +71,7 @@ def plain_functions(lanes: int) -> dict[str, Any]:
 class Interpreted(NumbaConvolution):
     """The kernels as numba would compile them, by the interpreter."""
 
-    def __init__(self, paths: TensorProductPaths, lanes: int) -> None:
+    def __init__(self, paths: TensorProductInstructions, lanes: int) -> None:
         self.paths, self.lanes = paths, lanes
 
     def _function(self, name: str) -> Any:
@@ -88,7 +88,9 @@ def layouts() -> st.SearchStrategy[tuple[Any, ...]]:
     return st.tuples(inputs, st.integers(0, 2), st.lists(st.sampled_from(IRREPS), min_size=1, max_size=4, unique=True))
 
 
-def step(paths: TensorProductPaths, kernels: ConvolutionKernels | None, edges: int, seed: int) -> list[torch.Tensor]:
+def step(
+    paths: TensorProductInstructions, kernels: ConvolutionKernels | None, edges: int, seed: int
+) -> list[torch.Tensor]:
     """Outputs, forces, and gradients of a loss on forces and energy."""
     graph, radial = random_graph(4, edges, seed), radial_for(paths, seed=seed)
     features = [f.requires_grad_() for f in random_features(paths, 4, seed)]
@@ -111,7 +113,7 @@ def step(paths: TensorProductPaths, kernels: ConvolutionKernels | None, edges: i
 @given(layout=layouts(), edges=st.sampled_from([0, 1, 3]), seed=st.integers(0, 1000), data=st.data())
 def test_any_irreps_equal_the_reference(layout: Any, edges: int, seed: int, data: st.DataObject) -> None:
     try:
-        paths = TensorProductPaths(*layout)
+        paths = TensorProductInstructions(*layout)
     except ConfigError:
         reject()  # no path
     divisor = int(np.gcd.reduce([c for _, _, c in paths.input]))
@@ -123,7 +125,7 @@ def test_any_irreps_equal_the_reference(layout: Any, edges: int, seed: int, data
 
 
 def test_pointers_are_what_the_kernels_are_given() -> None:
-    paths = TensorProductPaths(((0, 1, 4), (1, -1, 2)), 1, [(0, 1), (1, -1)])
+    paths = TensorProductInstructions(((0, 1, 4), (1, -1, 2)), 1, [(0, 1), (1, -1)])
     program = Program(paths)
     shared = ["row", "sender", "knots", "y", "c", "t", "x0", "x1"]
     assert program.pointers("forward") == [*shared, "o0", "o1"]

@@ -34,7 +34,7 @@ from tests.contracts.core_cases import (
 
 
 class CoreTraining(CoreCase):
-    """What is stored is the same function, and a stage changes what it may."""
+    """A stored core is the same function, and a stage changes the parameters that it may."""
 
     # Storage
 

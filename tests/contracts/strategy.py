@@ -1,4 +1,4 @@
-"""What every strategy must do; a new arm inherits `StrategyContract` and names itself."""
+"""Contract of every strategy; a new arm inherits `StrategyContract` and names itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every task keeps; inherit `TaskContract` and give it a task and regimes.
+"""Contract of every task; inherit `TaskContract` and give it a task and regimes.
 
 class TestMyTask(TaskContract):
     @pytest.fixture(scope="class")

@@ -16,7 +16,7 @@ from mfbench.mfcore.dynamics.results import DynamicsRun
 from mfbench.mfcore.dynamics.settings import DynamicsSettings, Start, starts
 from mfbench.mfcore.dynamics.trajectory import read_trajectory, survivors
 from mfbench.mfcore.errors import ConfigError, DataError
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from tests.dynamics.worlds import Analytic, Faulty, Spy, Wells, argyrodite, ethanol, grid, small_core, small_potential
 
 TOLERANT = FailureCriteria(temperature_factor=100.0)
@@ -79,7 +79,9 @@ def test_seeds_and_numbers_make_trajectories_differ() -> None:
 def test_single_precision_and_a_delta_model() -> None:
     base, difference = small_core(), small_core(("delta",), seed=8, cutoff=3.0)
     potential = Potential(
-        "delta_model", [base, difference], {"low": (Term(0, "low"),), "high": (Term(0, "low"), Term(1, "delta"))}
+        "delta_model",
+        [base, difference],
+        {"low": (Component(0, "low"),), "high": (Component(0, "low"), Component(1, "delta"))},
     )
     atoms = argyrodite()
     run = simulate(PotentialForces(potential), [Start(atoms, 300.0, 0)], SHORT, TOLERANT)
@@ -313,7 +315,7 @@ def test_what_cannot_be_started_is_refused() -> None:
 
 def test_delta_on_labels_is_refused_with_what_to_use_instead() -> None:
     potential = Potential(
-        "delta_labels", [small_core(("delta",))], {"high": (Term(0, "delta"),)}, label_base={"high": "low"}
+        "delta_labels", [small_core(("delta",))], {"high": (Component(0, "delta"),)}, delta_baseline={"high": "low"}
     )
     with pytest.raises(ConfigError, match=r"difference to 'low' labels.*delta_model"):
         PotentialForces(potential)

@@ -16,7 +16,7 @@ from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.dynamics.models import ForceModel
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 
 SPECIES = (1, 3, 6, 8, 15, 16, 17)
 
@@ -139,7 +139,7 @@ def small_core(
 
 def small_potential(dtype: torch.dtype = torch.float64, **changes: object) -> Potential:
     core = small_core(**changes).to(dtype=dtype)
-    return Potential("small", [core], {f: (Term(0, f),) for f in core.fidelities})
+    return Potential("small", [core], {f: (Component(0, f),) for f in core.fidelities})
 
 
 def argyrodite(seed: int = 3) -> Atoms:

@@ -1,4 +1,4 @@
-"""What a plan says it costs, against counts made by hand."""
+"""Cost estimates of plans, against counts made by hand."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mfbench.mfcore.backends.names import Backend
 from mfbench.mfcore.backends.select import provider
-from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductInstructions
 from mfbench.mfcore.ops.convolution.op import convolve
 from mfbench.mfcore.ops.edges import Edges
 from mfbench.mfcore.ops.geometry.op import edge_geometry
@@ -54,9 +54,9 @@ def device_of(backend: str) -> torch.device:
     return torch.device("cpu" if backend in ("auto", "reference") else provider(backend).device)
 
 
-def paths_named(name: str) -> TensorProductPaths:
+def paths_named(name: str) -> TensorProductInstructions:
     layout, lmax, output = LAYOUTS[name]
-    return TensorProductPaths(layout, lmax, output)
+    return TensorProductInstructions(layout, lmax, output)
 
 
 @dataclass
@@ -94,13 +94,13 @@ def random_graph(n_atoms: int, n_edges: int, seed: int = 0, dtype: torch.dtype =
     return Graph(n_atoms, vectors, sender, receiver, row_pointer)
 
 
-def random_features(paths: TensorProductPaths, n_atoms: int, seed: int = 0) -> list[Tensor]:
+def random_features(paths: TensorProductInstructions, n_atoms: int, seed: int = 0) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(n_atoms, 2 * d + 1, c, generator=generator, dtype=torch.float64) for d, _, c in paths.input]
 
 
 def radial_for(
-    paths: TensorProductPaths, mode: RadialMode = "table", seed: int = 0, hidden: tuple[int, ...] = (8,)
+    paths: TensorProductInstructions, mode: RadialMode = "table", seed: int = 0, hidden: tuple[int, ...] = (8,)
 ) -> RadialNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -108,7 +108,7 @@ def radial_for(
 
 
 def energy(
-    paths: TensorProductPaths,
+    paths: TensorProductInstructions,
     features: list[Tensor],
     geometry: EdgeGeometry,
     radial: RadialNetwork,

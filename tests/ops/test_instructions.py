@@ -9,7 +9,7 @@ import torch
 from e3nn import o3
 
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.op import convolve
 from tests.ops.examples import LAYOUTS, paths_named, radial_for, random_features, random_graph
 
@@ -57,7 +57,7 @@ def test_convolution_is_e3nns_depthwise_tensor_product_summed_over_neighbours(
 
 
 def test_outputs_that_no_path_reaches_are_left_out() -> None:
-    paths = TensorProductPaths(((0, 1, 4),), 1, [(2, 1), (0, 1), (1, 1), (1, -1)])
+    paths = TensorProductInstructions(((0, 1, 4),), 1, [(2, 1), (0, 1), (1, 1), (1, -1)])
     assert paths.output_layout == ((0, 1, 4), (1, -1, 4))
     assert [tuple(path) for path in paths.paths] == [(0, 0, 0), (0, 1, 1)]
     assert paths.n_weights == 8
@@ -65,7 +65,7 @@ def test_outputs_that_no_path_reaches_are_left_out() -> None:
 
 def test_default_shape_has_eleven_paths() -> None:
     irreps = [(0, 1), (1, -1), (2, 1)]
-    assert len(TensorProductPaths(tuple((*irrep, 32) for irrep in irreps), 2, irreps).paths) == 11
+    assert len(TensorProductInstructions(tuple((*irrep, 32) for irrep in irreps), 2, irreps).paths) == 11
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_default_shape_has_eleven_paths() -> None:
 )
 def test_impossible_layouts_are_errors(layout, lmax, output, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError, match=message):
-        TensorProductPaths(layout, lmax, output)
+        TensorProductInstructions(layout, lmax, output)
 
 
 def test_wrong_shapes_are_errors_and_not_memory_faults() -> None:

@@ -21,7 +21,7 @@ from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.node_update import tf32
 from mfbench.mfcore.ops.node_update.tf32 import rounded, tf32_product
-from mfbench.mfcore.potentials.potential import Potential, Term, load
+from mfbench.mfcore.potentials.potential import Component, Potential, load
 from mfbench.mfcore.potentials.stored import HEADER
 from tests.training.test_batches import trainer
 
@@ -170,7 +170,7 @@ def test_a_mixed_training_selects_and_answers_in_float32(tmp_path: Path) -> None
     assert mixed.state.scores[0] == plain.state.scores[0]  # before the first step
     assert mixed.state.scores[1:] != plain.state.scores[1:]
     np.testing.assert_allclose(mixed.state.scores, plain.state.scores, rtol=0.05)
-    potential = Potential("some", [mixed.core], {"high": (Term(0, "high"),)})
+    potential = Potential("some", [mixed.core], {"high": (Component(0, "high"),)})
     potential.save(tmp_path)
     assert json.loads((tmp_path / HEADER).read_text())["precision"] == "float32"
     frames = [molecule("H2O"), molecule("CO2")]

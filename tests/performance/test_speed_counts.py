@@ -10,7 +10,7 @@ import torch
 
 from mfbench.benchmarks.performance.scaling.fit import power_law
 from mfbench.benchmarks.performance.scaling.flops import Kernel, bytes_of, flops_of_pass, flops_per_edge
-from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductInstructions
 from mfbench.mfcore.ops.convolution.reference import convolve_reference
 
 SMALL: Layout = ((0, 1, 2), (1, -1, 3))
@@ -34,7 +34,7 @@ class Counter:
 class Edge:
     """One edge into one atom, with random inputs; every kernel is written out with counted arithmetic."""
 
-    def __init__(self, paths: TensorProductPaths) -> None:
+    def __init__(self, paths: TensorProductInstructions) -> None:
         self.paths, self.count = paths, Counter()
         rng = np.random.default_rng(3)
         self.y, self.b = rng.standard_normal((2, paths.n_harmonics))
@@ -150,7 +150,7 @@ class Edge:
 
 @pytest.fixture(params=[2, 1])
 def edge(request: pytest.FixtureRequest) -> Edge:
-    return Edge(TensorProductPaths(SMALL, request.param, [(0, 1), (1, -1), (2, 1)]))
+    return Edge(TensorProductInstructions(SMALL, request.param, [(0, 1), (1, -1), (2, 1)]))
 
 
 def _same(found: list[np.ndarray], expected: list[torch.Tensor]) -> None:
@@ -187,7 +187,7 @@ def test_double_backward(edge: Edge) -> None:
 
 
 def test_without_gradients_of_features_the_products_with_them_are_saved() -> None:
-    paths = TensorProductPaths(((0, 1, 32),), 2, [(0, 1), (1, -1), (2, 1)])
+    paths = TensorProductInstructions(((0, 1, 32),), 2, [(0, 1), (1, -1), (2, 1)])
     # three paths l = 0, 1, 2 from scalars: 1 + 3 + 5 pairs, one coefficient each
     assert flops_per_edge(paths, "forward") == 2 * 9 + 8 * 96 + 2 * 9 * 32 + 2 * 9 * 32
     saved = flops_per_edge(paths, "backward_geometry") - flops_per_edge(paths, "backward_geometry", for_features=False)
@@ -198,7 +198,7 @@ def test_without_gradients_of_features_the_products_with_them_are_saved() -> Non
 
 
 def test_traffic_counts_every_array_once() -> None:
-    paths = TensorProductPaths(((0, 1, 8),), 1, [(0, 1), (1, -1)])
+    paths = TensorProductInstructions(((0, 1, 8),), 1, [(0, 1), (1, -1)])
     arrays = [
         torch.zeros(100, dtype=torch.int64),  # senders
         torch.zeros(100, dtype=torch.int32),  # intervals

@@ -14,7 +14,7 @@ from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.errors import DataError, EstimateWarning
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.mfcore.potentials.relax import relax
 
 SPECIES = (1, 6, 8, 29)
@@ -24,7 +24,7 @@ def potential(precision: torch.dtype = torch.float64, **record: object) -> Poten
     torch.manual_seed(0)
     config = EquivariantConfig(cutoff=4.0, n_layers=2, lmax=1, channels=4, n_bessel=4, radial_hidden=(8,), zbl=True)
     core = EquivariantCore(config, SPECIES, ("low", "high"), "one_hot", 20.0).to(dtype=precision)
-    return Potential("multi_fidelity", [core], {f: (Term(0, f),) for f in ("low", "high")}, record=dict(record))
+    return Potential("multi_fidelity", [core], {f: (Component(0, f),) for f in ("low", "high")}, record=dict(record))
 
 
 def slab(vacuum: float | None) -> Atoms:

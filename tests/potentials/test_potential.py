@@ -18,7 +18,7 @@ from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.potentials.inference import FrozenPotential
-from mfbench.mfcore.potentials.potential import Potential, Term, load
+from mfbench.mfcore.potentials.potential import Component, Potential, load
 from mfbench.mfcore.training.checkpoint import load_tensors
 from tests.potentials.test_stored import edit_weights
 
@@ -48,7 +48,7 @@ def graph(atoms: list[Atoms], fidelity: str = "high", cutoff: float = 4.0) -> Ba
 def two_networks() -> Potential:
     """Δ on a model; the second network knows fewer species, in another order, and has a shorter cutoff."""
     base, delta = make_core("none"), make_core("heads", species=(7, 1, 6), cutoff=3.0, zbl=False)
-    answers = {"low": (Term(0, "low"),), "high": (Term(0, "low"), Term(1, "high"))}
+    answers = {"low": (Component(0, "low"),), "high": (Component(0, "low"), Component(1, "high"))}
     return Potential("delta_model", [base, delta], answers)
 
 
@@ -100,12 +100,12 @@ def test_a_saved_potential_names_its_core_which_must_be_installed(tmp_path: Path
 
 def test_labels_of_a_cheaper_level_cannot_be_frozen_in() -> None:
     core = make_core("none")
-    potential = Potential("delta_labels", [core], {"high": (Term(0, "high"),)}, label_base={"high": "low"})
+    potential = Potential("delta_labels", [core], {"high": (Component(0, "high"),)}, delta_baseline={"high": "low"})
     with pytest.raises(ConfigError, match="base="):
         potential.freeze()
     atoms = molecule("CH4")
     set_labels(atoms, "low", energy=2.0, forces=np.ones((5, 3)))
-    bare = Potential("bare", [core], {"high": (Term(0, "high"),)}).predict([atoms])
+    bare = Potential("bare", [core], {"high": (Component(0, "high"),)}).predict([atoms])
     added = potential.predict([atoms])
     np.testing.assert_allclose(added.energies, bare.energies + 2.0)
     np.testing.assert_allclose(added.forces[0], bare.forces[0] + 1.0)

@@ -16,7 +16,7 @@ from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.errors import DataError, MfbenchError
 from mfbench.mfcore.files import sha256_of
-from mfbench.mfcore.potentials.potential import Potential, Term, load
+from mfbench.mfcore.potentials.potential import Component, Potential, load
 from mfbench.mfcore.potentials.stored import HEADER
 from mfbench.mfcore.provenance import tensors_hash
 from mfbench.mfcore.sealed import write_sealed
@@ -34,7 +34,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = EquivariantConfig(cutoff=3.5, n_layers=1, lmax=1, channels=4, n_bessel=4, radial_hidden=[8])
     cores = [EquivariantCore(config, (1, 8), names) for names in (("low",), ("delta",))]
     cores[0].set_reference("low", [-13.5, -2040.0])
-    outputs = {"low": (Term(0, "low"),), "high": (Term(0, "low"), Term(1, "delta"))}
+    outputs = {"low": (Component(0, "low"),), "high": (Component(0, "low"), Component(1, "delta"))}
     ledger = Ledger([Stage("low", atom_gradients=1000.5, steps=3)], n_parameters=9)
     folder = tmp_path_factory.mktemp("stored") / "model"
     Potential("delta_model", list(cores), outputs, ledger=ledger, record={"seed": 3, "e": float("nan")}).save(folder)
@@ -52,7 +52,7 @@ def content(folder: Path) -> str:
     found = load(folder)
     assert time.perf_counter() - started < 5
     weights = [tensors_hash(core.state_dict()) + json.dumps(core.description()) for core in found.cores]
-    return repr((found.arm, found.answers, found.label_base, found.ledger.as_dict(), found.record, weights))
+    return repr((found.arm, found.outputs, found.delta_baseline, found.ledger.as_dict(), found.record, weights))
 
 
 def content_or_refusal(folder: Path) -> tuple[str | None, str]:
@@ -65,7 +65,7 @@ def content_or_refusal(folder: Path) -> tuple[str | None, str]:
 def test_what_is_saved_comes_back(whole: Path) -> None:
     found = load(whole)
     assert found.fidelities == ("low", "high")
-    assert found.answers["high"] == (Term(0, "low"), Term(1, "delta"))
+    assert found.outputs["high"] == (Component(0, "low"), Component(1, "delta"))
     assert found.record == {"seed": 3, "e": None}
     assert found.cores[0].reference_of("low").tolist() == [-13.5, -2040.0]
     assert found.ledger.atom_gradients == 1000.5

@@ -1,4 +1,4 @@
-"""What an error costs: data efficiency and break-even points of power laws with known answers."""
+"""Costs of an error: data efficiency and break-even points of power laws with known answers."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What figures show: fronts, ratios, fits and curves with known answers."""
+"""Content of figures: fronts, ratios, fits and curves with known answers."""
 
 import math
 

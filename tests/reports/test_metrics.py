@@ -63,7 +63,7 @@ def test_displacements_are_known_and_in_no_table():
 
 
 def test_the_target_s_scores_are_known():
-    """What the evaluation stores stands in a table or is known to stand in none."""
+    """Each stored metric stands in a table or is known to stand in none."""
     from mfbench.benchmarks.observables.errors import scores as evaluate
 
     assert metric_of("energy_mae_mev_per_atom").unit == evaluate.MEV_PER_ATOM

@@ -9,7 +9,7 @@ import torch
 
 from mfbench.mfcore.cores.equivariant.layers import FidelityBias, MultiHeadReadout
 from mfbench.mfcore.errors import SelfCheckError
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.mfcore.training import trainer
 from mfbench.mfcore.training.budget import Budget, Stage
 from mfbench.strategies.checks import (
@@ -18,7 +18,7 @@ from mfbench.strategies.checks import (
     check_replayed,
     check_target_answers,
 )
-from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.joint import JointStrategy
 from mfbench.strategies.registry import make_arm
 from tests.conftest import HIGH, LOW, tiny_settings
@@ -94,13 +94,13 @@ def test_low_fidelity_frames_that_are_never_drawn_are_found(training_set, monkey
 
 
 def test_replay_that_is_switched_off_is_found(training_set, monkeypatch):
-    sound = Fitting.train
+    sound = FitContext.train
 
     def without_replay(self, core, name, frames, *rest, **options):
         kept = {HIGH: frames[HIGH]} if "replay" in name else frames
         return sound(self, core, name, kept, *rest, **options)
 
-    monkeypatch.setattr(Fitting, "train", without_replay)
+    monkeypatch.setattr(FitContext, "train", without_replay)
     with pytest.raises(SelfCheckError, match=f"no frame of '{LOW}' was replayed"):
         fit("transfer_replay", training_set)
     check_replayed(Stage("short", frames_seen={HIGH: 10}), LOW, epoch=32)  # too short to tell
@@ -112,7 +112,7 @@ def test_the_wrong_head_is_found(training_set, monkeypatch, arm):
 
     def low_head(self, run):
         potential = sound(self, run)
-        return Potential(potential.arm, potential.cores, {LOW: (Term(0, HIGH),), HIGH: (Term(0, LOW),)})
+        return Potential(potential.arm, potential.cores, {LOW: (Component(0, HIGH),), HIGH: (Component(0, LOW),)})
 
     monkeypatch.setattr(JointStrategy, "_fit", low_head)
     with pytest.raises(SelfCheckError, match=f"answers for '{HIGH}' are wrong by"):
@@ -133,10 +133,10 @@ def test_a_baseline_left_out_is_found(training_set):
     # a seed and a budget with which the difference is learned: a stage that found nothing better is not checked
     potential = make_arm("delta_model", tiny_settings()).fit(training_set, Budget(2500), 2)
     assert potential.ledger.stages[-1].best_spent > 0
-    potential = replace(potential, answers=potential.answers | {HIGH: potential.answers[HIGH][1:]})
+    potential = replace(potential, outputs=potential.outputs | {HIGH: potential.outputs[HIGH][1:]})
     with pytest.raises(SelfCheckError, match="does not evaluate what was trained"):
         check_target_answers(potential, training_set)
-    potential = replace(potential, answers=potential.answers | {HIGH: potential.answers[LOW]})
+    potential = replace(potential, outputs=potential.outputs | {HIGH: potential.outputs[LOW]})
     with pytest.raises(SelfCheckError, match="answered by one function"):
         check_fidelities_differ(potential, training_set)
 

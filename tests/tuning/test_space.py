@@ -41,7 +41,7 @@ def test_a_fault_names_file_and_key(tmp_path: Path, content: object, told: str) 
     ("key", "interval", "told"),
     [
         ("training.learning_rat", (1e-3, 1e-2), "training.learning_rat"),
-        ("training.high_share", (0.1, 1.5), "training.high_share"),
+        ("training.high_fidelity_fraction", (0.1, 1.5), "training.high_fidelity_fraction"),
         ("pretrain_shar", (0.1, 0.9), "pretrain_shar"),
     ],
 )

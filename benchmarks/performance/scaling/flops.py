@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+    from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 
 Kernel = Literal["forward", "backward_geometry", "backward_parameters", "double_backward"]
 
@@ -42,7 +42,7 @@ class _Sizes(NamedTuple):
     weights: int  # Σ C
 
 
-def _sizes(paths: TensorProductPaths) -> _Sizes:
+def _sizes(paths: TensorProductInstructions) -> _Sizes:
     coefficients = pairs = rows = 0
     for q, path in enumerate(paths.paths):
         table = paths.coefficients(q) != 0.0
@@ -53,7 +53,7 @@ def _sizes(paths: TensorProductPaths) -> _Sizes:
     return _Sizes(coefficients, pairs, rows, paths.n_weights)
 
 
-def flops_per_edge(paths: TensorProductPaths, kernel: Kernel, for_features: bool = True) -> int:
+def flops_per_edge(paths: TensorProductInstructions, kernel: Kernel, for_features: bool = True) -> int:
     """Operations of a kernel for one edge.
 
     Parameters
@@ -76,7 +76,7 @@ def flops_per_edge(paths: TensorProductPaths, kernel: Kernel, for_features: bool
     return 4 * k + 32 * w + 10 * t + 10 * r
 
 
-def flops_of_pass(layers: Sequence[TensorProductPaths], n_edges: int, kernels: Sequence[Kernel]) -> int:
+def flops_of_pass(layers: Sequence[TensorProductInstructions], n_edges: int, kernels: Sequence[Kernel]) -> int:
     """Operations of all convolutions of a network; the first layer's features do not depend on the geometry."""
     return n_edges * sum(
         flops_per_edge(paths, kernel, for_features=number > 0 or kernel != "backward_geometry")
@@ -86,7 +86,11 @@ def flops_of_pass(layers: Sequence[TensorProductPaths], n_edges: int, kernels: S
 
 
 def bytes_of(
-    paths: TensorProductPaths, kernel: Literal["forward", "backward_geometry"], n_atoms: int, n_edges: int, rows: int
+    paths: TensorProductInstructions,
+    kernel: Literal["forward", "backward_geometry"],
+    n_atoms: int,
+    n_edges: int,
+    rows: int,
 ) -> int:
     """Memory traffic that a float32 kernel cannot do without: every array that it reads or writes, once.
 

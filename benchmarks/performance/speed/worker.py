@@ -40,7 +40,7 @@ def _memory(calls: Calls, job: Job, quantities: Sequence[str]) -> dict[str, int]
             getattr(calls, what)()
             found[what] = torch.cuda.max_memory_allocated() - before
         return found
-    # what is loaded and compiled at the first call is no state: it happens on two cells of 13 atoms or two molecules
+    # loading and compiling at the first call is no state: it happens on two cells of 13 atoms or two molecules
     calls.use(labelled("molecules:2" if job.workload.startswith("molecules") else "crystal:2x13"))
     for what in quantities:
         getattr(calls, what)()

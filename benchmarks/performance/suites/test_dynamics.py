@@ -21,14 +21,14 @@ def test_dynamics_steps(benchmark: Any, name: str) -> None:
     from mfbench.mfcore.cores.equivariant.model import EquivariantCore
     from mfbench.mfcore.dynamics.models import PotentialForces
     from mfbench.mfcore.dynamics.settings import DynamicsSettings, starts
-    from mfbench.mfcore.potentials.potential import Potential, Term
+    from mfbench.mfcore.potentials.potential import Component, Potential
 
     frames = workload(name)
     species = sorted({int(z) for atoms in frames for z in atoms.numbers})
     torch.manual_seed(0)
     core = EquivariantCore(EquivariantConfig(cutoff=BASE.cutoff), species, ["high"], mean_neighbours=28.0)
     core.scale.fill_(1e-3)  # a flat landscape: an untrained one would tear the crystal apart
-    model = PotentialForces(Potential("untrained", [core.freeze()], {"high": (Term(0, "high"),)}))
+    model = PotentialForces(Potential("untrained", [core.freeze()], {"high": (Component(0, "high"),)}))
     settings = DynamicsSettings(duration_ps=STEPS / 1000)
     run = benchmark(engine.simulate, model, starts(frames, [300.0]), settings)
     assert all(result.time_ps == pytest.approx(STEPS / 1000) for result in run.results)

@@ -1,4 +1,4 @@
-"""What each kind of figure gives: drawings with the rows that they are drawn from, or the reason why there is none."""
+"""Interface of the kinds of figures: drawings with the rows that they are made of, or the reason why there is none."""
 
 from __future__ import annotations
 

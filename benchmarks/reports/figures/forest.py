@@ -36,7 +36,7 @@ class Ratio:
 
     @property
     def significant(self) -> bool:
-        """Whether the arms differ, corrected for the number of arms."""
+        """Say whether the arms differ, corrected for the number of arms."""
         return self.p_holm < 1.0 - LEVEL
 
 
@@ -110,7 +110,7 @@ def ratios(
 def _bounds(
     blocks: Blocks, arm: str, reference: str, runs: list[tuple[int, int]], split: str, metric: str, level: float
 ) -> bool:
-    """Whether the ratio's interval at a level has 1 in it."""
+    """Say whether the ratio's interval at a level has 1 in it."""
     found = blocks.ratio(arm, reference, runs, split, metric, level)
     return found is None or 1.0 in found[0]
 

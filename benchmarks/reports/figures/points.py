@@ -1,4 +1,4 @@
-"""What figures are drawn from: runs of an arm, means with intervals on a logarithmic scale."""
+"""Points of figures: runs of an arm, means with intervals on a logarithmic scale."""
 
 from __future__ import annotations
 

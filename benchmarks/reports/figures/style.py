@@ -52,7 +52,7 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
 
 
 def label_of(arm: str) -> str:
-    """What legends and axes call an arm."""
+    """Name of an arm in legends and on axes."""
     return traits(arm).label
 
 

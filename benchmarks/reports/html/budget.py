@@ -40,7 +40,7 @@ State = Literal["judged", "more", "fewer", "none"]
 
 @dataclass(frozen=True)
 class ArmCurve:
-    """What the rule knows about an arm.
+    """Curve and costs of an arm that the rule judges by.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a page says in words and tables, before the template writes it."""
+"""Words and tables of a page, before the template writes it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Advice:
-    """What the recommendation says at one HF set size."""
+    """Recommendation at one HF set size."""
 
     n_high: str
     arm: str | None

@@ -44,7 +44,7 @@ MARKERS = {
 """Plotly's names of matplotlib's markers."""
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DARK = {"#000000": "#f2f2f2", "#0072B2": "#4aa8e0", "#808080": "#a8a8a8"}
-"""What takes the place of colours that a dark page would swallow."""
+"""Replacement of colours that a dark page would swallow."""
 
 SIZES_A_CURVE = 60
 """Positions of the slider of HF labels."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """What the rows themselves do not say.
+    """Origin of rows, as far as they do not say it themselves.
 
     Attributes
     ----------

@@ -32,7 +32,7 @@ from mfbench.mfcore.backends.ir import (
     Sums,
     Zero,
 )
-from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import EdgeInputs
 from mfbench.mfcore.ops.edges import Edges
 
@@ -119,7 +119,7 @@ def _kernel(program: Program, name: str) -> Iterator[str]:
     yield "}"
 
 
-def convolution_source(paths: TensorProductPaths, scalar: str) -> str:
+def convolution_source(paths: TensorProductInstructions, scalar: str) -> str:
     """C++ source of the kernels of these paths for `scalar` "float" or "double"."""
     program = Program(paths)
     divisor = math.gcd(*(channels for _, _, channels in paths.input))
@@ -210,6 +210,6 @@ def cpp_convolution(
     scalar = SCALARS[dtype]
 
     def source() -> str:
-        return convolution_source(TensorProductPaths(input, lmax, output), scalar)
+        return convolution_source(TensorProductInstructions(input, lmax, output), scalar)
 
     return CppConvolution(load_library(f"convolution {input} {lmax} {output} {scalar}", source), len(input))

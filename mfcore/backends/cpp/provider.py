@@ -11,7 +11,7 @@ from mfbench.mfcore.backends.cpp.geometry import cpp_geometry
 from mfbench.mfcore.backends.cpp.node_update import cpp_update
 from mfbench.mfcore.backends.cpp.readout import cpp_readout
 from mfbench.mfcore.backends.cpp.source import SCALARS
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
 from mfbench.mfcore.ops.edge_sums.protocol import EdgeKernels
 from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
@@ -30,7 +30,7 @@ class CppProvider:
         """See :meth:`Provider.obstacle`."""
         return None if compiler() else "no C++ compiler was found (g++, c++ or clang++ on the PATH, or $CXX)."
 
-    def convolution(self, paths: TensorProductPaths, dtype: torch.dtype) -> ConvolutionKernels:
+    def convolution(self, paths: TensorProductInstructions, dtype: torch.dtype) -> ConvolutionKernels:
         """See :meth:`Provider.convolution`."""
         return cpp_convolution(paths.input, paths.lmax, paths.output_irreps, dtype)
 

@@ -19,7 +19,7 @@ from mfbench.mfcore.backends.ir import (
     Sums,
     Zero,
 )
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 
 HEAD = """from numba import cfunc, njit, types
 import numpy as np
@@ -97,7 +97,7 @@ def _print(statements: Sequence[Statement], lanes: int, indent: str) -> Iterator
                 yield from _print(body, lanes, more)
 
 
-def convolution_source(paths: TensorProductPaths, kernel: str, scalar: str, lanes: int) -> str:
+def convolution_source(paths: TensorProductInstructions, kernel: str, scalar: str, lanes: int) -> str:
     """Source of a module with one kernel, a C function (addresses, first receiver, last receiver).
 
     Parameters

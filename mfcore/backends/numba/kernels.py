@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.backends.numba.compile import load
-from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import EdgeInputs
 from mfbench.mfcore.ops.edges import Edges
 
@@ -60,7 +60,7 @@ def _addresses(tensors: Iterable[Tensor | None]) -> Any:
 class NumbaConvolution:
     """The compiled kernels of one set of paths; see :class:`ConvolutionKernels`."""
 
-    def __init__(self, paths: TensorProductPaths, dtype: torch.dtype) -> None:
+    def __init__(self, paths: TensorProductInstructions, dtype: torch.dtype) -> None:
         self._paths, self._dtype = paths, dtype
         self._functions: dict[str, Any] = {}
         self._function("forward")  # so that it shows at once if nothing can be compiled
@@ -219,7 +219,7 @@ def numba_convolution(
     input: Layout, lmax: int, output: tuple[tuple[int, int], ...], dtype: torch.dtype
 ) -> NumbaConvolution:
     """The compiled kernels of the paths between these irreps. Raises KernelsUnavailable."""
-    return NumbaConvolution(TensorProductPaths(input, lmax, output), dtype)
+    return NumbaConvolution(TensorProductInstructions(input, lmax, output), dtype)
 
 
 @cache

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import torch
 
 from mfbench.mfcore.backends.numba.kernels import SCALARS, numba_convolution, numba_geometry
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
 from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
 
@@ -27,7 +27,7 @@ class NumbaProvider:
         """See :meth:`Provider.obstacle`."""
         return None if find_spec("numba") else "numba is not installed (python -m pip install numba)."
 
-    def convolution(self, paths: TensorProductPaths, dtype: torch.dtype) -> ConvolutionKernels:
+    def convolution(self, paths: TensorProductInstructions, dtype: torch.dtype) -> ConvolutionKernels:
         """See :meth:`Provider.convolution`."""
         return numba_convolution(paths.input, paths.lmax, paths.output_irreps, dtype)
 

@@ -13,7 +13,7 @@ from mfbench.mfcore.backends.protocol import KernelsUnavailable
 from mfbench.mfcore.backends.triton.compile import interpreted, load
 from mfbench.mfcore.backends.triton.intervals import intervals
 from mfbench.mfcore.backends.triton.program import INTEGERS, POINTERS, TritonProgram
-from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels, EdgeInputs
 from mfbench.mfcore.ops.edges import Edges
 
@@ -32,7 +32,7 @@ class TritonConvolution:
         Most channels of a block, a power of two; None is the default.
     """
 
-    def __init__(self, paths: TensorProductPaths, dtype: torch.dtype, block: int | None = None) -> None:
+    def __init__(self, paths: TensorProductInstructions, dtype: torch.dtype, block: int | None = None) -> None:
         self._paths = paths
         program = TritonProgram(paths, _SCALARS[dtype], block)
         self._module = load(program.source())
@@ -147,12 +147,12 @@ class TritonConvolution:
 def _convolution(
     input: Layout, lmax: int, output: tuple[tuple[int, int], ...], dtype: torch.dtype
 ) -> TritonConvolution:
-    made = TritonConvolution(TensorProductPaths(input, lmax, output), dtype)
+    made = TritonConvolution(TensorProductInstructions(input, lmax, output), dtype)
     made.try_out(torch.device("cpu" if interpreted() else "cuda"), dtype)
     return made
 
 
-def convolution_kernels(paths: TensorProductPaths, dtype: torch.dtype) -> ConvolutionKernels:
+def convolution_kernels(paths: TensorProductInstructions, dtype: torch.dtype) -> ConvolutionKernels:
     """Kernels of these paths; the same object for the same paths.
 
     Raises

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from mfbench.mfcore.backends.ir import OF_INPUT, OF_OUTPUT, Program
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 
 #: Most channels of a block. In float32, two for each thread of a warp share what they need of the edge; in float64 the
 #: registers would not do for two. No kernel spills registers up to lmax 2 (lmax 3 with blocks of 32).
@@ -83,7 +83,7 @@ class TritonProgram(Program):
         Most channels of a block, a power of two; by default that of :data:`BLOCKS`.
     """
 
-    def __init__(self, paths: TensorProductPaths, scalar: str, block: int | None = None) -> None:
+    def __init__(self, paths: TensorProductInstructions, scalar: str, block: int | None = None) -> None:
         super().__init__(paths)
         self.scalar, self._most = scalar, block or BLOCKS[scalar]
 

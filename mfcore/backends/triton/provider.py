@@ -18,7 +18,7 @@ from importlib.util import find_spec
 import torch
 
 from mfbench.mfcore.backends.triton.compile import interpreted
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels
 from mfbench.mfcore.ops.geometry.protocol import GeometryKernels
 
@@ -50,7 +50,7 @@ class TritonProvider:
             return f"the GPU has compute capability {capability[0]}.{capability[1]}, below 8.0."
         return None
 
-    def convolution(self, paths: TensorProductPaths, dtype: torch.dtype) -> ConvolutionKernels:
+    def convolution(self, paths: TensorProductInstructions, dtype: torch.dtype) -> ConvolutionKernels:
         """See :meth:`Provider.convolution`."""
         made: ConvolutionKernels = import_module(f"{_PARTS}.convolution").convolution_kernels(paths, dtype)
         return made

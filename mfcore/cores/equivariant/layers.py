@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mfbench.mfcore.backends.select import Backend, Kernels
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
-from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductInstructions
 from mfbench.mfcore.ops.convolution.op import convolve
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
 from mfbench.mfcore.ops.node_update.op import update
@@ -74,7 +74,7 @@ class Interaction(nn.Module):
         parities = (1, -1) if config.parity else (0,)
         wanted = [(0, 1)] if last else [(d, p if p else (-1) ** d) for d in range(config.lmax + 1) for p in parities]
         wanted.sort(key=lambda irrep: (irrep != (0, 1), irrep[0]))  # invariant scalars come first
-        self.paths = TensorProductPaths(layout, config.lmax, wanted)
+        self.paths = TensorProductInstructions(layout, config.lmax, wanted)
         self.scale = 1.0 / math.sqrt(max(mean_neighbours, 1.0))
         self.radial = RadialNetwork(
             config.n_bessel,

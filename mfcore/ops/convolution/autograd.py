@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.ops.autograd import refuse_derivatives, wanted
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels, EdgeInputs
 from mfbench.mfcore.ops.convolution.reference import convolve_reference
 from mfbench.mfcore.ops.edges import Edges
@@ -27,12 +27,12 @@ class _Call(NamedTuple):
     """Kernels, products and edges, which all passes of one convolution share."""
 
     kernels: ConvolutionKernels
-    paths: TensorProductPaths
+    paths: TensorProductInstructions
     edges: Edges
 
 
 def convolve_by_kernels(
-    paths: TensorProductPaths,
+    paths: TensorProductInstructions,
     kernels: ConvolutionKernels,
     features: Sequence[Tensor],
     geometry: EdgeGeometry,

@@ -46,7 +46,7 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
     return np.ascontiguousarray(coefficients)
 
 
-class TensorProductPaths:
+class TensorProductInstructions:
     """All paths of a depthwise ("uvu") product of features with spherical harmonics.
 
     Parameters
@@ -111,12 +111,12 @@ class TensorProductPaths:
 
     @staticmethod
     @cache
-    def from_key(key: str) -> TensorProductPaths:
+    def from_key(key: str) -> TensorProductInstructions:
         """The instructions with this key."""
-        return TensorProductPaths(*literal_eval(key))
+        return TensorProductInstructions(*literal_eval(key))
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, TensorProductPaths) and self._key == other._key)
+        return self is other or (isinstance(other, TensorProductInstructions) and self._key == other._key)
 
     def __hash__(self) -> int:
         return self._hash
@@ -145,4 +145,4 @@ class TensorProductPaths:
         return clebsch_gordan(self.input[path.k_in][0], path.l2, self.output_layout[path.k_out][0])
 
     def __repr__(self) -> str:
-        return f"TensorProductPaths({self.input}, lmax={self.lmax}, output={self.output_layout})"
+        return f"TensorProductInstructions({self.input}, lmax={self.lmax}, output={self.output_layout})"

@@ -15,7 +15,7 @@ from torch import Tensor
 from mfbench.mfcore.backends.names import Backend
 from mfbench.mfcore.backends.select import kernels_for
 from mfbench.mfcore.ops.autograd import wanted
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels, EdgeInputs
 from mfbench.mfcore.ops.edges import Edges
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
@@ -27,7 +27,7 @@ _EDGES = "Tensor sender, Tensor receiver, Tensor row_pointer, str instructions, 
 
 
 def convolve_in_graph(
-    paths: TensorProductPaths,
+    paths: TensorProductInstructions,
     features: Sequence[Tensor],
     geometry: EdgeGeometry,
     table: RadialTable,
@@ -44,7 +44,7 @@ def convolve_in_graph(
 def _call(
     sender: Tensor, receiver: Tensor, row_pointer: Tensor, key: str, backend: Backend, like: Tensor
 ) -> tuple[ConvolutionKernels, Edges]:
-    found = kernels_for(backend, like).convolution(TensorProductPaths.from_key(key))
+    found = kernels_for(backend, like).convolution(TensorProductInstructions.from_key(key))
     if found is None:
         raise missing("convolution", backend, like.device, like.dtype)
     return found, Edges(row_pointer.shape[0] - 1, sender, receiver, row_pointer)
@@ -55,7 +55,7 @@ def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _outputs(harmonics: Tensor, n_atoms: int, key: str) -> list[Tensor]:
-    layout = TensorProductPaths.from_key(key).output_layout
+    layout = TensorProductInstructions.from_key(key).output_layout
     return [harmonics.new_empty(n_atoms, 2 * degree + 1, channels) for degree, _, channels in layout]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from mfbench.mfcore.backends.select import Backend, Kernels, kernels_for
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution.autograd import convolve_by_kernels
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.library import convolve_in_graph
 from mfbench.mfcore.ops.convolution.reference import convolve_reference
 from mfbench.mfcore.ops.geometry.protocol import EdgeGeometry
@@ -20,7 +20,7 @@ from mfbench.mfcore.ops.tracing import traced
 
 
 def convolve(
-    paths: TensorProductPaths,
+    paths: TensorProductInstructions,
     features: Sequence[Tensor],
     geometry: EdgeGeometry,
     weights: RadialWeights,
@@ -76,14 +76,14 @@ def convolve(
 
 
 def _plainly(
-    paths: TensorProductPaths, features: Sequence[Tensor], geometry: EdgeGeometry, weights: RadialWeights
+    paths: TensorProductInstructions, features: Sequence[Tensor], geometry: EdgeGeometry, weights: RadialWeights
 ) -> list[Tensor]:
     edges, dense = geometry.edges, weights.dense(geometry) if isinstance(weights, RadialTable) else weights
     return convolve_reference(paths, features, edges.sender, edges.receiver, geometry.harmonics, dense)
 
 
 def _check(
-    paths: TensorProductPaths, features: Sequence[Tensor], geometry: EdgeGeometry, values: Tensor, table: bool
+    paths: TensorProductInstructions, features: Sequence[Tensor], geometry: EdgeGeometry, values: Tensor, table: bool
 ) -> None:
     """Raise ConfigError where the kernels would read beyond a tensor."""
     n, dtype = geometry.edges.n_atoms, values.dtype

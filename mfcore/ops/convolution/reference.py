@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import Layout, TensorProductInstructions
 from mfbench.mfcore.ops.tracing import constant_in_graph, traced
 
 
@@ -36,7 +36,7 @@ class _Block(NamedTuple):
 def _blocks(
     input: Layout, lmax: int, output: tuple[tuple[int, int], ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[_Block, ...]:
-    paths = TensorProductPaths(input, lmax, output)
+    paths = TensorProductInstructions(input, lmax, output)
     blocks = []
     with torch.inference_mode(False):  # cached: must not become inference tensors
         for k, (l1, _, _) in enumerate(input):
@@ -54,7 +54,7 @@ def _blocks(
     return tuple(blocks)
 
 
-def _traced_blocks(paths: TensorProductPaths, dtype: torch.dtype, device: torch.device) -> list[_Block]:
+def _traced_blocks(paths: TensorProductInstructions, dtype: torch.dtype, device: torch.device) -> list[_Block]:
     """As :func:`_blocks`, of constants of a graph."""
     made = []
     for k, (degree, _, _) in enumerate(paths.input):
@@ -69,14 +69,14 @@ def _traced_blocks(paths: TensorProductPaths, dtype: torch.dtype, device: torch.
 @constant_in_graph
 def _numbers(key: str, k: int) -> list[float]:
     """All coefficients of a block: numbers, since torch.compile takes no second tensor of a function as a constant."""
-    paths = TensorProductPaths.from_key(key)
+    paths = TensorProductInstructions.from_key(key)
     blocks = _blocks(paths.input, paths.lmax, paths.output_irreps, torch.float64, torch.device("cpu"))
     numbers: list[float] = blocks[k].coefficients.flatten().tolist()
     return numbers
 
 
 def convolve_reference(
-    paths: TensorProductPaths,
+    paths: TensorProductInstructions,
     features: Sequence[Tensor],
     sender: Tensor,
     receiver: Tensor,

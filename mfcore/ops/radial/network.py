@@ -38,7 +38,7 @@ class RadialNetwork(nn.Module):
     hidden
         Hidden widths.
     n_weights
-        Outputs, see :class:`~mfbench.mfcore.ops.convolution.instructions.TensorProductPaths`.
+        Outputs, see :class:`~mfbench.mfcore.ops.convolution.instructions.TensorProductInstructions`.
     cutoff
         Å.
     envelope_power

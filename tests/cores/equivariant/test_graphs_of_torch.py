@@ -124,7 +124,7 @@ def test_a_core_without_kernels_cannot_be_exported_and_says_why() -> None:
 
 @skip_without("cpp")
 def test_a_traced_pass_leaves_nothing_in_the_frozen_core() -> None:
-    """What depends on the species is kept from pass to pass, but not that of a graph, whose tensors hold no numbers."""
+    """Tensors that depend on the species are kept between passes, but not those of a graph, which hold no numbers."""
     frozen, batch = FrozenCore(make_core(n_layers=2, zbl=False), "high"), graph(frames())
     export(frozen, batch)
     assert frozen._plans is None

@@ -1,4 +1,4 @@
-"""What the generator labels, in which order, and that pending labels are known and converted."""
+"""Frames that the generator labels, in which order, and that pending labels are known and converted."""
 
 import json
 from collections import Counter

@@ -1,1 +1,1 @@
-"""What another package can bring to mfbench, each by one entry point."""
+"""Plug-ins of another package, each brought by one entry point."""

@@ -7,9 +7,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from mfbench.mfcore.core import Conditioning
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.strategies import Strategy, StrategySettings
-from mfbench.strategies.fitting import Fitting
+from mfbench.strategies.fit_context import FitContext
 
 
 class JointThenHighSettings(StrategySettings):
@@ -30,7 +30,7 @@ class JointThenHigh(Strategy):
     marker: ClassVar[str] = "X"
     position: ClassVar[int] = 35
 
-    def _fit(self, run: Fitting) -> Potential:
+    def _fit(self, run: FitContext) -> Potential:
         low, high = run.data.low[-1], run.data.high
         core = run.core(run.data.fidelities, "heads")
         budget = run.budget.fraction(self.settings.joint_share)
@@ -38,4 +38,4 @@ class JointThenHigh(Strategy):
         training = {"learning_rate": 0.1 * self.settings.training.learning_rate}
         frames, validation = {high: run.data.train[high]}, run.data.validation
         run.train(core, high, frames, run.data.labels, run.left, validation=validation, training=training)
-        return Potential(self.name, [core], {low: (Term(0, low),), high: (Term(0, high),)})
+        return Potential(self.name, [core], {low: (Component(0, low),), high: (Component(0, high),)})

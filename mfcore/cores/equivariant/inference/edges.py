@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mfbench.mfcore.backends.select import Backend, Kernels
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.ops.convolution.instructions import TensorProductPaths
+from mfbench.mfcore.ops.convolution.instructions import TensorProductInstructions
 from mfbench.mfcore.ops.convolution.library import convolution_backward_op, convolution_op
 from mfbench.mfcore.ops.convolution.op import convolve
 from mfbench.mfcore.ops.convolution.protocol import ConvolutionKernels, EdgeInputs
@@ -30,7 +30,7 @@ DIFFERENTIABLE = ("harmonics", "spline", "basis", "envelope")  # what depends on
 class Convolution(NamedTuple):
     """One convolution; `table` is None where the radial network is evaluated on every edge."""
 
-    paths: TensorProductPaths
+    paths: TensorProductInstructions
     radial: RadialNetwork
     table: RadialTable | None
 
@@ -89,7 +89,7 @@ class _ByKernels:
     def __init__(
         self,
         geometry: GeometryKernels,
-        kernels: dict[TensorProductPaths, ConvolutionKernels],
+        kernels: dict[TensorProductInstructions, ConvolutionKernels],
         vectors: Tensor,
         edges: Edges,
         lmax: int,

@@ -29,7 +29,7 @@ from mfbench.mfcore.data.reference_energies import (
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import LabelSet
-from mfbench.mfcore.potentials.potential import Potential, Term
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.mfcore.provenance import digest, frames_hash, source_hash, tensors_hash
 from mfbench.mfcore.training.budget import Budget, Ledger, Stage
 from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
@@ -51,7 +51,7 @@ def _code_hash() -> str:
     return source_hash([Path(mfcore.__file__).parent])
 
 
-class Fitting:
+class FitContext:
     """One call of a strategy: its inputs, its ledger, and the two steps `core` and `train`.
 
     Parameters
@@ -81,7 +81,7 @@ class Fitting:
         self.references: dict[str, ReferenceEnergies] = {}
         self._progress, self._workdir, self._shared = progress, workdir, shared
 
-    def on(self, data: TrainingSet) -> Fitting:
+    def on(self, data: TrainingSet) -> FitContext:
         """The same run (one ledger, one record) with other labels, as Δ-learning needs."""
         other = copy.copy(self)
         other.data = data
@@ -89,7 +89,7 @@ class Fitting:
 
     @property
     def left(self) -> Budget:
-        """What is left of the budget."""
+        """The rest of the budget."""
         return self.budget.rest(self.ledger.atom_gradients)
 
     def species(self, fidelities: Sequence[str]) -> tuple[int, ...]:
@@ -158,7 +158,7 @@ class Fitting:
         energy differences, and only the composition-linear rest belongs into E0.
         """
         frames = self.data.train[fidelity]
-        model = Potential("residual", [core], {start: (Term(0, start),)})
+        model = Potential("residual", [core], {start: (Component(0, start),)})
         predicted = model.predict(frames, start, forces=False).energies
         energies = np.array([energy_of(a, fidelity) for a in frames])
         base = core.reference_of(start)
@@ -250,7 +250,7 @@ class Fitting:
         for core in potential.cores:
             core.freeze()
         self.ledger.n_parameters = sum(p.numel() for c in potential.cores for p in c.parameters())
-        self.ledger.inference_evaluations = len(potential.answers[potential.fidelities[-1]])
+        self.ledger.inference_evaluations = len(potential.outputs[potential.fidelities[-1]])
         self.ledger.note_memory()
         potential.ledger = self.ledger
         potential.record = {
