@@ -18,9 +18,11 @@ from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.reports.costs import cost_summaries
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.html.content import sections
-from mfbench.benchmarks.reports.html.data import payload, slider_sizes
+from mfbench.benchmarks.reports.html.data import payload
+from mfbench.benchmarks.reports.html.grid import collapsed, slider_sizes
 from mfbench.benchmarks.reports.html.origin import Origin, origin_of
 from mfbench.benchmarks.reports.html.page import inline, page
+from mfbench.benchmarks.reports.html.values import finite
 from mfbench.benchmarks.reports.recommend import recommendation
 from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import summaries
@@ -225,8 +227,18 @@ def test_rows_without_a_column_are_refused(rows):
 # ---------------------------------------------------------------- its data
 
 
-def test_curves_are_geometric_means_and_ratios_are_paired(rows):
-    data = payload(Results(rows), Origin())
+@pytest.fixture(scope="module")
+def data(rows):
+    return payload(Results(rows), Origin())
+
+
+@pytest.fixture(scope="module")
+def compared(rows):
+    """The rows of the metric and split that arms are compared by."""
+    return rows[(rows["metric"] == METRIC) & (rows["split"] == SPLIT)]
+
+
+def test_curves_are_geometric_means_and_ratios_are_paired(rows, data):
     series = data["regimes"][0]["series"][f"{METRIC}|{SPLIT}"]
     own = rows[(rows["arm"] == "transfer") & (rows["metric"] == METRIC) & (rows["split"] == SPLIT)]
     logs = np.log(own[own["n_high"] == "100"].pivot(index="draw", columns="seed", values="value")).mean(axis=1)
@@ -245,17 +257,19 @@ def test_curves_are_geometric_means_and_ratios_are_paired(rows):
     assert "single_fidelity_all" not in series["ratios"]["100"]
 
 
-def test_measured_label_prices_are_read_from_costs(rows):
+def test_measured_label_prices_are_read_from_costs(compared):
     """HF labels of 30 CPU-s, LF labels of 2, and validation labels worth 500 that every arm has."""
-    n_high = pd.to_numeric(rows["n_high"], errors="coerce").fillna(0.0)
-    priced = rows.assign(
-        label_cost_cpu_s=500.0 + 30.0 * n_high + np.where(rows["arm"] == "single_fidelity", 0.0, 2.0 * 400)
+    n_high = pd.to_numeric(compared["n_high"], errors="coerce").fillna(0.0)
+    priced = compared.assign(
+        label_cost_cpu_s=500.0 + 30.0 * n_high + np.where(compared["arm"] == "single_fidelity", 0.0, 2.0 * 400)
     )
     (regime,) = payload(Results(priced), Origin(), cost_summaries(Results(priced)))["regimes"]
-    assert regime["labelPrices"] == pytest.approx({"high": 30.0, "low": 2.0})
-    unknown = rows.assign(label_cost_cpu_s=math.nan)
+    budget = regime["budget"]
+    assert budget["prices"] == pytest.approx({"high": 30.0, "low": 2.0})
+    assert budget["ratios"][budget["start"][1]] == pytest.approx(2.0 / 30.0, rel=1e-2)
+    unknown = compared.assign(label_cost_cpu_s=math.nan)
     (regime,) = payload(Results(unknown), Origin(), cost_summaries(Results(unknown)))["regimes"]
-    assert regime["labelPrices"] is None
+    assert regime["budget"]["prices"] is None
 
 
 def test_the_slider_stands_at_every_measured_size():
@@ -265,11 +279,45 @@ def test_the_slider_stands_at_every_measured_size():
     assert (sizes[0], sizes[-1]) == (25, 400)
 
 
-def test_n_low_all_is_read_from_the_records(rows):
-    rows = rows.assign(n_low="all")
-    assert payload(Results(rows), Origin())["regimes"][0]["nLow"] is None
+def test_n_low_all_is_read_from_the_records(compared):
+    rows = compared.assign(n_low="all")
+    unknown = payload(Results(rows), Origin())["regimes"][0]["budget"]
+    assert (unknown["nLow"], unknown["ratios"]) == (None, [0.0])  # free: their price would be of no known number
     known = Origin(n_low=dict.fromkeys(rows["run_key"], 1234))
-    assert payload(Results(rows), known)["regimes"][0]["nLow"] == 1234
+    assert payload(Results(rows), known)["regimes"][0]["budget"]["nLow"] == 1234
+
+
+def test_numbers_are_such_as_json_can_hold():
+    assert [finite(value) for value in (math.nan, math.inf, -math.inf)] == [None, None, None]
+    assert finite(123.456, 3) == 123.0
+    assert finite(0.996, decimals=2) == 1.0
+    assert finite(1.0 / 3.0) == 1.0 / 3.0
+
+
+def test_equal_values_of_a_table_are_written_once():
+    assert collapsed([[1, 1], [1, 1]]) == 1
+    assert collapsed([[1, 1], [2, 2]]) == [1, 2]
+    assert collapsed([[1, 2], [1, 2]]) == [[1, 2], [1, 2]]
+    assert collapsed([[1, 2], [3, 3]]) == [[1, 2], 3]
+    assert collapsed([]) == []
+
+
+def test_the_panel_s_tables_spend_the_budget_and_name_arms(data):
+    (regime,) = data["regimes"]
+    budget = regime["budget"]
+    n, ratio = budget["sizes"].index(100), budget["ratios"].index(0.1)
+    assert budget["worth"][n][ratio] == pytest.approx(140.0)
+    assert budget["bought"]["single_fidelity"][n][ratio] == 140
+    assert budget["bought"]["transfer"][n] == 100  # at every ratio
+    assert budget["bought"]["delta_labels"][n][ratio] == 90
+    assert "single_fidelity_all" not in budget["bought"]
+    assert budget["costs"]["single_fidelity"]["100"] == 100
+    assert budget["costs"]["delta_labels"]["100"][0][ratio] == pytest.approx(150.0)
+    assert "all" not in budget["costs"]["single_fidelity_all"]
+    found = regime["series"][f"{METRIC}|{SPLIT}"]["budget"]
+    assert set(found["all"]["error"]) == {"single_fidelity", "transfer", "delta_labels"}
+    assert set(found["alone"]["error"]) == {"single_fidelity", "transfer"}
+    assert {name for name, _, _ in data["reasons"]} >= {None, "transfer"}
 
 
 def test_the_reference_s_line_is_no_arm_that_a_filter_could_hide():

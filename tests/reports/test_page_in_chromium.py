@@ -1,14 +1,15 @@
 """The HTML page in a real browser: opened from the disk, sorted, filtered, its sliders moved."""
 
+import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mfbench.benchmarks.reports.html.budget import choose
-from mfbench.benchmarks.reports.html.data import arm_curves, payload, prices
-from mfbench.benchmarks.reports.html.origin import Origin
+from mfbench.benchmarks.reports.arms import traits
+from mfbench.benchmarks.reports.html.budget import REMARKS, BudgetRule
+from mfbench.benchmarks.reports.html.grid import arm_curves
 from mfbench.benchmarks.reports.html.page import page
 from mfbench.benchmarks.reports.results import Results
 from tests.reports.synthetic import make_rows
@@ -53,15 +54,21 @@ def rows():
 
 
 @pytest.fixture(scope="module")
-def regimes(rows):
-    return payload(Results(rows), Origin())["regimes"]
+def text(rows):
+    return page(Results(rows))
 
 
 @pytest.fixture(scope="module")
-def driver(rows, tmp_path_factory):
+def regimes(text):
+    """The numbers that the page holds."""
+    return json.loads(text.partition('id="data">')[2].partition("</script>")[0])["regimes"]
+
+
+@pytest.fixture(scope="module")
+def driver(text, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     path = folder / "report.html"
-    path.write_text(page(Results(rows)), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -180,48 +187,86 @@ def test_filters_act_on_tables_charts_and_panel(driver):
     assert element(driver, "#regime-1").is_displayed()
 
 
+def panel(driver):
+    """Read the table: by arm, the numbers and the remark that are written."""
+    return driver.execute_script(
+        "return Object.fromEntries([...document.querySelectorAll('#budget-table tbody tr')].map("
+        "row => [row.dataset.option, [...row.querySelectorAll('td')].map(cell => cell.textContent)]))"
+    )
+
+
+@pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("regime", [0, 1])
-def test_the_panel_says_what_the_rule_says(driver, rows, regimes, regime):
-    """At several positions of both sliders and prices of LF labels: arm, sentence, and all numbers."""
+def test_the_panel_says_what_the_rule_says(driver, rows, regimes, regime, alone):
+    """At several positions of both sliders, with and without arms that need LF calculations: arm, sentence, numbers."""
     task = ["other", "synthetic"][regime]
     curves = arm_curves(Results(rows[rows["task"] == task]).regimes[0], METRIC, SPLIT)
+    if alone:
+        curves = {arm: curve for arm, curve in curves.items() if traits(arm).self_contained}
+    rule = BudgetRule(curves, n_low=400)
     Select(element(driver, "#budget-regime")).select_by_value(f"regime-{regime}")
-    sizes = regimes[regime]["sliderSizes"]
+    box = element(driver, "#budget-alone")
+    if box.is_selected() != alone:
+        box.click()
+    sizes, ratios = (regimes[regime]["budget"][name] for name in ("sizes", "ratios"))
     named = set()
-    for at, price, low in [
-        (0, 20, 0),
-        (15, 25, 1),
-        (30, 10, 1),
-        (30, 40, 1),
-        (59, 12, 2.5),
-        (20, 0, 30),
-        (len(sizes) - 1, 60, 1),
-    ]:
+    for at, column in [(0, 0), (0, 3), (3, 12), (6, 8), (9, 5), (12, 6), (len(sizes) - 1, 0)]:
         slide(driver, "budget-n", at)
-        slide(driver, "budget-price", price)
-        slide(driver, "budget-low", low)
-        expected = choose(curves, n_high=sizes[at], n_low=400, high_price=prices()[price], low_price=low)
+        slide(driver, "budget-ratio", column)
+        expected = rule.choose(sizes[at], ratios[column])
         answer = element(driver, "#budget-answer")
-        assert (answer.get_attribute("data-arm") or None) == expected.arm, (at, price, low)
+        assert (answer.get_attribute("data-arm") or None) == expected.arm, (at, column)
         assert element(driver, "#budget-reason").text == expected.reason
-        read = driver.execute_script(
-            "return Object.fromEntries([...document.querySelectorAll('#budget-table tbody tr')].map("
-            "row => [row.dataset.option, [...row.querySelectorAll('td.number')].map(cell => cell.dataset.value)]))"
-        )
+        read = panel(driver)
+        assert set(read) == set(curves)
         for option in expected.options:
-            numbers = [option.n_high, option.error, option.probability]
-            assert [float(x) for x in read[option.arm]] == pytest.approx(numbers, rel=1e-9, abs=1e-4, nan_ok=True), (
-                option
-            )
+            n, error, probability, remark = read[option.arm]
+            assert int(n.replace(",", "")) == int(option.n_high + 1e-9)
+            assert remark == REMARKS[option.state]
+            if option.state == "none":
+                assert (error, probability) == ("–", "–")
+            else:
+                assert float(error) == pytest.approx(option.error, rel=6e-3)
+                assert probability == f"{option.probability:.2f}"
         named.add(expected.arm)
     assert len(named) > 1, "the sliders change nothing"
 
 
-def test_the_panel_asks_for_what_is_missing(driver):
-    slide(driver, "budget-low", "")
-    assert "Give a price" in element(driver, "#budget-answer").text
-    slide(driver, "budget-low", 1)
-    assert "Give a price" not in element(driver, "#budget-answer").text
+def test_with_free_lf_labels_the_panel_says_what_the_recommendation_says(driver, rows, regimes):
+    named = set()
+    box = element(driver, "#budget-alone")
+    if box.is_selected():
+        box.click()
+    for at, part in enumerate(Results(rows).regimes):
+        Select(element(driver, "#budget-regime")).select_by_value(f"regime-{at}")
+        slide(driver, "budget-ratio", 0)
+        assert element(driver, "#budget-ratio-value").text == "free"
+        for cell in Results(rows).cells_of(part.regime):
+            slide(driver, "budget-n", regimes[at]["budget"]["sizes"].index(int(cell.n_high)))
+            found = cell.recommendation()
+            assert (element(driver, "#budget-answer").get_attribute("data-arm") or None) == found.arm
+            read = panel(driver)
+            assert {arm: read[arm][2] for arm in read} == {arm: f"{p:.2f}" for arm, p in found.probabilities.items()}
+            named.add(found.arm)
+    assert len(named) > 1
+
+
+def test_the_panel_s_sliders_are_moved_by_keys_and_say_units(driver, regimes):
+    Select(element(driver, "#budget-regime")).select_by_value("regime-0")
+    slide(driver, "budget-ratio", regimes[0]["budget"]["ratios"].index(0.05))
+    slider = element(driver, "#budget-n")
+    slide(driver, "budget-n", 0)
+    assert slider.get_attribute("aria-valuetext") == "25 HF labels"
+    slider.send_keys(Keys.END)
+    assert slider.get_attribute("aria-valuetext") == "400 HF labels"
+    assert element(driver, "#budget-ratio").get_attribute("aria-valuetext") == "0.05 HF labels"
+    worth = element(driver, "#budget-worth").text
+    assert worth == "The budget: 400 HF labels and 400 LF labels at 0.05 HF labels each, together worth 420 HF labels."
+    Select(element(driver, "#cost")).select_by_value("panel")
+    box, _ = drawn(driver, "cost")
+    assert driver.execute_script("return arguments[0].layout.xaxis.title.text", box).endswith("(HF labels)")
+    x = driver.execute_script("return arguments[0].data.find(t => t.name === 'transfer').x", box)
+    assert x == pytest.approx([n + 20.0 for n in SIZES])
 
 
 def test_other_metrics_and_references_are_drawn(driver):

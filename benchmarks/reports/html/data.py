@@ -1,4 +1,4 @@
-"""The numbers behind a page's charts and its budget panel, as JSON values; they are not rounded."""
+"""The numbers behind a page's charts and its budget panel, as JSON values."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.blocks import LEVEL
 from mfbench.benchmarks.reports.costs import CostSummary
 from mfbench.benchmarks.reports.figures.style import PANELS, looks
-from mfbench.benchmarks.reports.html.budget import POINTS, REACH, ArmCurve
+from mfbench.benchmarks.reports.html.budget import REACH, REMARKS
+from mfbench.benchmarks.reports.html.grid import Grid, Reasons
 from mfbench.benchmarks.reports.html.origin import Origin
+from mfbench.benchmarks.reports.html.values import finite
 from mfbench.benchmarks.reports.metrics import of_family
 from mfbench.benchmarks.reports.results import Part, Results
 from mfbench.benchmarks.reports.rows import REGIME, size_key
 from mfbench.benchmarks.reports.summary import COSTS
-from mfbench.mfcore.metrics.comparison import PRIOR_UNITS, compare_arms
+from mfbench.mfcore.metrics.comparison import compare_arms
 from mfbench.mfcore.metrics.intervals import Runs, mean_interval
 from mfbench.mfcore.metrics.learning_curve import fit_power_law
 from mfbench.mfcore.metrics.recommendation import THRESHOLD
@@ -46,9 +46,6 @@ DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 DARK = {"#000000": "#f2f2f2", "#0072B2": "#4aa8e0", "#808080": "#a8a8a8"}
 """Replacement of colours that a dark page would swallow."""
 
-SIZES_A_CURVE = 60
-"""Positions of the slider of HF labels."""
-
 
 def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ()) -> dict[str, Any]:
     """Collect what the page's script needs.
@@ -65,16 +62,18 @@ def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ())
     Returns
     -------
     dict
-        `rule` (constants of :mod:`mfbench.benchmarks.reports.html.budget`), `arms` (style and needs of each), `metrics`
-        and `splits` (names and labels), and `regimes`, each with its runs, curves and paired ratios.
+        `rule` (constants of :mod:`mfbench.benchmarks.reports.html.budget`), `arms` (style of each), `metrics` and
+        `splits` (names and labels), `regimes`, each with its runs, curves, paired ratios and answers of the budget
+        panel, and `reasons`, the table that these answers refer to.
     """
     styles = _styles(results.arms)
     metrics = of_family({metric for metric, _ in results.measured}, "error")
     names = [metric.name for metric in metrics]
     known = {tuple(cost.regime.values()): cost for cost in costs}
+    reasons = Reasons()
     splits = sorted({split for name in names for split in results.splits_of(name)}, key=_split_rank)
     return {
-        "rule": {"reach": REACH, "points": POINTS, "threshold": THRESHOLD, "prior": int(PRIOR_UNITS), "level": LEVEL},
+        "rule": {"reach": REACH, "threshold": THRESHOLD, "level": LEVEL, "remarks": list(REMARKS.values())},
         "arms": [_arm(arm) | styles[arm] for arm in results.arms],
         "metrics": [{"name": m.name, "label": m.label, "unit": m.unit} for m in metrics],
         "splits": [{"name": s, "label": PANELS.get(s, s)} for s in splits],
@@ -83,11 +82,11 @@ def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ())
             for key, (title, unit, scale) in COSTS.items()
             if key in results.rows and key != "inference_evaluations"
         ],
-        "prices": prices(),
         "regimes": [
-            _regime(f"regime-{index}", part, names, splits, origin, known.get(tuple(part.regime.values())))
+            _regime(f"regime-{index}", part, names, splits, origin, known.get(tuple(part.regime.values())), reasons)
             for index, part in enumerate(results.regimes)
         ],
+        "reasons": reasons.payload(),
     }
 
 
@@ -99,33 +98,6 @@ COST_TITLES = {
 }
 
 
-def arm_curves(part: Part, metric: str, split: str) -> dict[str, ArmCurve]:
-    """Read what the budget rule needs of each arm but the ceiling, from the runs of one regime."""
-    found = {}
-    for arm in part.candidates:
-        sizes = [int(n) for n in part.sizes_of_arm(arm) if math.isfinite(size_key(n))]
-        curve = {n: part.of_size(n).positive(arm, split, metric) for n in sizes}
-        failed = {n: part.of_size(n).counts(arm)[1] for n in sizes}
-        known = traits(arm)
-        per_high = int(known.needs_paired and part.regime["pairing"] == "disjoint")
-        found[arm] = ArmCurve(curve, known.uses_low, per_high, {n: k for n, k in failed.items() if k})
-    return found
-
-
-def prices() -> list[float]:
-    """Positions of the slider of the HF label's price: a few a decade, from 0.1 to a million."""
-    steps = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
-    return [float(f"{step * 10.0**decade:g}") for decade in range(-1, 6) for step in steps] + [1e6]
-
-
-def slider_sizes(sizes: Sequence[int]) -> list[int]:
-    """Positions of the slider of HF labels: the measured sizes and numbers spread evenly in log n between them."""
-    if not sizes:
-        return []
-    between = np.exp(np.linspace(math.log(sizes[0]), math.log(sizes[-1]), SIZES_A_CURVE))
-    return sorted({*sizes, *(round(float(n)) for n in between)})
-
-
 def _regime(
     name: str,
     part: Part,
@@ -133,28 +105,31 @@ def _regime(
     splits: Sequence[str],
     origin: Origin,
     cost: CostSummary | None,
+    reasons: Reasons,
 ) -> dict[str, Any]:
     regime = part.regime
     runs = part.by_run.sort_values(["arm", "n_high", "draw", "seed", "run_key"], kind="stable")
     keys = [str(key) for key in runs["run_key"]]
+    grid = Grid(part, _n_low(regime["n_low"], keys, origin), cost)
     series = [(metric, split) for metric in metrics for split in splits if (metric, split) in part.measured]
     return {
         "id": name,
         "regime": {key: regime[key] for key in REGIME},
-        "nLow": _n_low(regime["n_low"], keys, origin),
         "metric": part.metric,
         "split": part.split,
         "sizes": part.sizes,
         "places": part.places,
-        "sliderSizes": slider_sizes(part.sizes),
-        "labelPrices": _label_prices(cost),
+        "budget": grid.payload(),
         "runs": [
             {"key": str(r["run_key"]), "arm": str(r["arm"]), "n": str(r["n_high"])}
             | {"draw": int(r["draw"]), "seed": int(r["seed"])}
             | ({"failed": True} if r["run_key"] in part.broken else {})
             for r in runs.to_dict("records")
         ],
-        "series": {f"{metric}|{split}": _series(part, keys, metric, split) for metric, split in series},
+        "series": {
+            f"{metric}|{split}": _series(part, keys, metric, split) | {"budget": grid.series(metric, split, reasons)}
+            for metric, split in series
+        },
         "costs": {key: _costs(runs, key) for key in COSTS if key in part.rows and key != "inference_evaluations"},
     }
 
@@ -229,13 +204,6 @@ def _costs(runs: DataFrame, column: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def _label_prices(found: CostSummary | None) -> dict[str, float] | None:
-    """Measured prices of one label in CPU-s, where both are known."""
-    if found is None or not (math.isfinite(found.prices.low) and found.prices.high > 0.0):
-        return None
-    return {"high": found.prices.high, "low": found.prices.low}
-
-
 def _n_low(n_low: str, keys: Sequence[str], origin: Origin) -> int | None:
     """Return the number of LF labels: what the regime says, or for "all" what the records say."""
     if n_low.isdigit():
@@ -246,13 +214,7 @@ def _n_low(n_low: str, keys: Sequence[str], origin: Origin) -> int | None:
 
 def _arm(arm: str) -> dict[str, Any]:
     known = traits(arm)
-    return {
-        "name": arm,
-        "label": known.label,
-        "role": known.role,
-        "usesLow": known.uses_low,
-        "lowPerHigh": known.needs_paired,
-    }
+    return {"name": arm, "label": known.label, "role": known.role}
 
 
 def _styles(arms: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -265,13 +227,6 @@ def _styles(arms: Sequence[str]) -> dict[str, dict[str, str]]:
         }
         for arm, look in looks(arms).items()
     }
-
-
-def finite(value: float, digits: int | None = None) -> float | None:
-    """Return a number as JSON can hold it: None for NaN and infinities; rounded to `digits` significant digits."""
-    if not math.isfinite(value):
-        return None
-    return float(f"{value:.{digits}g}") if digits else float(value)
 
 
 def _exp(value: float) -> float:

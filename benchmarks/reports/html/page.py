@@ -14,7 +14,7 @@ from mfbench.benchmarks.reports.html.origin import Origin, facts, page_version
 from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import summaries
 
-SCRIPTS = ("numbers.js", "budget.js", "hover.js", "charts.js", "tables.js", "panel.js", "main.js")
+SCRIPTS = ("numbers.js", "hover.js", "charts.js", "tables.js", "panel.js", "main.js")
 """Parts of the page's script, in order; they share one scope."""
 
 

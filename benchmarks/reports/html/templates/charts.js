@@ -2,6 +2,7 @@
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 const chosen = { metric: '', split: '', cost: '', reference: '', size: '' };
 const PANEL_COST = 'panel';
+const PANEL_COST_TITLE = "label cost at the panel's price ratio (HF labels)";
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -154,14 +155,11 @@ function costOf(regime, arm, size) {
     const { scale } = data.costs.find((cost) => cost.name === chosen.cost);
     return known && known[size] !== undefined ? scale * known[size] : NaN;
   }
-  const { highPrice, lowPrice, nLow } = panelPrices();
-  if (!/^\d+$/.test(size)) return NaN; // nobody says how many "all" are
-  const perHigh = armOf[arm].lowPerHigh && regime.regime.pairing === 'disjoint' ? 1 : 0;
-  return size * (highPrice + perHigh * lowPrice) + (armOf[arm].usesLow ? nLow * lowPrice : 0);
+  return panelCost(regime, arm, size);
 }
 
 function costTitle() {
-  if (chosen.cost === PANEL_COST) return "label cost at the panel's prices";
+  if (chosen.cost === PANEL_COST) return PANEL_COST_TITLE;
   const { title, unit } = data.costs.find((cost) => cost.name === chosen.cost);
   return `${title} (${unit})`;
 }

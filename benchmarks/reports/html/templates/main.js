@@ -9,7 +9,7 @@ function fillChoices() {
   for (const one of data.costs.filter(({ name }) => known(name))) {
     cost.append(element('option', `${one.title} (${one.unit})`, { value: one.name }));
   }
-  cost.append(element('option', "label cost at the panel's prices", { value: PANEL_COST }));
+  cost.append(element('option', PANEL_COST_TITLE, { value: PANEL_COST }));
   chosen.cost = cost.value = known('label_cost_cpu_s') ? 'label_cost_cpu_s' : PANEL_COST;
   const labels = [...new Set(data.regimes.flatMap(labelsOf))];
   const sizes = [...labels.filter((label) => label !== 'all').sort((a, b) => a - b), ...labels.filter((label) => label === 'all')];
