@@ -133,7 +133,16 @@ def _table(task: str, regimes: list[RegimeOverview], workers: int) -> tuple[str,
     for _, heading in axes:
         table.add_column(heading, no_wrap=True)
     noun = "worker" if workers == 1 else "workers"
-    for heading in ("arms", "runs", "stored", "to do", f"time on\n{workers} {noun}", "Mgrad", "CPU", "labels"):
+    for heading in (
+        "arms",
+        "runs",
+        "stored",
+        "to do",
+        f"time on\n{workers} {noun}",
+        "10⁶ atom\ngradients",
+        "CPU",
+        "labels",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     for regime in regimes:
         spending = regime.spending

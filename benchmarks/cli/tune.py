@@ -259,7 +259,15 @@ def _table(tuned: TunedSettings, results: list[Searched]) -> Table:
 
     table = Table(box=None)
     table.add_column("arm", no_wrap=True)
-    for heading in ("loss", "untuned", "E\nmeV/at", "F\nmeV/Å", "best\ntrial", "failed", "all trials\nMgrad"):
+    for heading in (
+        "loss",
+        "untuned",
+        "E\nmeV/at",
+        "F\nmeV/Å",
+        "best\ntrial",
+        "failed",
+        "all trials\n10⁶ atom gradients",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     for found in results:
         arm = tuned.arms[found.arm]

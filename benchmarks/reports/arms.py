@@ -45,7 +45,7 @@ class Traits:
         if self.role == "floor":
             return "the floor: HF labels only set its reference energies"
         if not self.self_contained:
-            return "needs the LF labels of every structure that it predicts; their cost is not in 'infer'"
+            return "needs the LF labels of every structure that it predicts; their cost is not in 'inference'"
         return ""
 
 

@@ -131,8 +131,7 @@ def _below(table: Summary) -> tuple[Grid, ...]:
 def _cost_page(table: CostSummary) -> Page:
     metric = metric_of(table.metric)
     name, unit = (metric.label, metric.unit) if metric else (table.metric, "")
-    where = f"{SPLITS[table.split]} of" if table.split in SPLITS else table.split
-    where = {"in of": "in coverage", "out of": "out of coverage"}.get(where, where)
+    where = SPLITS.get(table.split, table.split)
     arms = [arm for arm in table.arms if any(table.efficiency[arm, n] is not None for n in table.sizes)]
     reference_sizes = (min(table.sizes), table.n_reference)
     saving = Grid(
@@ -152,7 +151,7 @@ def _cost_page(table: CostSummary) -> Page:
         ("fewer by", ""),
         ("labels", "CPU-s"),
         ("train", "CPU-s"),
-        ("infer", "µs/atom"),
+        ("inference", "µs/atom"),
     )
     reaching = Grid(
         header,
@@ -225,7 +224,7 @@ def _cost_notes(table: CostSummary) -> Iterator[str]:
             f"{_ranges(table.by_label_price)}."
         )
     if names := ", ".join(need.arm for need in table.needs if not traits(need.arm).self_contained):
-        yield f"{names}: its LF labels for predictions are not in 'infer'."
+        yield f"{names}: its LF labels for predictions are not in 'inference'."
 
 
 def _ranges(ranges: Sequence[Range]) -> str:

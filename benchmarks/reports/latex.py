@@ -31,6 +31,7 @@ ESCAPES = {
     ">": "$>$",
     "Å": r"\AA{}",
     "µ": r"\textmu{}",
+    "⁶": r"$^{6}$",
     "σ": r"$\sigma$",
     "²": r"$^{2}$",
     "–": "--",
@@ -91,5 +92,4 @@ def _field(field: Field) -> str:
 
 def tex(text: str) -> str:
     """Escape what LaTeX would take as a command, and write signs that a plain document does not have."""
-    text = text.replace("E*", "\0")
-    return "".join(ESCAPES.get(sign, sign) for sign in text).replace("\0", r"$E^{*}$")
+    return "".join(ESCAPES.get(sign, sign) for sign in text)

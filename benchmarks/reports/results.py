@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CRITERIA = ("force_mae_mev_per_A", "energy_mae_mev_per_atom")
 """Metrics that arms are compared by: forces where the HF test frames have them, else energies."""
 
-SPLITS = {"in_coverage": "in", "out_of_coverage": "out"}
+SPLITS = {"in_coverage": "in domain", "out_of_coverage": "out of domain"}
 """Test splits with their short names, the harder one last; others go by their own."""
 
 

@@ -20,11 +20,11 @@ from mfbench.mfcore.metrics.comparison import best_arms, compare_arms
 from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval
 
 COSTS = {
-    "train_atom_gradients": ("train", "Mgrad", 1e-6),
+    "train_atom_gradients": ("train", "10⁶ atom gradients", 1e-6),
     "train_wall_s": ("train", "s", 1.0),
     "label_cost_cpu_s": ("labels", "CPU-s", 1.0),
-    "inference_us_per_atom": ("infer", "µs/atom", 1.0),
-    "inference_evaluations": ("infer", "evals", 1.0),
+    "inference_us_per_atom": ("inference", "µs/atom", 1.0),
+    "inference_evaluations": ("networks", "", 1.0),
 }
 
 HF_REFERENCE = "HF reference"
@@ -137,11 +137,11 @@ class Summary:
         """Sentences that belong under the table."""
         notes = []
         names = "E, F: MAE of HF energies and forces"
-        if any(quantity.title.startswith("E*") for quantity in self.scores):
-            names += "; E*: of energies after removing the composition-linear part of their error"
+        if any("detrended" in quantity.title for quantity in self.scores):
+            names += "; detrended: without the composition-linear part of the errors of energies"
         if any(quantity.split == "out_of_coverage" for quantity in self.scores):
-            names += "; in, out: test frames inside and outside what the HF training set covers"
-        notes.append(names + ". Mgrad: 10^6 atom-gradient evaluations.")
+            names += "; in and out of domain: test frames inside and outside of the HF training set's coverage"
+        notes.append(names + "; networks: how many are evaluated for a prediction.")
         if self.repeated:
             over = "the seeds of one draw; other HF sets may rank the arms otherwise" if self.single_draw else "draws"
             notes.append(f"±: half of the 95 % confidence interval over {over}{self._groups()}.")
@@ -209,7 +209,7 @@ class Summary:
         words = f" and {many} groups of test frames (molecules, trajectory blocks)"
         if all(entry.n_groups for _, entry in repeated):
             return words
-        names = dict.fromkeys(quantity.title for quantity, entry in repeated if entry.n_groups)
+        names = dict.fromkeys(quantity.title.partition(", ")[0] for quantity, entry in repeated if entry.n_groups)
         return f"; of {', '.join(names)} over draws{words}"
 
 
@@ -346,7 +346,7 @@ def _quantities(cell: Cell, family: str) -> tuple[Quantity, ...]:
         Quantity(
             metric.name,
             split,
-            f"{metric.title} {SPLITS.get(split, split)}" if len(splits) > 1 else metric.title,
+            f"{metric.title}, {SPLITS.get(split, split)}" if len(splits) > 1 else metric.title,
             metric.shown_unit or metric.unit,
             metric.scale,
         )

@@ -21,7 +21,12 @@ __all__ = ["MISSING", "number", "report", "with_error"]
 WIDTH = 120
 """Columns of the terminal that the text tables fit."""
 
-SHORT = {"meV/atom": "meV/at", "µs/atom": "µs/at", "meV/atom/ps": "meV/at/ps"}
+SHORT = {
+    "10⁶ atom gradients": "10⁶ atom\ngradients",
+    "meV/atom": "meV/at",
+    "µs/atom": "µs/at",
+    "meV/atom/ps": "meV/at/ps",
+}
 """Units as text tables write them, to fit; the note below a table says so."""
 
 
@@ -111,7 +116,7 @@ def _text(made: Sequence[Page], styled: bool) -> str:
         width = 1
         for index, (title, unit) in enumerate(made.header):
             texts = [line[index].text + " " * ("±" in line[index].text) for line in made.lines]
-            width += 2 + max(map(len, (title, SHORT.get(unit, unit), *texts)))
+            width += 2 + max(map(len, (*_head(title, unit).split("\n"), *texts)))
         return width <= WIDTH
 
     stream = io.StringIO()
@@ -122,21 +127,27 @@ def _text(made: Sequence[Page], styled: bool) -> str:
         for below in (*grids, *(part for whole in page.grids for part in _parts(whole, fits))):
             if below.title:
                 console.print(escape(f"{below.title}:"), highlight=False, soft_wrap=True)
-            units = any(unit for _, unit in below.header)
             drawn = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
             for index, (title, unit) in enumerate(below.header):
-                head = f"{title}\n{SHORT.get(unit, unit)}" if units else title
-                drawn.add_column(head, justify="right" if index else "left", no_wrap=index == 0 or fits(below))
+                whole = index == 0 or fits(below)
+                drawn.add_column(
+                    _head(title, unit), justify="right" if index else "left", no_wrap=whole, vertical="bottom"
+                )
             for line in below.lines:
                 drawn.add_row(*(mark(field) for field in line))
             console.print(drawn, highlight=False)
             console.print()
         for note in page.notes:
-            console.print(escape(note.replace("Mgrad:", "at: atom. Mgrad:")), style="dim", highlight=False)
+            console.print(escape(note.replace("networks:", "at: atom; networks:")), style="dim", highlight=False)
         for sentence in _advised(page):
             console.print(escape(sentence), highlight=False)
         console.print()
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def _head(title: str, unit: str) -> str:
+    """Write the head of a column in as many lines as it has parts."""
+    return "\n".join([*title.replace(" (", ", (").split(", "), *([SHORT.get(unit, unit)] if unit else [])])
 
 
 def _markdown(made: Sequence[Page]) -> str:
@@ -148,14 +159,14 @@ def _markdown(made: Sequence[Page]) -> str:
             if below.title:
                 lines += [f"{below.title[0].upper()}{below.title[1:]}:", ""]
             header = [f"{title} ({unit})" if unit else title for title, unit in below.header]
-            lines.append("| " + " | ".join(header).replace("E*", "E\\*") + " |")
+            lines.append("| " + " | ".join(header) + " |")
             lines.append("|:--" + "|--:" * (len(header) - 1) + "|")
             for name, *fields in below.lines:
                 texts = [f"**{field.text}**" if field.best else _markdown_text(field) for field in fields]
                 first = name.text if name.text == HF_REFERENCE else f"`{name.text}`"
                 lines.append("| " + " | ".join([first, *texts]) + " |")
             lines.append("")
-        notes = [note.replace("E*", "E\\*").replace("bold, or *", "bold") for note in page.notes]
+        notes = [note.replace("bold, or *", "bold") for note in page.notes]
         lines += [" ".join([*notes, *_advised(page)]), ""]
     return "\n".join(lines)
 

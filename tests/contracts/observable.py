@@ -35,7 +35,8 @@ from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.benchmarks.observables.registry import declaring, observable_of
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.figures import figures, kinds
-from mfbench.benchmarks.reports.html.page import write_page
+from mfbench.benchmarks.reports.html.page import page
+from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.tables import report
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.provenance import frames_hash
@@ -178,30 +179,30 @@ class ObservableContract:
 
     def test_its_table_and_its_metrics_are_reported(self, observable, found, tmp_path):
         store = stored(found, tmp_path / "runs")
-        rows, details = store.rows(), Details(store.root)
-        text = report(rows, "text", details=details)
+        results = Results(store.rows(), Details(store.root))
+        text = report(results, "text")
         for section in observable.sections:
             assert section.title in text
         shown = {ERRORS, RETENTION, *(section.family for section in observable.sections)}
-        quantities = set(pd.read_csv(StringIO(report(rows, "csv", details=details)))["quantity"])
+        quantities = set(pd.read_csv(StringIO(report(results, "csv")))["quantity"])
         for line in found.rows:
             metric = next(m for m in observable.metrics if m.match(line["metric"]))
             assert (line["metric"] in quantities) == (metric.family in shown)
-        page = tmp_path / "page.html"
-        write_page(store.root, page, "mfbench report")
+        written = page(results)
         for section in observable.sections:
-            assert section.title.lower() in page.read_text(encoding="utf-8").lower()
+            assert section.title.lower() in written.lower()
 
     def test_its_figures_are_drawn_or_say_what_is_missing(self, observable, found, tmp_path):
         store = stored(found, tmp_path / "runs")
+        results = Results(store.rows(), Details(store.root))
         for kind in observable.figures:
             assert kind in kinds()
             assert callable(import_module(observable.figures[kind]).draw)
             if kind in self.drawn:
-                assert figures(store.rows(), tmp_path / kind, formats=["svg"], only=[kind], details=Details(store.root))
+                assert figures(results, tmp_path / kind, formats=["svg"], only=[kind])
                 continue
             with pytest.raises(ConfigError, match=f"{kind}: no run"):
-                figures(store.rows(), tmp_path / kind, formats=["svg"], only=[kind], details=Details(store.root))
+                figures(results, tmp_path / kind, formats=["svg"], only=[kind])
 
 
 def stored(found: Evaluation, root: Path) -> RunStore:

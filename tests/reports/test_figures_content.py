@@ -387,8 +387,8 @@ def test_pareto_speaks_of_probability_only_where_runs_repeat():
 def test_errors_of_zero_have_no_place_on_a_logarithmic_axis():
     rows = make_rows(ARMS, n_high=(5, 20))
     rows.loc[rows["metric"] == "force_mae_mev_per_A", "value"] = 0.0
-    names = [drawing.name for drawing in learning_curves.draw(Source(rows, Details()), PAPER)]
+    names = [drawing.name for drawing in learning_curves.draw(Source(Results(rows, Details())), PAPER)]
     assert any("energy" in name for name in names)
     assert not any("force" in name for name in names)
     with pytest.raises(NothingToDraw):
-        list(forces_energies.draw(Source(rows, Details()), PAPER))
+        list(forces_energies.draw(Source(Results(rows, Details())), PAPER))

@@ -55,7 +55,7 @@ def test_what_a_number_column_can_read():
 
 
 def test_signs_are_escaped():
-    assert tex("a_b & 5 % of E* #1 {x}") == r"a\_b \& 5 \% of $E^{*}$ \#1 \{x\}"
+    assert tex("a_b & 5 % of 10⁶ #1 {x}") == r"a\_b \& 5 \% of 10$^{6}$ \#1 \{x\}"
     assert tex("µs/atom, meV/Å, cm²/s") == r"\textmu{}s/atom, meV/\AA{}, cm$^{2}$/s"
     assert document_is_ascii(tex("– × ± σ > <"))
 

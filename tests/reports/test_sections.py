@@ -110,9 +110,7 @@ def test_intervals_are_over_runs_and_groups_where_groups_are_stored():
     assert entry.n_groups == 5
     assert by_name["transfer", "energy_detrended_mae_mev_per_atom", "in_coverage"].n_groups == 0
     note = next(note for note in table.notes() if note.startswith("±"))
-    assert note.endswith(
-        "; of E in, E out, F in, F out over draws and 5 groups of test frames (molecules, trajectory blocks)."
-    )
+    assert note.endswith("; of E, F over draws and 5 groups of test frames (molecules, trajectory blocks).")
     record = next(r for r in tidy([table]) if r["quantity"] == "force_mae_mev_per_A")
     assert record["n_groups"] == 5
 

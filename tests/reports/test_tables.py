@@ -29,20 +29,32 @@ ARMS = {
 
 GOLDEN = """\
 synthetic, n_high = 100, n_low = 400, low=EF,high=E, disjoint, coverage gap
-arm                    E in   E out   E* in  E* out   F in  F out  train  train  labels  infer  infer  runs  failed
-                     meV/at  meV/at  meV/at  meV/at  meV/Å  meV/Å  Mgrad      s   CPU-s  µs/at  evals
-────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-single_fidelity        20.0    40.0    10.0    20.0    200    400  0.300   21.4    1234   85.2      1     1       0
-multi_fidelity         10.0    20.0    5.00    10.0    100    200  0.300   21.4    1234   85.2      1     1       0
-single_fidelity_all    4.00    8.00    2.00    4.00   40.0   80.0  0.300   21.4    1234   85.2      1     1       0
+                                                         E              E
+                             E              E  (detrended)    (detrended)          F              F
+                     in domain  out of domain    in domain  out of domain  in domain  out of domain
+arm                     meV/at         meV/at       meV/at         meV/at      meV/Å          meV/Å  runs  failed
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+single_fidelity           20.0           40.0         10.0           20.0        200            400     1       0
+multi_fidelity            10.0           20.0         5.00           10.0        100            200     1       0
+single_fidelity_all       4.00           8.00         2.00           4.00       40.0           80.0     1       0
 
-arm             LF E in  LF E out  LF F in  LF F out
-                 meV/at    meV/at    meV/Å     meV/Å
-─────────────────────────────────────────────────────
-multi_fidelity     20.0      40.0      200       400
+                         train
+                      10⁶ atom  train  labels  inference
+arm                  gradients      s   CPU-s      µs/at  networks  runs  failed
+─────────────────────────────────────────────────────────────────────────────────
+single_fidelity          0.300   21.4    1234       85.2         1     1       0
+multi_fidelity           0.300   21.4    1234       85.2         1     1       0
+single_fidelity_all      0.300   21.4    1234       85.2         1     1       0
 
-E, F: MAE of HF energies and forces; E*: of energies after removing the composition-linear part of their error; in, out:
-test frames inside and outside what the HF training set covers. at: atom. Mgrad: 10^6 atom-gradient evaluations.
+                     LF E           LF E       LF F           LF F
+                in domain  out of domain  in domain  out of domain
+arm                meV/at         meV/at      meV/Å          meV/Å
+───────────────────────────────────────────────────────────────────
+multi_fidelity       20.0           40.0        200            400
+
+E, F: MAE of HF energies and forces; detrended: without the composition-linear part of the errors of energies; in and
+out of domain: test frames inside and outside of the HF training set's coverage; at: atom; networks: how many are
+evaluated for a prediction.
 One run per arm cannot rank the arms: repeat over draws of the HF set (five say much more than two).
 single_fidelity_all: the ceiling: it is given every HF label, and is not ranked.
 """
@@ -63,9 +75,11 @@ def test_one_run_per_arm_gives_plain_numbers():
 def test_every_cell_of_ten_arms_is_a_number_within_120_columns():
     text = report(Results(make_rows(ARMS)))
     assert max(map(len, text.splitlines())) <= 120
-    lines = [line.split() for line in text.split("LF E in")[0].splitlines() if line.split(" ")[0] in ARMS]
-    assert len(lines) == len(ARMS)
-    assert all(len(line) == 14 and all(math.isfinite(float(cell)) for cell in line[1:]) for line in lines)
+    errors, costs, *_ = text.split("\n\n")
+    for part, width in ((errors, 9), (costs, 8)):
+        lines = [line.split() for line in part.splitlines() if line.split(" ")[0] in ARMS]
+        assert len(lines) == len(ARMS)
+        assert all(len(line) == width and all(math.isfinite(float(cell)) for cell in line[1:]) for line in lines)
 
 
 def test_repeats_bring_intervals_and_ties():
@@ -73,7 +87,7 @@ def test_repeats_bring_intervals_and_ties():
     arms = {"single_fidelity": 20.0, "multi_fidelity": 10.0, "transfer": 10.05, "delta_model": 90.0}
     text = report(Results(make_rows(arms, draws=2, seeds=3, spread=spread)))
     assert max(map(len, text.splitlines())) <= 120
-    cells = {line.split("  ")[0]: line for line in text.split("LF E in")[0].splitlines() if "±" in line}
+    cells = {line.split("  ")[0]: line for line in text.split("\n\n")[0].splitlines() if "±" in line}
     assert f"10.0 ± {12.7062 * 0.12:.1f}*" in cells["multi_fidelity"]
     assert "*" in cells["transfer"]
     assert f"20.0 ± {12.7062 * 0.2:.1f} " in cells["single_fidelity"]
@@ -116,14 +130,16 @@ def test_a_run_that_scored_nan_has_failed():
 
 def test_an_arm_that_always_fails_stands_in_the_table():
     text = report(Results(make_rows({"a": 10.0, "b": 20.0}, failed=[("b", 0, 0)])))
-    line = next(line for line in text.splitlines() if line.startswith("b "))
-    assert line.split() == ["b", *["–"] * 11, "1", "1"]
+    errors, costs, *_ = text.split("\n\n")
+    for part, n in ((errors, 6), (costs, 5)):
+        line = next(line for line in part.splitlines() if line.startswith("b "))
+        assert line.split() == ["b", *["–"] * n, "1", "1"]
 
 
 def test_one_table_for_each_set_size_in_order():
     text = report(Results(make_rows({"a": 10.0, "single_fidelity_all": 1.0}, n_high=(400, 25, 100))))
     assert re.findall(r"n_high = (\w+)", text) == ["25", "100", "400"]
-    assert text.count("\nsingle_fidelity_all ") == 3
+    assert text.count("\nsingle_fidelity_all ") == 6  # errors and costs
 
 
 def test_regimes_are_not_mixed():
@@ -132,7 +148,7 @@ def test_regimes_are_not_mixed():
     import pandas as pd
 
     text = report(Results(pd.concat([rows, other])))
-    assert [line.split()[1] for line in text.splitlines() if line.startswith("a ")] == ["10.0", "90.0"]
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("a ")][::2] == ["10.0", "90.0"]
 
 
 def test_csv_and_json_are_not_rounded():

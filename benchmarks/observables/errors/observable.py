@@ -27,7 +27,14 @@ class Errors(Observable[Plan]):
     sources = ("mfbench.benchmarks.observables.errors.scores", "mfbench.mfcore.metrics.errors")
     metrics = (
         Metric("energy_mae_mev_per_atom", "E", "HF energy MAE", "meV/atom", "lower", ERRORS),
-        Metric("energy_detrended_mae_mev_per_atom", "E*", "HF energy MAE, detrended", "meV/atom", "lower", ERRORS),
+        Metric(
+            "energy_detrended_mae_mev_per_atom",
+            "E (detrended)",
+            "HF energy MAE, detrended",
+            "meV/atom",
+            "lower",
+            ERRORS,
+        ),
         Metric("force_mae_mev_per_A", "F", "HF force MAE", "meV/Å", "lower", ERRORS),
         Metric("stress_mae_gpa", "stress", "HF stress MAE", "GPa", "lower", ERRORS),
         Metric("energy_rmse_mev_per_atom", "E rmse", "HF energy RMSE", "meV/atom", "lower", "rmse"),
