@@ -15,6 +15,7 @@ from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.observables.stability.observable import StabilityPlan
 from mfbench.benchmarks.regression.identity import benchmark_hash
 from mfbench.benchmarks.regression.measure import measure
+from mfbench.mfcore.sealed import SEAL, write_sealed
 from tests.cli.conftest import call, fakes
 from tests.harness.conftest import spec
 
@@ -136,7 +137,8 @@ def test_failed_runs_are_missing_and_make_no_baseline(call, error_of_arms, tmp_p
     before = file.read_bytes()
     record = next(p for p in (tmp_path / "old" / "runs").glob("*/record.json") if "fake_all" in p.read_text())
     content = json.loads(record.read_text()) | {"status": "failed", "reason": "diverged"}
-    record.write_text(json.dumps(content))
+    del content[SEAL]
+    write_sealed(record, content)
     lost = call("regress", tmp_path / "old", "--preset", mine, "--baseline", file)
     assert lost.exit_code == 1
     assert "1 runs failed" in lost.stdout
