@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.plugins import loaded
 
 if TYPE_CHECKING:
     from mfbench.strategies.base import Strategy
@@ -43,10 +44,7 @@ def arm_class(name: str) -> type[Strategy]:
     point = _points().get(name)
     if point is None:
         raise ConfigError(f"arm '{name}': unknown; the arms are {', '.join(sorted(_points()))}.")
-    try:
-        found = point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"arm '{name}': {point.value} cannot be loaded: {error}; repair or uninstall it.") from error
+    found = loaded("arm", point)
     if not (isinstance(found, type) and issubclass(found, Strategy)):
         raise ConfigError(f"arm '{name}': {point.value} is no class on mfbench.strategies.Strategy.")
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,12 +59,11 @@ def _summaries(kind: What) -> list[tuple[str, str]]:
     if kind is What.tasks:
         from mfbench.benchmarks.tasks.registry import make_task, task_names
 
-        return [(name, make_task(name).summary) for name in task_names()]
+        return [_line(name, make_task) for name in task_names()]
     if kind is What.cores:
         from mfbench.mfcore.cores.registry import core_class, core_names
 
-        cores = [core_class(name) for name in core_names()]
-        return [(core.name, f"{core.summary}; {', '.join(core.conditionings)}") for core in cores]
+        return [_line(name, core_class, ("conditionings",)) for name in core_names()]
     if kind is What.observables:
         from mfbench.benchmarks.observables.registry import observables
 
@@ -71,3 +71,14 @@ def _summaries(kind: What) -> list[tuple[str, str]]:
     from mfbench.benchmarks.harness.plan import load_preset, preset_names
 
     return [(name, load_preset(name).summary) for name in preset_names()]
+
+
+def _line(name: str, load: Callable[[str], Any], more: Sequence[str] = ()) -> tuple[str, str]:
+    """Name and summary of a plug-in, or the reason why it cannot be used: the others are listed all the same."""
+    from mfbench.mfcore.errors import ConfigError
+
+    try:
+        found = load(name)
+    except ConfigError as error:
+        return name, f"cannot be used: {error}"
+    return name, "; ".join([found.summary, *(", ".join(getattr(found, attribute)) for attribute in more)])

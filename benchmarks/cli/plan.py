@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: Axes of a regime as the table's columns, with their headings; one that does not vary goes into the title.
 AXES = (("n_low", "n_low"), ("n_high", "n_high"), ("labels", "labels"), ("pairing", "pairing"))
+_WIDTH_OF_A_PIPE = 200
+"""Columns of the table where there is no terminal to fit, so that no number is cut."""
+
 FURTHER_AXES = (("coverage", "coverage"), ("e0", "E0"), ("core", "core"))
 
 
@@ -81,6 +84,8 @@ def plan(
         typer.echo(json.dumps(whole.as_dict() | {"left_out": left_out}, indent=1, allow_nan=False))
         return
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_OF_A_PIPE)
     for name in dict.fromkeys(regime.task for regime in whole.regimes):
         chosen_regimes = [regime for regime in whole.regimes if regime.task == name]
         title, table = _table(name, chosen_regimes, whole.workers)

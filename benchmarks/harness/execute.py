@@ -78,7 +78,7 @@ def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float
     except Exception as error:
         if StorageError.within(error) is not None:
             raise
-        reason = str(error) if isinstance(error, MfbenchError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, MfbenchError) else _reason(error)
         log.warning("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
         store_failure(run, store, reason, traceback.format_exc(), time.perf_counter() - started)
         return reason
@@ -86,6 +86,13 @@ def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float
     rows = [_row(run, record, costs, "finished", result) for result in evaluation.rows]
     store.save(run.key, "finished", record, rows, evaluation.details)
     return None
+
+
+def _reason(error: Exception) -> str:
+    """Say what an error of code is, and where: the whole traceback is in the record of the run."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}:{last.lineno}"
+    return ", ".join([f"{type(error).__name__}: {error} ({where})", *getattr(error, "__notes__", [])])
 
 
 def store_failure(run: PlannedRun, store: RunStore, reason: str, trace: str, wall_s: float) -> None:
@@ -124,7 +131,13 @@ def _compute(
         ledger.trials, ledger.trial_atom_gradients = spec.tuning.trials, spec.tuning.atom_gradients
     evaluation = Evaluation([])
     for observable, plan in measured(spec.observables):
-        found = observable.measure(potential, task, split, plan, spec.seed, workdir)
+        try:
+            found = observable.measure(potential, task, split, plan, spec.seed, workdir)
+        except MfbenchError:
+            raise
+        except Exception as error:
+            error.add_note(f"while observable '{observable.name}' was measured")
+            raise
         evaluation = evaluation.and_also(found)
     if not evaluation.rows:
         raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")

@@ -94,6 +94,8 @@ def read_rows(path: Path) -> pd.DataFrame:
 
     if path.is_dir():
         return RunStore(path).rows()
+    if not path.exists():
+        raise DataError("there is no such folder or file.", file=path, hint="Give DIR of runs or a .csv.gz.")
     import pandas as pd
 
     try:

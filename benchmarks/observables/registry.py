@@ -9,6 +9,7 @@ from typing import Any
 
 from mfbench.benchmarks.observables.base import Observable, Plan
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.plugins import loaded
 
 GROUP = "mfbench.observables"
 
@@ -24,7 +25,7 @@ def observables() -> tuple[Observable[Any], ...]:
     """
     found = []
     for point in entry_points(group=GROUP):
-        made = point.load()()
+        made = loaded("observable", point, made=True)
         if not isinstance(made, Observable) or made.name != point.name:
             raise ConfigError(f"observable '{point.name}': {point.value} does not make an Observable of that name.")
         found.append(made)

@@ -87,13 +87,15 @@ def reference_of(arms: Iterable[str]) -> str | None:
 
 
 @cache
-def left_out(core: str) -> tuple[str, ...]:
+def left_out(core: str, arms: tuple[str, ...]) -> tuple[str, ...]:
     """Sentence that names the arms which a core is not able to carry, and why; none where there are none.
 
     Parameters
     ----------
     core
         As rows name it; of one that is not installed nothing is known.
+    arms
+        Those of the rows, on whichever core.
     """
     from mfbench.benchmarks.harness.cores import missing
     from mfbench.mfcore.cores.registry import core_class, core_names
@@ -102,7 +104,11 @@ def left_out(core: str) -> tuple[str, ...]:
     name = core.partition("(")[0]
     if name not in core_names():
         return ()
-    found = [f"{arm} (it needs {' and '.join(m)})" for arm in arm_names() if (m := missing(arm, name))]
+    found = [
+        f"{arm} (it needs {' and '.join(m)})"
+        for arm in in_order(arms)
+        if arm in arm_names() and (m := missing(arm, name))
+    ]
     has = ", ".join(core_class(name).conditionings)
     return (f"Left out on core {name}, which has {has} only: {', '.join(found)}.",) if found else ()
 

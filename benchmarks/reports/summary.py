@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mfbench.benchmarks.observables.declarations import ERRORS, RETENTION, Better
@@ -122,6 +122,7 @@ class Summary:
     retention: tuple[Quantity, ...]
     entries: dict[tuple[str, Quantity], Entry]
     sections: tuple[Section, ...] = ()
+    all_arms: tuple[str, ...] = ()
 
     @property
     def repeated(self) -> bool:
@@ -158,7 +159,7 @@ class Summary:
             notes += [section.declared.note] if section.declared.note else []
             notes += [note for note in (self._ceiling(section), self._partial(section)) if note]
         notes += [f"{line.arm}: {note}." for line in self.lines if (note := traits(line.arm).note)]
-        return [*notes, *left_out(self.cell.regime["core"])]
+        return [*notes, *left_out(self.cell.regime["core"], self.all_arms)]
 
     def _ceiling(self, section: Section) -> str:
         """Say how often the criteria of an observable pass the potential that is trained on all HF labels."""
@@ -222,7 +223,8 @@ def summaries(results: Results) -> list[Summary]:
         The runs. With errors by group of test frames among their details, intervals are over runs and groups; with
         survival times, the failures are counted by mode.
     """
-    return [_summary(cell) for cell in results.cells]
+    arms = tuple(results.arms)
+    return [replace(_summary(cell), all_arms=arms) for cell in results.cells]
 
 
 def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:

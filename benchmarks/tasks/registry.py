@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from mfbench.benchmarks.tasks.base import Task
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.plugins import loaded
 
 GROUP = "mfbench.tasks"
 
@@ -32,7 +33,7 @@ def make_task(name: str) -> Task:
         raise ConfigError(
             f"unknown task '{name}'; there are {', '.join(sorted(points)) or 'none (is mfbench installed?)'}."
         )
-    task = points[name].load()()
+    task = loaded("task", points[name], made=True)
     if not isinstance(task, Task):
         raise ConfigError(f"task '{name}': {points[name].value} does not make a Task.")
     return task

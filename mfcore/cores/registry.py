@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.plugins import loaded
 
 if TYPE_CHECKING:
     from mfbench.mfcore.core import Core
@@ -40,7 +41,7 @@ def core_class(name: str) -> type[Core]:
     point = _points().get(name)
     if point is None:
         raise ConfigError(f"core '{name}': unknown; the cores are {', '.join(core_names())}.")
-    found = point.load()
+    found = loaded("core", point)
     if not (isinstance(found, type) and issubclass(found, Core)):
         raise ConfigError(f"core '{name}': {point.value} is no class on mfbench.mfcore.core.Core.")
     return found

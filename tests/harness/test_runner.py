@@ -132,7 +132,7 @@ def test_a_finished_run_is_never_computed_again(fakes: Path, tmp_path: Path) -> 
 def test_a_failed_run_is_recorded_counted_and_not_retried_unasked(fakes: Path, tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     notes = compute(store, [spec("fake_failing"), spec("fake_mean")])
-    assert ("ended", "RuntimeError: the moon was in the wrong place") in notes.events
+    assert ("ended", "RuntimeError: the moon was in the wrong place (mfbench_fakes.py:168)") in notes.events
     rows = store.rows().drop_duplicates("arm").set_index("arm")
     assert rows.loc["fake_failing", ["status", "n_failed", "metric"]].tolist() == ["failed", 1, ""]
     assert rows.loc["fake_mean", "n_failed"] == 0

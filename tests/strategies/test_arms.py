@@ -132,5 +132,5 @@ def test_an_entry_point_that_is_no_strategy_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(registry, "_points", lambda: points)
     with pytest.raises(ConfigError, match=r"arm 'odd': math:sqrt is no class on mfbench\.strategies\.Strategy"):
         registry.arm_class("odd")
-    with pytest.raises(ConfigError, match="arm 'gone': no:arm cannot be loaded"):
+    with pytest.raises(ConfigError, match="arm 'gone': no:arm cannot be used"):
         registry.arm_class("gone")
