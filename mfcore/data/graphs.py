@@ -202,6 +202,11 @@ def _ranges(starts: Tensor, lengths: Tensor, total: int) -> tuple[Tensor, Tensor
     return torch.arange(total, device=lengths.device) + offsets.index_select(0, rows), rows
 
 
+def _any_far(frames: Sequence[Atoms]) -> bool:
+    """Say whether an atom of some frames is so far from the origin that single precision loses its distances."""
+    return bool(frames) and bool(np.abs(np.concatenate([atoms.positions for atoms in frames])).max(initial=0.0) > _FAR)
+
+
 class GraphStore:
     """Graphs and labels of many frames in flat tensors; whatever a batch needs of a frame is computed once.
 
@@ -239,6 +244,7 @@ class GraphStore:
         lookup[list(species)] = np.arange(len(species))
         atom_species, positions, shifts, senders, receivers, degrees, counts = [], [], [], [], [], [], []
         edge_count, volume, energy, forces, stress = [], [], [], [], []
+        far, every_label = _any_far(frames), LabelSet.parse("EFS")
         for number, (atoms, fidelity) in enumerate(zip(frames, fidelities, strict=True)):
             known = lookup[atoms.numbers]
             if (known < 0).any():
@@ -249,7 +255,7 @@ class GraphStore:
                     key="species",
                     hint="Add training frames that contain it, or leave this frame out.",
                 )
-            if len(atoms) and np.abs(atoms.positions).max() > _FAR:
+            if far and _any_far([atoms]):
                 atoms = near_origin(atoms)
             sender, receiver, shift = _KEPT.find(atoms, cutoff)
             atom_species.append(known)
@@ -261,7 +267,7 @@ class GraphStore:
             counts.append(len(atoms))
             edge_count.append(len(sender))
             volume.append(repeated_volume(atoms))
-            seen = labels[fidelity] if labels is not None else LabelSet.parse("EFS")
+            seen = labels[fidelity] if labels is not None else every_label
             energy.append(energy_of(atoms, fidelity) if Label.ENERGY in seen else np.nan)
             forces.append(forces_of(atoms, fidelity) if Label.FORCES in seen else np.full((len(atoms), 3), np.nan))
             stress.append(stress_of(atoms, fidelity) if Label.STRESS in seen else np.full((3, 3), np.nan))
@@ -274,8 +280,8 @@ class GraphStore:
 
         self.n_atoms = torch.tensor(counts, dtype=torch.int64)
         self.n_edges = torch.tensor(edge_count, dtype=torch.int64)
-        by_species = [np.bincount(known, minlength=len(species)) for known in atom_species]
-        self._species_counts = torch.from_numpy(np.array(by_species, dtype=np.int64).reshape(-1, len(species)))
+        self._species_counts: Tensor | None = None  # (frames, species), once the tensors leave the CPU
+        self._n_species = len(species)
         self._forces_seen = torch.tensor([bool(np.isfinite(f).any()) for f in forces], dtype=torch.bool)
         self._stress_seen = torch.tensor([bool(np.isfinite(s).any()) for s in stress], dtype=torch.bool)
         self._by_frame: dict[str, Tensor] = {
@@ -308,11 +314,19 @@ class GraphStore:
 
         Returns the store itself.
         """
+        if torch.device(device).type != "cpu" and self._species_counts is None:
+            self._species_counts = self._counted_species()
         for tensors in (self._by_frame, self._by_atom, self._by_edge):
             for name, value in tensors.items():
                 real = value.is_floating_point() and name != "energy"
                 tensors[name] = value.to(device=device, dtype=dtype if real else value.dtype)
         return self
+
+    def _counted_species(self) -> Tensor:
+        """Atoms of each species in each frame, (frames, species), on the CPU."""
+        frame = torch.repeat_interleave(torch.arange(len(self)), self.n_atoms)
+        label = frame * self._n_species + self._by_atom["species"]
+        return torch.bincount(label, minlength=len(self) * self._n_species).view(len(self), self._n_species)
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Gather some frames, in the given order, as one graph.
@@ -326,6 +340,7 @@ class GraphStore:
         row = int(index[0]) if len(index) == 1 else None
         counts = None
         if (device := self._by_frame["energy"].device).type != "cpu":
+            assert self._species_counts is not None
             counts = tuple(self._species_counts[index].sum(0).tolist())
             index = to_device(index, device)
         frames = {name: value.index_select(0, index) for name, value in self._by_frame.items()}

@@ -72,7 +72,9 @@ def whole_cell(atoms: Atoms) -> FloatArray:
 
 def repeated_volume(atoms: Atoms) -> float:
     """Return the volume in Å³ of a cell with a periodic direction and three vectors; NaN if there is none."""
-    volume = abs(float(np.linalg.det(np.asarray(atoms.cell.array)))) if np.any(atoms.pbc) else 0.0
+    if not atoms.pbc.any():
+        return float("nan")
+    volume = abs(float(np.linalg.det(np.asarray(atoms.cell.array))))
     return volume if volume > 0 else float("nan")
 
 
