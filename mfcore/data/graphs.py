@@ -328,6 +328,15 @@ class GraphStore:
         label = frame * self._n_species + self._by_atom["species"]
         return torch.bincount(label, minlength=len(self) * self._n_species).view(len(self), self._n_species)
 
+    def shortest_edges(self) -> Tensor:
+        """Length of the shortest edge of each frame, (frames,) Å; infinite where there is none."""
+        frame = torch.repeat_interleave(torch.arange(len(self), device=self._by_frame["n_edges"].device), self.n_edges)
+        start = self._by_frame["atom_start"].index_select(0, frame)
+        positions, sender, receiver = self._by_atom["positions"], self._by_edge["sender"], self._by_edge["receiver"]
+        lengths = positions[sender + start].sub_(positions[receiver + start]).add_(self._by_edge["shift"]).norm(dim=1)
+        shortest: Tensor = lengths.new_full((len(self),), torch.inf).scatter_reduce_(0, frame, lengths, "amin")
+        return shortest
+
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """Gather some frames, in the given order, as one graph.
 

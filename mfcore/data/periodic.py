@@ -98,13 +98,7 @@ def near_origin(atoms: Atoms) -> Atoms:
 
 def coincident(atoms: Atoms) -> tuple[int, int, float] | None:
     """Return two atoms at one place, images included, and their distance in Å; None if there are none."""
-    pbc = np.asarray(atoms.pbc, dtype=bool)
-    if not pbc.any():  # asked with every prediction: several times as fast without a cell
-        near = cKDTree(atoms.positions).query_pairs(COINCIDENT, output_type="ndarray")
-        lengths = np.linalg.norm(atoms.positions[near[:, 0]] - atoms.positions[near[:, 1]], axis=1)
-        closer = [(float(r), int(i), int(j)) for r, (i, j) in zip(lengths, near, strict=True) if r < COINCIDENT]
-        return (min(closer)[1], min(closer)[2], min(closer)[0]) if closer else None
-    cell = whole_cell(atoms)
+    cell, pbc = whole_cell(atoms), np.asarray(atoms.pbc, dtype=bool)
     inverse = np.linalg.inv(cell)
     fractions = atoms.positions @ inverse
     fractions[:, pbc] -= np.floor(fractions[:, pbc])

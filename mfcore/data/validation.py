@@ -29,8 +29,24 @@ def check_geometry(atoms: Atoms, *, file: str | Path | None = None, index: int |
     Raises
     ------
     DataError
+        Naming file, frame and key: as :func:`check_numbers`, or two atoms at one place.
+    """
+    check_numbers(atoms, file=file, index=index)
+    if pair := coincident(atoms):
+        i, j, distance = pair
+        which = f"atom {i} and its periodic image are" if i == j else f"atoms {i} and {j} are"
+        problem, hint = f"{which} at one place ({distance:.3g} Å apart).", "Remove one, or mend the positions."
+        raise DataError(problem, file=file, frame=index, key="pos", hint=hint)
+
+
+def check_numbers(atoms: Atoms, *, file: str | Path | None = None, index: int | None = None) -> None:
+    """Refuse a frame of which a number cannot be, so that neighbour lists of it can be made.
+
+    Raises
+    ------
+    DataError
         Naming file, frame and key: no atom; a position that is not finite or beyond `LARGEST_LENGTH`; an unknown
-        element; a cell that cannot be (see :func:`cell_problem`); two atoms at one place.
+        element; a cell that cannot be (see :func:`cell_problem`).
     """
 
     def fault(problem: str, key: str | None = None, hint: str | None = None) -> DataError:
@@ -46,10 +62,6 @@ def check_geometry(atoms: Atoms, *, file: str | Path | None = None, index: int |
         raise fault("an element is unknown (symbol 'X' or atomic number 0).", "species")
     if problem := cell_problem(atoms):
         raise fault(problem[0], "Lattice", problem[1])
-    if pair := coincident(atoms):
-        i, j, distance = pair
-        which = f"atom {i} and its periodic image are" if i == j else f"atoms {i} and {j} are"
-        raise fault(f"{which} at one place ({distance:.3g} Å apart).", "pos", "Remove one, or mend the positions.")
 
 
 def check_finite(atoms: Atoms, energy: float, forces: FloatArray | None, index: int | None = None) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import chemical_symbols
 
 from mfbench.mfcore.core import Core
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
-from mfbench.mfcore.data.validation import check_finite, check_geometry
+from mfbench.mfcore.data.periodic import COINCIDENT
+from mfbench.mfcore.data.validation import check_finite, check_geometry, check_numbers
 from mfbench.mfcore.errors import ConfigError, DataError, EstimateWarning
 from mfbench.mfcore.potentials import stored
 from mfbench.mfcore.potentials.calculator import PotentialCalculator
@@ -122,7 +124,7 @@ class Potential:
         """
         name = self._resolve(fidelity)
         for number, atoms in enumerate(frames):
-            check_geometry(atoms, index=number)
+            check_numbers(atoms, index=number)
         self._warn_of_estimates(name, {int(n) for atoms in frames for n in np.unique(atoms.numbers)})
         energies = np.zeros(len(frames))
         force = [np.zeros((len(a), 3)) for a in frames] if forces else None
@@ -166,6 +168,8 @@ class Potential:
         batch_atoms: int,
     ) -> None:
         store = networks.graphs(frames)
+        for number in torch.nonzero(store.shortest_edges() < COINCIDENT).flatten().tolist():
+            check_geometry(frames[number], index=number)
         start = 0
         while start < len(frames):
             stop, atoms = start + 1, len(frames[start])

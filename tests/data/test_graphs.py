@@ -130,3 +130,11 @@ def test_the_half_list_has_each_pair_once(seed: int, n_atoms: int, size: float) 
     back = torch.cat([batch.sender[~half, None], batch.receiver[~half, None], -vectors[~half]], dim=1)
     ordered = [sorted(tuple(round(x, 6) + 0.0 for x in row) for row in part.tolist()) for part in (forth, back)]
     assert ordered[0] == ordered[1]
+
+
+def test_shortest_edges_of_a_molecule_of_an_atom_and_its_images_and_of_a_lone_atom() -> None:
+    cell = Atoms("Cu", [[0.3, 0.2, 0.1]], cell=[[0, 1.8, 1.8], [1.8, 0, 1.8], [1.8, 1.8, 0]], pbc=True)
+    frames = [Atoms("H2O", [[0, 0, 0.8], [0, 0.7, 0.1], [0, 0, 0]]), cell, Atoms("H")]
+    store = GraphStore(frames, ["-"] * 3, ["-"], None, (1, 8, 29), 4.0)
+    molecule = frames[0].get_all_distances()[np.triu_indices(3, 1)].min()
+    assert store.shortest_edges().tolist() == pytest.approx([molecule, 1.8 * np.sqrt(2.0), np.inf])
