@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -22,22 +22,14 @@ if TYPE_CHECKING:
     from mfbench.benchmarks.tuning.study import Search
 
 
-class RunsProgress:
-    """A bar over all runs, weighted by their budgets, with time left; the runs being computed are named.
+class _Bar:
+    """A bar with percentage, time elapsed and time left, that is shown where the output is a terminal."""
 
-    Where the output is no terminal, one line a finished run is printed instead.
-    """
-
-    def __init__(self, console: Console, todo: list[PlannedRun]) -> None:
+    def __init__(self, console: Console, count: str) -> None:
         self._console = console
-        self._runs = len(todo)
-        self._total = sum(run.spec.budget for run in todo)
-        self._spent: dict[str, float] = {}
-        self._active: dict[str, str] = {}
-        self._ended = 0
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.fields[ended]}/{task.fields[runs]} runs"),
+            TextColumn(count),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
             TimeElapsedColumn(),
@@ -47,9 +39,8 @@ class RunsProgress:
             console=console,
             speed_estimate_period=300,
         )
-        self._task = self._bar.add_task("", total=self._total, ended=0, runs=self._runs)
 
-    def __enter__(self) -> RunsProgress:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._bar.start()
         return self
@@ -58,6 +49,22 @@ class RunsProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+class RunsProgress(_Bar):
+    """A bar over all runs, weighted by their budgets, with time left; the runs being computed are named.
+
+    Where the output is no terminal, one line a finished run is printed instead.
+    """
+
+    def __init__(self, console: Console, todo: list[PlannedRun]) -> None:
+        super().__init__(console, "{task.fields[ended]}/{task.fields[runs]} runs")
+        self._runs = len(todo)
+        self._total = sum(run.spec.budget for run in todo)
+        self._spent: dict[str, float] = {}
+        self._active: dict[str, str] = {}
+        self._ended = 0
+        self._task = self._bar.add_task("", total=self._total, ended=0, runs=self._runs)
 
     def started(self, run: PlannedRun) -> None:
         """Name a run as being computed."""
@@ -150,40 +157,19 @@ class Preparation:
         self._bar.stop()
 
 
-class TrialsProgress:
+class TrialsProgress(_Bar):
     """A bar over all trials, with time left; where the output is no terminal, one line an ended trial."""
 
     def __init__(self, console: Console, jobs: Sequence[Search]) -> None:
-        self._console, self._jobs = console, jobs
+        super().__init__(console, "{task.fields[ended]} trials")
+        self._jobs = jobs
         self._spent: dict[tuple[int, int], float] = {}
         self._ended = [0] * len(jobs)
         self._best: dict[int, float] = {}
         self._last = ""
         self._trials = sum(job.trials for job in jobs)
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.fields[ended]} trials"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("[dim]{task.description}"),
-            console=console,
-            speed_estimate_period=300,
-        )
         total = sum(job.spec.budget * job.trials for job in jobs)
         self._task = self._bar.add_task("", total=total, ended=f"0/{self._trials}")
-
-    def __enter__(self) -> TrialsProgress:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def told(self, job: int, what: tuple[str, Any]) -> None:
         """Take what a search tells (see :func:`mfbench.benchmarks.tuning.study.search`)."""
