@@ -125,9 +125,10 @@ def test_a_run_and_its_reports_beside_packages_of_the_same_names(tmp_path: Path,
         path=foreign,
     )
     table = mfbench("report", str(runs), cwd=foreign, path=foreign)
-    (row,) = re.findall(r"^single_fidelity +(.+)$", table, re.MULTILINE)
-    cells = row.split()
-    assert float(cells[0]) > 0
-    assert cells[-2:] == ["1", "0"]  # runs, failed
+    errors, costs = re.findall(r"^single_fidelity +(.+)$", table, re.MULTILINE)
+    for row in (errors, costs):
+        cells = row.split()
+        assert float(cells[0]) > 0
+        assert cells[-2:] == ["1", "0"]  # runs, failed
     mfbench("report", str(runs), "--format", "html", "--out", str(page), cwd=foreign, path=foreign)
     assert "single_fidelity" in page.read_text(encoding="utf-8")
