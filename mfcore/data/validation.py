@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,27 @@ def check_numbers(atoms: Atoms, *, file: str | Path | None = None, index: int | 
         raise fault(problem[0], "Lattice", problem[1])
 
 
+def check_all_numbers(frames: Sequence[Atoms]) -> None:
+    """Refuse frames as :func:`check_numbers` does; all are looked at together, which small molecules have faster.
+
+    Raises
+    ------
+    DataError
+        As :func:`check_numbers`, for the first faulty frame.
+    """
+    if not frames:
+        return
+    largest = np.abs(np.concatenate([a.positions for a in frames])).max(initial=0.0)  # NaN where any is
+    numbers_right = np.concatenate([a.numbers for a in frames]).min(initial=1) >= 1
+    cells_finite = np.isfinite(np.array([a.cell.array for a in frames])).all()
+    if largest <= LARGEST_LENGTH and numbers_right and cells_finite and all(len(a) for a in frames):
+        doubtful = [number for number, a in enumerate(frames) if a.pbc.any()]
+    else:
+        doubtful = list(range(len(frames)))
+    for number in doubtful:
+        check_numbers(frames[number], index=number)
+
+
 def check_finite(atoms: Atoms, energy: float, forces: FloatArray | None, index: int | None = None) -> None:
     """Refuse a prediction that is no number, with what may be the reason.
 
@@ -80,6 +102,22 @@ def check_finite(atoms: Atoms, energy: float, forces: FloatArray | None, index: 
         frame=index,
         hint="Are atoms far closer than in any training frame, or are weights damaged?",
     )
+
+
+def check_all_finite(frames: Sequence[Atoms], energies: FloatArray, forces: Sequence[FloatArray] | None) -> None:
+    """Refuse predictions of frames as :func:`check_finite` does, the first that is no number by its frame.
+
+    Parameters
+    ----------
+    energies
+        (frames,) eV.
+    forces
+        By frame, (atoms, 3) eV/Å; None if they were not asked for.
+    """
+    if np.isfinite(energies).all() and (not forces or np.isfinite(np.concatenate(forces)).all()):
+        return
+    for number, atoms in enumerate(frames):
+        check_finite(atoms, float(energies[number]), None if forces is None else forces[number], number)
 
 
 def validate_frame(atoms: Atoms, *, file: str | Path | None = None, index: int | None = None) -> set[str]:

@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 from mfbench.mfcore.core import Core
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
 from mfbench.mfcore.data.periodic import COINCIDENT
-from mfbench.mfcore.data.validation import check_finite, check_geometry, check_numbers
+from mfbench.mfcore.data.validation import check_all_finite, check_all_numbers, check_geometry
 from mfbench.mfcore.errors import ConfigError, DataError, EstimateWarning
 from mfbench.mfcore.potentials import stored
 from mfbench.mfcore.potentials.calculator import PotentialCalculator
@@ -123,17 +123,15 @@ class Potential:
             If the potential does not answer for the fidelity.
         """
         name = self._resolve(fidelity)
-        for number, atoms in enumerate(frames):
-            check_numbers(atoms, index=number)
-        self._warn_of_estimates(name, {int(n) for atoms in frames for n in np.unique(atoms.numbers)})
+        check_all_numbers(frames)
+        self._warn_of_estimates(name, {int(n) for n in np.unique(np.concatenate([[], *(a.numbers for a in frames)]))})
         energies = np.zeros(len(frames))
         force = [np.zeros((len(a), 3)) for a in frames] if forces else None
         stresses = np.zeros((len(frames), 3, 3)) if stress else None
         self._add_networks(self._networks(name), frames, energies, force, stresses, batch_atoms)
         if name in self.delta_baseline:
             _add_labels(frames, self.delta_baseline[name], energies, force, stresses, base)
-        for number, atoms in enumerate(frames):
-            check_finite(atoms, float(energies[number]), None if force is None else force[number], number)
+        check_all_finite(frames, energies, force)
         return Predictions(energies, force, stresses)
 
     def estimated(self, fidelity: str | None = None) -> frozenset[int]:
