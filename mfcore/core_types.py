@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypedDict
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.settings_model import SettingsModel
 
 Conditioning = Literal["none", "one_hot", "heads", "embedding"]
 """How the fidelity enters a network: not at all, as a one-hot, as one readout each, or as a learned vector."""
 
 
-class CoreConfig(BaseModel):
+class CoreConfig(SettingsModel):
     """Settings of a core; each core derives its own from these."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cutoff: float = Field(5.0, gt=0, description="Neighbour cutoff, Å.")
+    cutoff: float = Field(5.0, gt=0, le=100, description="Neighbour cutoff, Å.")
 
 
 class ForwardOptions(TypedDict, total=False):

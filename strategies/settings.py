@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mfbench.mfcore.cores.choice import CoreChoice
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
+from mfbench.mfcore.settings_model import SettingsModel
 from mfbench.mfcore.training.config import TrainingConfig
 
 
-class StrategySettings(BaseModel):
+class StrategySettings(SettingsModel):
     """Settings of all arms; an arm adds its own options to these."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     core: CoreChoice = Field(
         default_factory=CoreChoice,

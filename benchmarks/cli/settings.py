@@ -14,16 +14,12 @@ def read_settings(path: Path | None) -> dict[str, Any]:
     ConfigError
         If the file cannot be read or is no mapping.
     """
-    import yaml
-
+    from mfbench.mfcore.documents import read_yaml
     from mfbench.mfcore.errors import ConfigError
 
     if path is None:
         return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected settings by key, such as 'core: {{cutoff: 5.0}}'.")
     return content

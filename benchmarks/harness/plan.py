@@ -33,6 +33,9 @@ __all__ = [
     "preset_names",
 ]
 
+MOST_RUNS = 50_000
+"""Of a preset."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -225,6 +228,7 @@ def grid(
     _known("arm", selection.arms, arms)
     specs: dict[str, RunSpec] = {}
     left_out: dict[tuple[str, str, str], LeftOut] = {}
+    n_runs = 0
     for plan in preset.tasks:
         wanted = list(arms) if plan.arms == "all" else plan.arms
         _known("arm", wanted, arms)
@@ -243,7 +247,15 @@ def grid(
                     left_out[plan.task, arm, core.label] = LeftOut(plan.task, arm, core.label, reason)
                 else:
                     pairs.append((arm, entry))
-        for regime, (draw, seed), (arm, entry) in itertools.product(plan.regimes.regimes(), plan.repetitions(), pairs):
+        regimes, repetitions = plan.regimes.regimes(), plan.repetitions()
+        n_runs += len(regimes) * len(repetitions) * len(pairs)
+        if n_runs > MOST_RUNS:
+            raise ConfigError(
+                f"preset '{preset.name}', task '{plan.task}': {len(regimes):,} regimes, {len(repetitions):,} "
+                f"repetitions and {len(pairs):,} arms on cores make {n_runs:,} runs with those before, more than "
+                f"{MOST_RUNS:,}; divide it into several presets."
+            )
+        for regime, (draw, seed), (arm, entry) in itertools.product(regimes, repetitions, pairs):
             all_high = needs_all_high(arm)
             spec = RunSpec(
                 task=plan.task,

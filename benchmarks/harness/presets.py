@@ -7,18 +7,16 @@ values are errors that name the key.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
-    PositiveInt,
     SerializeAsAny,
     ValidationError,
     create_model,
@@ -31,17 +29,24 @@ from mfbench.benchmarks.observables.base import Plan
 from mfbench.benchmarks.observables.registry import observable_names, observable_of, observables
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
+from mfbench.mfcore.documents import parse_yaml, read_document
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.settings_model import SettingsModel, faults, shortened
 from mfbench.mfcore.training.budget import Rule
 
-Count = PositiveInt | Literal["all"]
+MOST_REPEATS = 10_000
+MOST_REGIMES = 10_000
+LARGEST_SEED = 2**31 - 1
+
+Number = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+"""A draw or a seed."""
+
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Count = Positive | Literal["all"]
+AtomGradients = Annotated[float, Field(gt=0, le=1e18)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Axes(_Model):
+class Axes(SettingsModel):
     """The regimes of a task: every combination of these lists (see :class:`mfbench.benchmarks.tasks.base.Regime`)."""
 
     n_low: list[Count] = Field(default=["all"], min_length=1)
@@ -64,10 +69,13 @@ class Axes(_Model):
 
     @model_validator(mode="after")
     def _regimes_are_valid(self) -> Axes:
+        number = math.prod(len(values) for values in self.model_dump().values())
+        if number > MOST_REGIMES:
+            raise ValueError(f"the axes span {number:,} regimes, more than {MOST_REGIMES:,}")
         try:
             self.regimes()
         except ValidationError as error:
-            raise ValueError("; ".join(f"{_dotted(e['loc'])}: {_explain(e)}" for e in error.errors())) from None
+            raise ValueError(faults(error)) from None
         return self
 
 
@@ -77,7 +85,7 @@ def _each_once(values: list[Any]) -> list[Any]:
     return values
 
 
-class BudgetPlan(_Model):
+class BudgetPlan(SettingsModel):
     """Training compute of a run, in atom-gradient evaluations; `n_high` overrides it for some sizes.
 
     Rule "equal-compute" spends it all. Rule "converged" takes it as a cap and ends a stage after `patience`
@@ -87,9 +95,9 @@ class BudgetPlan(_Model):
     """
 
     rule: Rule = "equal-compute"
-    atom_gradients: PositiveFloat
-    patience: PositiveInt | None = None
-    n_high: dict[Count, PositiveFloat] = {}
+    atom_gradients: AtomGradients
+    patience: Positive | None = None
+    n_high: dict[Count, AtomGradients] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _patience_is_that_of_the_rule(self) -> BudgetPlan:
@@ -103,7 +111,7 @@ class BudgetPlan(_Model):
         return float(self.n_high.get(n_high, self.atom_gradients))
 
 
-class TaskPlan(_Model):
+class TaskPlan(SettingsModel):
     """The runs on one task.
 
     Repetitions are every pair of `draws` and `seeds`, or `repeats` pairs that share neither: draw i with seed i.
@@ -121,15 +129,15 @@ class TaskPlan(_Model):
     task: str
     regimes: Axes = Axes()
     arms: list[str] | Literal["all"] = "all"
-    core: list[CoreEntry] = []
-    seeds: list[int] = Field(default=[0], min_length=1)
-    draws: list[int] = Field(default=[0], min_length=1)
-    repeats: PositiveInt | None = None
+    core: list[CoreEntry] = Field(default_factory=list)
+    seeds: list[Number] = Field(default=[0], min_length=1)
+    draws: list[Number] = Field(default=[0], min_length=1)
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)] | None = None
     budget: BudgetPlan
-    settings: dict[str, Any] = {}
-    arm_settings: dict[str, dict[str, Any]] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
+    arm_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     tuned: str | None = None
-    observables: dict[str, SerializeAsAny[Plan]] = {}
+    observables: dict[str, SerializeAsAny[Plan]] = Field(default_factory=dict)
     expected_us_per_atom_gradient: PositiveFloat = 100.0
 
     @model_validator(mode="before")
@@ -150,7 +158,7 @@ class TaskPlan(_Model):
             return content
         for name in content:
             if name not in observable_names():
-                raise ValueError(f"no observable '{name}': known are {', '.join(observable_names())}")
+                raise ValueError(f"no observable {shortened(name)}: known are {', '.join(observable_names())}")
         fields: dict[str, Any] = {name: (observable_of(name).plan_class, ...) for name in content}
         model = create_model("Observables", **fields).model_validate(content)
         return {name: getattr(model, name) for name in content}
@@ -191,12 +199,27 @@ class TaskPlan(_Model):
         return [(draw, seed) for seed, draw in itertools.product(self.seeds, self.draws)]
 
 
-class Preset(_Model):
+class Preset(SettingsModel):
     """A named set of task plans."""
 
-    name: str
+    name: str = Field(min_length=1, max_length=100)
     summary: str = ""
     tasks: list[TaskPlan] = Field(min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder(cls, name: str) -> str:
+        """Runs are stored in a folder of this name: it may lead nowhere else, on any system."""
+        stem = name.partition(".")[0].upper()
+        if not name.isprintable() or re.search(r'[/\\:*?"<>|]', name):
+            raise ValueError('expected the name of a folder, without / \\ : * ? " < > | and control characters')
+        if name.strip(" ") != name or name[0] in ".-~" or name.endswith("."):
+            raise ValueError(
+                "expected the name of a folder that neither begins with . - ~ or space nor ends with . or space"
+            )
+        if stem in ("CON", "PRN", "AUX", "NUL") or re.fullmatch(r"(COM|LPT)\d", stem):
+            raise ValueError("this name is reserved on Windows")
+        return name
 
 
 def preset_names() -> list[str]:
@@ -217,15 +240,12 @@ def load_preset(name_or_path: str) -> Preset:
     if name_or_path in preset_names():
         source = f"preset {name_or_path}"
         text = (resources.files("mfbench.benchmarks") / "presets" / f"{name_or_path}.yml").read_text(encoding="utf-8")
-    elif Path(name_or_path).is_file():
+    elif _is_file(name_or_path):
         source, folder = name_or_path, Path(name_or_path).parent
-        text = Path(name_or_path).read_text(encoding="utf-8")
+        text = read_document(Path(name_or_path))
     else:
         raise ConfigError(f"no preset '{name_or_path}': give {', '.join(preset_names())}, or the path of a YAML file.")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+    content = parse_yaml(text, source)
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: expected the keys of a preset (name, tasks), found {type(content).__name__}.")
     preset = parse_preset(content, source)
@@ -236,7 +256,7 @@ def _beside(preset: Preset, folder: Path) -> Preset:
     """Look for files of tuned settings in the preset's own folder first."""
     plans = [
         plan.model_copy(update={"tuned": str(folder / plan.tuned)})
-        if plan.tuned is not None and (folder / plan.tuned).is_file()
+        if plan.tuned is not None and _is_file(str(folder / plan.tuned))
         else plan
         for plan in preset.tasks
     ]
@@ -254,20 +274,11 @@ def parse_preset(content: Mapping[str, Any], source: str) -> Preset:
     try:
         return Preset.model_validate(content)
     except ValidationError as error:
-        faults = [f"{_dotted(fault['loc'])}: {_explain(fault)}" for fault in error.errors()]
-        raise ConfigError(f"{source}: " + "; ".join(dict.fromkeys(faults))) from error
+        raise ConfigError(f"{source}: {faults(error)}") from error
 
 
-def _dotted(location: Iterable[int | str]) -> str:
-    # Pydantic appends the tried member of a union ("int", "literal['all']"), which is no key of the file.
-    unions = ("int", "constrained-int", "literal[", "list[", "function-")
-    parts = [str(part) for part in location if not str(part).startswith(unions)]
-    return ".".join(parts)
-
-
-def _explain(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "extra_forbidden":
-        return "unknown key"
-    if fault["type"] == "missing":
-        return "this key is missing"
-    return f"{fault['msg']} (found {fault['input']!r})"
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False

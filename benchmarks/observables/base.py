@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from mfbench.benchmarks.observables.declarations import Metric, Section
 from mfbench.benchmarks.observables.evaluation import Evaluation
+from mfbench.mfcore.settings_model import SettingsModel
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,10 +30,8 @@ Words = dict[str, dict[str, str]]
 """Columns of words: by their title, and then by arm."""
 
 
-class Plan(BaseModel):
+class Plan(SettingsModel):
     """Base of the plans of observables: immutable, and unknown keys are errors. Alone, a plan without any key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 P = TypeVar("P", bound=Plan)

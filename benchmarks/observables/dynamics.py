@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from ase import Atoms
@@ -21,6 +21,10 @@ MD = "md"
 """Value of the column `split` in rows on dynamics."""
 
 
+Temperature = Annotated[float, Field(gt=0, le=1e5)]
+"""K."""
+
+
 class DynamicsPlan(Plan):
     """Dynamics that every potential of a comparison is put through; the same starts and random numbers for all arms.
 
@@ -28,7 +32,7 @@ class DynamicsPlan(Plan):
     A key without a default here has one in each kind of plan.
     """
 
-    temperatures_k: tuple[float, ...]
+    temperatures_k: tuple[Temperature, ...]
     duration_ps: float
     time_step_fs: float
     replicas: int

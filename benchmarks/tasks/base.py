@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ase import Atoms
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
 
 from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.leakage import DUPLICATE_TOLERANCE, check_leakage
@@ -17,6 +17,7 @@ from mfbench.mfcore.data.splits import elements_first, groups_of, id_of, ids_has
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import Label, LabelSet, format_label_regime, parse_label_regime
+from mfbench.mfcore.settings_model import SettingsModel
 
 if TYPE_CHECKING:
     from mfbench.mfcore.dynamics.criteria import Unit
@@ -30,7 +31,7 @@ OUT_OF_COVERAGE = "out_of_coverage"
 Count = int | Literal["all"]
 
 
-class Regime(BaseModel):
+class Regime(SettingsModel):
     """How much of what the strategies are given to learn from.
 
     Attributes
@@ -46,8 +47,6 @@ class Regime(BaseModel):
     e0
         Policy of the reference energies; "default" leaves it to the strategy.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_low: Count = "all"
     n_high: Count = "all"

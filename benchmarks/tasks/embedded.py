@@ -6,12 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import Task
 from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.mfcore.data.read import read_frames
+from mfbench.mfcore.documents import read_yaml
 from mfbench.mfcore.errors import DataError
 
 
@@ -39,7 +39,7 @@ class EmbeddedTask(Task):
     @cached_property
     def card(self) -> dict[str, Any]:
         """The content of dataset.yml."""
-        return yaml.safe_load((self.folder / "dataset.yml").read_text(encoding="utf-8"))
+        return read_yaml(self.folder / "dataset.yml")
 
     def load(self) -> list[Atoms]:
         """Return all frames.

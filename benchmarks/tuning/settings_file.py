@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -18,18 +16,16 @@ from pydantic import (
     model_validator,
 )
 
+from mfbench.mfcore.documents import parse_yaml, read_document
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.files import write_text
+from mfbench.mfcore.settings_model import SettingsModel, faults
 from mfbench.mfcore.training.budget import Rule
 
 HEADER = "# Written by mfbench tune; a preset uses it by `tuned:` in its task plan.\n"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Provenance(_Model):
+class Provenance(SettingsModel):
     """Provenance of tuned settings: the search that found them.
 
     Attributes
@@ -70,7 +66,7 @@ class Provenance(_Model):
     patience: PositiveInt | None = None
 
 
-class TunedArm(_Model):
+class TunedArm(SettingsModel):
     """The best trial of an arm, and all others in short.
 
     Attributes
@@ -94,7 +90,7 @@ class TunedArm(_Model):
     losses: list[float | None]
 
 
-class TunedSettings(_Model):
+class TunedSettings(SettingsModel):
     """Tuned settings of the arms on one task."""
 
     schema_version: Literal[1] = 1
@@ -129,7 +125,7 @@ def load_tuned(name_or_path: str, task: str) -> TunedSettings:
         If there are none, the file is not valid (names file and key), or it is of another task than `task`.
     """
     if Path(name_or_path).is_file():
-        source, text = name_or_path, Path(name_or_path).read_text(encoding="utf-8")
+        source, text = name_or_path, read_document(Path(name_or_path))
     elif name_or_path in tuned_names():
         source = f"tuned settings of {name_or_path}"
         text = (resources.files("mfbench.benchmarks.tuning") / "settings" / f"{name_or_path}.yml").read_text(
@@ -142,14 +138,9 @@ def load_tuned(name_or_path: str, task: str) -> TunedSettings:
             "`mfbench tune` makes some."
         )
     try:
-        content = yaml.safe_load(text)
-        found = TunedSettings.model_validate(content)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+        found = TunedSettings.model_validate(parse_yaml(text, source))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{source}: {key + ': ' if key else ''}{first['msg']}.") from error
+        raise ConfigError(f"{source}: {faults(error)}.") from error
     if found.task != task:
         raise ConfigError(f"{source}: tuned on task '{found.task}', not on '{task}'.")
     return found.model_copy(update={"source": source})

@@ -8,10 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from mfbench.mfcore.documents import parse_yaml, read_yaml
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.settings_model import SettingsModel, faults
 
 if TYPE_CHECKING:
     import optuna
@@ -21,7 +22,7 @@ DIGITS = 3
 _FREE = "training.loss.fidelity_weights."
 
 
-class Parameter(BaseModel):
+class Parameter(SettingsModel):
     """One tuned setting: an interval or a list of choices.
 
     Attributes
@@ -33,8 +34,6 @@ class Parameter(BaseModel):
     default
         What stands where an arm's settings have no value of this key.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: float | None = None
     high: float | None = None
@@ -74,13 +73,11 @@ class Parameter(BaseModel):
         return min(max(value, self.low), self.high)
 
 
-class Space(BaseModel):
+class Space(SettingsModel):
     """Parameters of all arms, and of single ones beside them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    all: dict[str, Parameter] = {}
-    arms: dict[str, dict[str, Parameter]] = {}
+    all: dict[str, Parameter] = Field(default_factory=dict)
+    arms: dict[str, dict[str, Parameter]] = Field(default_factory=dict)
     source: str = Field("", exclude=True)
 
     def of(self, arm: str, fidelities: Sequence[str]) -> dict[str, Parameter]:
@@ -115,20 +112,13 @@ def load_space(path: Path | None, arms: Sequence[str]) -> Space:
     if path is None:
         source = "search space default"
         text = (resources.files("mfbench.benchmarks.tuning") / "spaces" / "default.yml").read_text(encoding="utf-8")
+        content = parse_yaml(text, source)
     else:
-        source = str(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        source, content = str(path), read_yaml(path)
     try:
-        space = Space.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+        space = Space.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        kind = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ConfigError(f"{source}: {'.'.join(str(part) for part in first['loc'])}: {kind}.") from error
+        raise ConfigError(f"{source}: {faults(error)}.") from error
     unknown = [arm for arm in space.arms if arm not in arms]
     if unknown:
         raise ConfigError(f"{source}: arms.{unknown[0]}: no such arm; there are {', '.join(arms)}.")

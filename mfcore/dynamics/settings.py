@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ase import Atoms
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mfbench.mfcore.data.periodic import cell_problem
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.settings_model import SettingsModel
 
 
-class DynamicsSettings(BaseModel):
+class DynamicsSettings(SettingsModel):
     """How to integrate; the same for every replica of a simulation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ensemble: Literal["nvt", "nve"] = Field("nvt", description="Langevin (BAOAB), or velocity Verlet.")
     duration_ps: float = Field(gt=0, description="Physical-time limit; a replica that reaches it has survived.")

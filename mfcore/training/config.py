@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mfbench.mfcore.settings_model import SettingsModel
 
 LossKind = Literal["huber", "mse", "mae"]
 
 
-class LossConfig(BaseModel):
+class LossConfig(SettingsModel):
     """Weights and forms of the loss; a label that is absent is masked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     energy: LossKind = Field("mse", description="Form of the energy term.")
     forces: LossKind = Field("mse", description="Form of the force term.")
@@ -26,10 +26,8 @@ class LossConfig(BaseModel):
     )
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(SettingsModel):
     """Optimiser, schedule, batches and selection."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     loss: LossConfig = LossConfig()
     batch_frames: int | None = Field(

@@ -37,8 +37,8 @@ def runs(selection: Selection = EVERYTHING, **plan: object) -> list:
         ({"budget": {"atom_gradients": -1}}, "tasks.0.budget.atom_gradients"),
         ({"budget": {}}, "tasks.0.budget.atom_gradients: this key is missing"),
         ({"seeds": []}, "tasks.0.seeds"),
-        ({"seeds": [1, 1]}, "tasks.0.seeds: Value error, a value is given twice"),
-        ({"regimes": {"n_low": [10, "all", 10]}}, "tasks.0.regimes.n_low: Value error, a value is given twice"),
+        ({"seeds": [1, 1]}, "tasks.0.seeds: a value is given twice"),
+        ({"regimes": {"n_low": [10, "all", 10]}}, "tasks.0.regimes.n_low: a value is given twice"),
         ({"regimes": {"coverage": ["half"]}}, "tasks.0.regimes.coverage"),
         ({"regimes": {"e0": ["guessed"]}}, "tasks.0.regimes.e0"),
         ({"budget": {"atom_gradients": 1e4, "rule": "until_bored"}}, "tasks.0.budget.rule"),
@@ -50,9 +50,9 @@ def runs(selection: Selection = EVERYTHING, **plan: object) -> list:
         ({"repeats": 0}, "tasks.0.repeats"),
         ({"repeats": 2, "draws": [0]}, "either repeats, or seeds and draws"),
         ({"observables": {"transport": {"duration_ns": 1}}}, "tasks.0.observables.transport.duration_ns: unknown key"),
-        ({"observables": {"transport": {"duration_ps": 1}}}, "tasks.0.observables.transport: Value error, blocks"),
+        ({"observables": {"transport": {"duration_ps": 1}}}, "tasks.0.observables.transport: blocks"),
         ({"observables": {"mixing": {"fmax_ev_per_a": 0}}}, "tasks.0.observables.mixing.fmax_ev_per_a"),
-        ({"observables": {"colour": {}}}, "tasks.0.observables: Value error, no observable 'colour': known are errors"),
+        ({"observables": {"colour": {}}}, "tasks.0.observables: no observable 'colour': known are errors"),
         ({"observables": ["mixing"]}, "tasks.0.observables"),
         ({"md": {}}, "md: observables stand together, in one mapping; write observables: {stability: ...}"),
         ({"mixing": {}}, "mixing: observables stand together, in one mapping; write observables: {mixing: ...}"),
@@ -158,6 +158,72 @@ def test_a_ceiling_is_the_same_run_whatever_else_is_selected() -> None:
     plan = {"regimes": {"n_high": [5, 10]}, "arms": "all"}
     everything = [r for r in runs(**plan) if r.arm == "ceiling"]
     assert [r for r in runs(Selection(n_high=(10,)), **plan) if r.arm == "ceiling"] == everything
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"draws": [-1]}, "tasks.0.draws.0: Input should be greater than or equal to 0 (found -1)"),
+        ({"seeds": [2**40]}, "tasks.0.seeds.0: Input should be less than or equal to 2147483647"),
+        ({"seeds": [True]}, "tasks.0.seeds: expected no truth value"),
+        ({"repeats": 30_000_000}, "tasks.0.repeats: Input should be less than or equal to 10000 (found 30000000)"),
+        (
+            {"budget": {"atom_gradients": float("inf")}},
+            "budget.atom_gradients: Input should be a finite number",
+        ),
+        (
+            {"regimes": {"n_high": list(range(1, 200)), "n_low": list(range(1, 200))}},
+            "39,601 regimes, more than 10,000",
+        ),
+        ({"regimes": {"n_high": [10**40]}}, "tasks.0.regimes.n_high.0"),
+        ({"observables": {"stability": {"temperatures_k": [-1]}}}, "observables.stability.temperatures_k.0"),
+        ({"observables": {"stability": {"duration_ps": 1e-9}}}, "duration_ps 1e-09: shorter than one step of 0.5 fs"),
+        (
+            {"observables": {"hull": {"thresholds_ev_per_atom": [float("nan")]}}},
+            "observables.hull.thresholds_ev_per_atom",
+        ),
+    ],
+)
+def test_values_that_cannot_be_are_refused_before_anything_runs(change: dict[str, object], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_preset(content(**change), "mine.yml")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../esc",
+        "/tmp/esc",
+        "a/b",
+        "a\\b",
+        "..",
+        ".hidden",
+        "~",
+        "-x",
+        "",
+        "a\nb",
+        "\x1b[31m",
+        "C:x",
+        "nul",
+        "com1.x",
+        "a ",
+    ]
+    + ["x" * 101, 5, None, "a.", "tab\there"],
+)
+def test_a_preset_writes_into_no_other_folder(name: object) -> None:
+    with pytest.raises(ConfigError, match=r"^mine\.yml: name: "):
+        parse_preset(content() | {"name": name}, "mine.yml")
+
+
+@pytest.mark.parametrize("name", ["mine", "Li6PS5Cl 600 K", "größe_2.1", "2026-11-30", "run+1"])
+def test_a_preset_may_have_any_name_of_a_folder(name: str) -> None:
+    assert parse_preset(content() | {"name": name}, "mine.yml").name == name
+
+
+def test_a_preset_of_too_many_runs_says_how_many() -> None:
+    with pytest.raises(ConfigError, match=r"10,000 repetitions and 2 arms on cores make 60,000 runs"):
+        runs(regimes={"n_high": [5, 10, 20]}, repeats=10_000, arms=["plain", "joint"])
 
 
 def test_a_selection_narrows_the_grid() -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mfbench.benchmarks.observables.base import DetailTables, Observable, Words
 from mfbench.benchmarks.observables.declarations import Metric, Section
-from mfbench.benchmarks.observables.dynamics import MD, DynamicsPlan, criteria_of, start_frames
+from mfbench.benchmarks.observables.dynamics import MD, DynamicsPlan, Temperature, criteria_of, start_frames
 from mfbench.benchmarks.observables.evaluation import Evaluation, metric_row
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class StabilityPlan(DynamicsPlan):
     the excess of a hot or a rattled frame would heat a cold replica beyond any sane limit, whatever the potential.
     """
 
-    temperatures_k: tuple[float, ...] = Field((300.0,), min_length=1, description="Of the Langevin thermostat, K.")
+    temperatures_k: tuple[Temperature, ...] = Field(
+        (300.0,), min_length=1, description="Of the Langevin thermostat, K."
+    )
     duration_ps: float = Field(1.0, gt=0, description="Physical-time limit; a replica that reaches it has survived.")
     time_step_fs: float = Field(0.5, gt=0)
     starts: int = Field(8, ge=1, description="HF test frames per temperature to start from, evenly from each split.")
@@ -41,6 +43,14 @@ class StabilityPlan(DynamicsPlan):
     friction_per_ps: float = Field(5.0, gt=0)
     drift_ps: float = Field(0.0, ge=0, description="Length of the NVE runs at 300 K for the energy drift; 0: none.")
     wall_limit_s: float = Field(600.0, gt=0, description="Wall time after which replicas end as errors.")
+
+    @model_validator(mode="after")
+    def _at_least_a_step(self) -> StabilityPlan:
+        for key in ("duration_ps", "drift_ps"):
+            length = getattr(self, key)
+            if length and round(1000.0 * length / self.time_step_fs) < 1:
+                raise ValueError(f"{key} {length:g}: shorter than one step of {self.time_step_fs:g} fs")
+        return self
 
 
 class Stability(Observable[StabilityPlan]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ase.data import chemical_symbols
 from pydantic import Field, field_validator, model_validator
 
-from mfbench.benchmarks.observables.dynamics import DynamicsPlan
+from mfbench.benchmarks.observables.dynamics import DynamicsPlan, Temperature
 
 if TYPE_CHECKING:
     from mfbench.mfcore.dynamics.settings import DynamicsSettings
@@ -21,7 +21,7 @@ class TransportPlan(DynamicsPlan):
 
     species: str = Field("Li", description="Element that diffuses.")
     charge: float = Field(1.0, gt=0, description="Of its ion, in elementary charges.")
-    temperatures_k: tuple[float, ...] = Field(
+    temperatures_k: tuple[Temperature, ...] = Field(
         (600.0, 800.0, 1000.0),
         min_length=1,
         description="K. Two make a line of ln D against 1/T, three or more say how straight it is.",

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime, Task
@@ -16,6 +15,7 @@ from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
 from mfbench.mfcore.data.frames import energy_of, set_labels
 from mfbench.mfcore.data.leakage import near_duplicates
 from mfbench.mfcore.data.splits import id_of
+from mfbench.mfcore.documents import read_yaml
 from mfbench.mfcore.errors import ConfigError, DataError
 
 LEVELS = ("b3lyp", "mp2", "ccsdt_f12")
@@ -58,7 +58,7 @@ class H2CO(Task):
     @cached_property
     def card(self) -> dict[str, Any]:
         """The content of dataset.yml."""
-        return yaml.safe_load((Path(__file__).parent / "dataset.yml").read_text(encoding="utf-8"))
+        return read_yaml(Path(__file__).parent / "dataset.yml")
 
     def files(self) -> dict[str, Path]:
         """Return the path of each fidelity's file, downloading it if need be."""

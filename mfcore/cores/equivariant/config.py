@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from mfbench.mfcore.backends.names import Backend
 from mfbench.mfcore.core import CoreConfig
+
+Width = Annotated[int, Field(ge=1, le=8192)]
 
 
 class EquivariantConfig(CoreConfig):
@@ -15,7 +17,7 @@ class EquivariantConfig(CoreConfig):
 
     n_layers: int = Field(3, ge=1, le=8, description="Message-passing layers.")
     lmax: int = Field(2, ge=0, le=3, description="Highest degree of spherical harmonics and features.")
-    channels: int | tuple[int, ...] = Field(
+    channels: Width | tuple[Width, ...] = Field(
         32, description="Channels of every degree, or one number per degree 0..lmax."
     )
     parity: bool = Field(
@@ -23,17 +25,17 @@ class EquivariantConfig(CoreConfig):
         description="Carry features of both parities. False keeps the natural ones, p = (-1)^l; "
         "both are equivariant under O(3).",
     )
-    n_bessel: int = Field(8, ge=1, description="Bessel functions of the radial basis.")
-    radial_hidden: tuple[int, ...] = Field((64, 64), description="Hidden widths of the radial network.")
+    n_bessel: int = Field(8, ge=1, le=1024, description="Bessel functions of the radial basis.")
+    radial_hidden: tuple[Width, ...] = Field((64, 64), max_length=8, description="Hidden widths of the radial network.")
     radial_mode: Literal["table", "exact"] = Field(
         "table", description="Evaluate the radial network on a spline table, or on every edge."
     )
-    n_knots: int | None = Field(None, description="Intervals of the spline table; None is the default.")
-    envelope_power: int = Field(6, ge=2, description="Power of the polynomial cutoff envelope.")
+    n_knots: int | None = Field(None, ge=8, le=10**6, description="Intervals of the spline table; None is the default.")
+    envelope_power: int = Field(6, ge=2, le=100, description="Power of the polynomial cutoff envelope.")
     self_connection: Literal["linear", "species"] = Field(
         "species", description="Self-connection: one matrix for all species, or one per species."
     )
-    readout_hidden: int = Field(16, ge=1, description="Hidden width of the readout.")
+    readout_hidden: int = Field(16, ge=1, le=8192, description="Hidden width of the readout.")
     readout_scale: float = Field(
         1.0, gt=0, description="Initial size of the readout's last matrix; 1 keeps the variance of its input."
     )

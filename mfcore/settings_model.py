@@ -1,0 +1,88 @@
+"""Base of all settings that people write, and their faults as sentences."""
+
+from __future__ import annotations
+
+import reprlib
+import types
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+LONGEST_KEY = 120
+"""Characters of a dotted key in a message."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 4
+_SHORT.maxlevel = 2
+
+
+class SettingsModel(BaseModel):
+    """Immutable settings: unknown keys, numbers that are not finite, and truth values for numbers are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields.get(info.field_name or "")
+        if field is not None and _has_bool(value) and not _admits_bool(field.annotation):
+            raise ValueError("expected no truth value (true, yes, on, …)")
+        return value
+
+
+def _has_bool(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_bool, value.values()))
+    return any(map(_has_bool, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
+
+
+def _admits_bool(annotation: Any) -> bool:
+    """Say whether some part of an annotation takes truth values; parts that are models look for themselves."""
+    if annotation is Any or annotation is bool:
+        return True
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _admits_bool(get_args(annotation)[0])
+    if origin is not None:
+        if origin in (Union, types.UnionType, list, tuple, dict):
+            return any(map(_admits_bool, get_args(annotation)))
+        return any(isinstance(part, bool) for part in get_args(annotation))  # Literal
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def dotted(location: Iterable[int | str]) -> str:
+    """The dotted key of a fault, without the member of a union that pydantic tried ("int", "literal['all']")."""
+    unions = ("int", "float", "str", "bool", "constrained-int", "literal[", "list[", "tuple[", "function-", "nullable")
+    return ".".join(str(part) for part in location if not str(part).startswith(unions))
+
+
+def faults(error: ValidationError, most: int = 8) -> str:
+    """Each faulty key, what it should be, and the value that was found, in one sentence.
+
+    Parameters
+    ----------
+    most
+        Number of faults that are named; further ones are counted.
+    """
+    found = list(dict.fromkeys(_fault(fault) for fault in error.errors(include_url=False)))
+    more = [f"and {len(found) - most} further faults"] if len(found) > most else []
+    return "; ".join([*found[:most], *more])
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    key = dotted(fault["loc"])
+    key = key if len(key) <= LONGEST_KEY else key[:LONGEST_KEY] + "…"
+    if fault["type"] == "extra_forbidden":
+        problem = "unknown key"
+    elif fault["type"] == "missing":
+        problem = "this key is missing"
+    else:
+        problem = f"{fault['msg'].removeprefix('Value error, ')} (found {shortened(fault['input'])})"
+    return f"{key}: {problem}" if key else problem
+
+
+def shortened(value: Any) -> str:
+    """A value as a message shows it, in one line of limited length."""
+    return _SHORT.repr(value)
