@@ -165,6 +165,9 @@ class Task(ABC):
         Regime of the quick comparison.
     duplicate_tolerance
         Å rms of interatomic distances: training frames closer than this to a test frame are refused.
+    reserved_high
+        HF training frames of a draw, the first in its order, that LF sets leave to HF as long as they can (pairing
+        "disjoint"); None: all. Where most frames have HF labels, a number keeps LF sets from being made of the others.
     """
 
     name: str
@@ -174,6 +177,7 @@ class Task(ABC):
     generator: str = ""
     default_regime: Regime = Regime()
     duplicate_tolerance: float = DUPLICATE_TOLERANCE
+    reserved_high: int | None = None
 
     @abstractmethod
     def load(self) -> list[Atoms]:
@@ -225,8 +229,9 @@ class Task(ABC):
         validation = [a for a in pools.validation if allowed(a)][: pools.n_validation]
         full = nested_order(self._labelled(pools.training, sets, self.high), seed=SPLIT_SEED, draw=draw)
         high = self._choose_high(regime, [a for a in full if allowed(a)])
+        reserved = full[: self.reserved_high] if regime.pairing == "disjoint" else full
         train = {
-            name: self._choose_low(regime, self._labelled(pools.training, sets, name), full, high, name, draw)
+            name: self._choose_low(regime, self._labelled(pools.training, sets, name), reserved, high, name, draw)
             for name in self.fidelities[:-1]
         }
         training = TrainingSet(self.fidelities, {**train, self.high: high}, sets, validation)
@@ -277,13 +282,13 @@ class Task(ABC):
         self,
         regime: Regime,
         pool: Sequence[Atoms],
-        full: Sequence[Atoms],
+        reserved: Sequence[Atoms],
         high: Sequence[Atoms],
         name: str,
         draw: int,
     ) -> list[Atoms]:
         paired = regime.pairing == "paired"
-        order = low_order(pool, full, paired=paired, seed=SPLIT_SEED, draw=draw)
+        order = low_order(pool, reserved, paired=paired, seed=SPLIT_SEED, draw=draw)
         taken = {id_of(a) for a in high}
         if paired:
             chosen = [a for a in order if id_of(a) in taken]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from mfbench.benchmarks.observables.errors.scores import evaluate
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tasks.registry import make_task, task_names
+from mfbench.mfcore.data.frames import energy_of
 from mfbench.mfcore.data.splits import groups_of, id_of
 from mfbench.mfcore.errors import ConfigError, LeakageError
 from tests.contracts.task import TaskContract
@@ -61,6 +62,22 @@ def test_disjoint_with_nothing_left_for_low_is_refused():
         del atoms.info["low_energy"]
     with pytest.raises(ConfigError, match="every frame with 'low' labels"):
         task.split(Regime(n_low="all", n_high="all", coverage="full"), 0)
+
+
+def test_low_sets_leave_to_high_what_is_reserved_and_may_have_the_rest():
+    class Reserving(ToyTask):
+        reserved_high = 6
+
+    def low_ids(task, n_high):
+        training = task.split(Regime(n_low=30, n_high=n_high, coverage="full"), 0).training
+        assert not {id_of(a) for a in training.train["low"]} & {id_of(a) for a in training.train["high"]}
+        return {id_of(a) for a in training.train["low"]}
+
+    high = {id_of(a) for a in ToyTask().frames if np.isfinite(energy_of(a, "high"))}
+    assert len(low_ids(ToyTask(), 3) & high) == 6  # 24 frames have no HF label; all of those are taken first
+    few, more = (low_ids(Reserving(), n) for n in (3, 6))
+    assert few == more
+    assert len(few & high) > 6
 
 
 def test_a_task_whose_tests_leak_is_refused():

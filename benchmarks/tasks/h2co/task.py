@@ -12,11 +12,12 @@ from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime, Task
 from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
+from mfbench.benchmarks.tasks.npz import check_same_geometries, read_npz
 from mfbench.mfcore.data.frames import energy_of, set_labels
 from mfbench.mfcore.data.leakage import near_duplicates
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.documents import read_yaml
-from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.errors import ConfigError
 
 LEVELS = ("b3lyp", "mp2", "ccsdt_f12")
 N_TEST = 1000
@@ -84,11 +85,9 @@ class H2CO(Task):
                     Atoms(z, r, info={"structure_id": f"h2co-{i:04d}", "group": f"h2co-{i:04d}"})
                     for i, (z, r) in enumerate(zip(arrays["Z"], arrays["R"], strict=True))
                 ]
-            elif len(frames) != len(arrays["R"]):
-                raise DataError(f"{len(arrays['R'])} frames, expected {len(frames)} as in the other levels.", file=path)
+            else:
+                check_same_geometries(np.array([a.positions for a in frames]), arrays["R"], path, _SAME_POSITION)
             for i, atoms in enumerate(frames):
-                if np.abs(atoms.positions - arrays["R"][i]).max() > _SAME_POSITION:
-                    raise DataError("the geometry differs from that of the other levels.", file=path, frame=i, key="R")
                 set_labels(atoms, level, energy=arrays["E"][i], forces=arrays["F"][i])
         return frames
 
@@ -129,31 +128,3 @@ class H2CO(Task):
 def three_levels() -> H2CO:
     """Make the task with all three levels: two low fidelities and the target."""
     return H2CO(LEVELS)
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read one level: Z (B, n) atomic numbers, R (B, n, 3) Å, E (B,) eV, F (B, n, 3) eV/Å.
-
-    Raises
-    ------
-    DataError
-        If the file is no NumPy archive, lacks an array, or an array has another shape or a number that is not
-        finite.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in ("Z", "R", "E", "F") if key in archive}
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"not a NumPy archive of plain arrays ({error}).", file=path) from None
-    for key in ("Z", "R", "E", "F"):
-        if key not in arrays:
-            raise DataError("the array is missing.", file=path, key=key)
-    n_frames, n_atoms = arrays["Z"].shape[:2] if arrays["Z"].ndim == 2 else (0, 0)
-    shapes = {"Z": (n_frames, n_atoms), "R": (n_frames, n_atoms, 3), "E": (n_frames,), "F": (n_frames, n_atoms, 3)}
-    for key, shape in shapes.items():
-        if arrays[key].shape != shape or n_frames == 0:
-            raise DataError(f"shape {arrays[key].shape}, expected {shape}.", file=path, key=key)
-        if not np.isfinite(arrays[key]).all():
-            frame = int(np.argwhere(~np.isfinite(arrays[key]))[0][0])
-            raise DataError("a number is not finite.", file=path, frame=frame, key=key)
-    return arrays
