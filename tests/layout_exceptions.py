@@ -19,6 +19,8 @@ NAMED = {
     "mfbench.mfcore.cores.registry": {"equivariant"},
     # the energies of the h2co data set are what forces are compared on beside other people's potentials
     "mfbench.benchmarks.performance.parity.data": {"h2co", "h2co_3level"},
+    # one of its molecules, as the task of that molecule alone is called
+    "mfbench.benchmarks.tasks.ccsdt_small_molecules.*": {"h2co"},
     # labels are computed for a task; the cells of one are for dynamics in which ions move
     "mfbench.benchmarks.labelling.ingan.*": {"ingan"},
     "mfbench.benchmarks.labelling.li6ps5cl.*": {"li6ps5cl", "transport"},

@@ -208,8 +208,12 @@ def test_values_that_cannot_be_are_refused_before_anything_runs(change: dict[str
         "nul",
         "com1.x",
         "a ",
-    ]
-    + ["x" * 101, 5, None, "a.", "tab\there"],
+        "x" * 101,
+        5,
+        None,
+        "a.",
+        "tab\there",
+    ],
 )
 def test_a_preset_writes_into_no_other_folder(name: object) -> None:
     with pytest.raises(ConfigError, match=r"^mine\.yml: name: "):
