@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -121,6 +121,13 @@ def sweep(path: Path) -> None:
     """Remove temporary files that killed processes have left of a file; for the one who holds its lock."""
     for left in path.parent.glob(f".{_escaped(path.stem[:100])}{_MARK}*{_escaped(path.suffix)}"):
         _remove(left)
+
+
+def sweep_folder(folder: Path, suffixes: Sequence[str]) -> None:
+    """Remove temporary files with these suffixes that killed processes have left in a folder; for its lock's holder."""
+    for suffix in suffixes:
+        for left in folder.glob(f".*{_MARK}*{_escaped(suffix)}"):
+            _remove(left)
 
 
 def _escaped(text: str) -> str:

@@ -12,6 +12,8 @@ from mfbench.mfcore.files import write_text
 from mfbench.mfcore.provenance import digest
 
 SEAL = "sha256"
+EDITED = "edited"
+"""The seal of a file that was changed by hand on purpose, in place of its sum."""
 
 
 def sealed(content: Mapping[str, Any]) -> str:
@@ -91,6 +93,39 @@ def check_seal(record: Mapping[str, Any], path: Path, title: str, remedy: str) -
         right = False
     if not right:
         raise DataError(f"{title} was changed since it was written: its sha256 differs.", file=path, hint=remedy)
+
+
+def sealed_first(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a file that people read and may edit: its sum stands first, where no cut takes it away alone."""
+    return {SEAL: digest(content), **content}
+
+
+def check_editable(content: Any, path: str | Path, title: str) -> dict[str, Any]:
+    """The content that :func:`sealed_first` sealed, without its sum, unless it was changed unsaid.
+
+    Who edits such a file on purpose says so by the word :data:`EDITED` in place of the sum.
+
+    Raises
+    ------
+    DataError
+        If it is no mapping, has no sum, or was changed since it was written.
+    """
+    advice = f"Take it from where it is whole, or, if the change is meant, write '{EDITED}' in place of the sum."
+    if not isinstance(content, dict):
+        raise DataError(f"{title} is no mapping.", file=path)
+    if SEAL not in content:
+        raise DataError(f"{title} lacks this key.", file=path, key=SEAL, hint=advice)
+    rest = {key: value for key, value in content.items() if key != SEAL}
+    if content[SEAL] != EDITED:
+        try:
+            right = content[SEAL] == digest(rest)
+        except (TypeError, ValueError, RecursionError):
+            right = False
+        if not right:
+            raise DataError(
+                f"{title} was changed since it was written: its sha256 differs.", file=path, key=SEAL, hint=advice
+            )
+    return rest
 
 
 def _reason(error: Exception) -> str:

@@ -69,6 +69,7 @@ def fit(
 
     with only_writer_of(out):
         if out.exists():
+            _sweep(out)
             raise ConfigError(f"{out}: exists already; remove it or give another --out.")
         own = read_settings(settings)
         if core is not None:
@@ -97,7 +98,7 @@ def _fit(strategy: Strategy, data: TrainingSet, spend: Budget, seed: int, out: P
     counts = ", ".join(f"{len(frames)} {name} ({data.labels[name]})" for name, frames in data.train.items())
     arm = strategy.name
     console.print(f"Training {arm} on {counts}; {len(data.validation)} for selection.", highlight=False, soft_wrap=True)
-    work = out.with_name(out.name + ".partial")
+    work = _work(out)
     made = not work.exists()
     make_folder(work)
     try:
@@ -121,18 +122,37 @@ def _fit(strategy: Strategy, data: TrainingSet, spend: Budget, seed: int, out: P
     )
 
 
+#: In the work folder from when the potential is complete, so that what a kill leaves of it is known to be needless.
+SAVED = "saved"
+
+
+def _work(out: Path) -> Path:
+    return out.with_name(out.name + ".partial")
+
+
+def _sweep(out: Path) -> None:
+    """Drop the work folder of a fit that was killed after its potential had got its name."""
+    import shutil
+
+    if (_work(out) / SAVED).exists():
+        shutil.rmtree(_work(out), ignore_errors=True)
+
+
 def _save(potential: Potential, out: Path, work: Path) -> None:
     """Write into the work folder, then put it in its place in one step and drop the checkpoints."""
     import shutil
 
-    from mfbench.mfcore.files import rename_folder
+    from mfbench.mfcore.files import rename_folder, write_text
 
     fresh = work / "potential"
     shutil.rmtree(fresh, ignore_errors=True)
+    (work / SAVED).unlink(missing_ok=True)
     try:
         potential.save(fresh)
+        write_text(work / SAVED, "")
         rename_folder(fresh, out)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
+        (work / SAVED).unlink(missing_ok=True)
         raise
     shutil.rmtree(work, ignore_errors=True)

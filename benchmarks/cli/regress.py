@@ -83,8 +83,10 @@ def regress(
         _tell(findings, format, details, summary)
     if trend is not None:
         from mfbench.benchmarks.regression.history import draw_trend, read_history
+        from mfbench.mfcore.locks import only_writer_of
 
-        draw_trend(read_history(past), trend)
+        with only_writer_of(trend):
+            draw_trend(read_history(past), trend)
         typer.echo(str(trend), err=format is Format.json)
     if not update and (runs is not None or times):
         from mfbench.benchmarks.regression.judge import failed
@@ -125,8 +127,8 @@ def _update(file: Path, past: Path, runs: Measured | None, times: Sequence[Speed
     from mfbench.benchmarks.regression.history import append, point
     from mfbench.mfcore.locks import only_writer_of
 
-    fresh = make_baseline(runs, times, read_baseline(file) if file.exists() else None)
     with only_writer_of(file), only_writer_of(past):
+        fresh = make_baseline(runs, times, read_baseline(file) if file.exists() else None)
         append(past, point(fresh))  # first: it fails without harm where the history is faulty
         write_baseline(fresh, file)
     seeds = {key.partition("/")[2] for entry in fresh.cells for key in entry.values}

@@ -174,6 +174,7 @@ def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Se
     )
     found: dict[int, Searched] = {}
     with only_writer(root), TrialsProgress(console, jobs) as progress:
+        TrialStore(root).sweep()
         for event in make_executor(processes).run([Job(search, job) for job in jobs]):
             if isinstance(event, Told):
                 progress.told(event.job, event.value)

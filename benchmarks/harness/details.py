@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.harness.columns import RUN_COLUMNS, empty_detail, has_lists, types_of, with_core
+from mfbench.benchmarks.harness.parquet import read_parquet
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.mfcore.errors import DataError
 
@@ -60,7 +61,7 @@ def read_detail(source: Path, name: str) -> DataFrame:
     text = dict.fromkeys(("n_low", "n_high"), "str")
     try:
         if has_lists(name):
-            table = pd.read_parquet(path)
+            table = read_parquet(path, "`mfbench export` writes it.")
         else:
             kept = {column: kind for column, kind in types.items() if kind == "str"}
             table = pd.read_csv(path, dtype=text | kept | {"run_key": "str"}, keep_default_na=False, na_values=["nan"])

@@ -79,7 +79,7 @@ def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float
         if StorageError.within(error) is not None:
             raise
         reason = str(error) if isinstance(error, MfbenchError) else _reason(error)
-        log.warning("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
+        log.info("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
         store_failure(run, store, reason, traceback.format_exc(), time.perf_counter() - started)
         return reason
     record = _head(run) | {"wall_s": time.perf_counter() - started, "costs": costs, **more}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.harness.columns import has_lists, with_core
 from mfbench.benchmarks.harness.details import UNREADABLE, check_numbers, detail_path, reason
+from mfbench.benchmarks.harness.parquet import sealed_parquet
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import write_bytes
 
@@ -73,9 +74,7 @@ def write_details(
         path = detail_path(rows_file, name)
         if has_lists(name):
             order = [column for column in ORDER if column in table.columns]
-            content = io.BytesIO()
-            table.sort_values(order, kind="stable").to_parquet(content, index=False, compression="zstd")
-            write_bytes(path, content.getvalue())
+            write_bytes(path, sealed_parquet(table.sort_values(order, kind="stable")))
         else:
             write_rows(table, path, na_rep="nan")  # an empty cell is an empty name there
         written.append(path)

@@ -23,7 +23,7 @@ import pandas as pd
 from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame, detail_types, empty_detail, with_core
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.mfcore.errors import DataError
-from mfbench.mfcore.files import make_folder, rename_folder, storage, sweep
+from mfbench.mfcore.files import make_folder, rename_folder, storage, sweep, sweep_folder
 from mfbench.mfcore.sealed import read_sealed, sealed, without_nan, write_sealed
 
 SCHEMA = 2
@@ -82,6 +82,10 @@ class RunStore:
         """Remove what killed processes have left half-written; for the one who holds the folder's lock."""
         for left in self._runs.glob(".*"):
             shutil.rmtree(left, ignore_errors=True)
+        for work in self.shared.parent.glob("*"):
+            if self.folder(work.name).is_dir() and self.status(work.name) == "finished":
+                shutil.rmtree(work, ignore_errors=True)
+        sweep_folder(self.shared, [".safetensors"])
         sweep(self._plan)
 
     @property

@@ -14,6 +14,7 @@ from mfbench.benchmarks.regression.measure import Cell
 from mfbench.benchmarks.regression.statistics import FEWEST
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.files import write_text
+from mfbench.mfcore.sealed import check_editable, sealed_first
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.regression.measure import Measured, Speed
@@ -23,7 +24,7 @@ REMEDY = "`mfbench regress DIR --baseline FILE --update` writes one."
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BaselineCell(_Model):
@@ -74,14 +75,18 @@ def read_baseline(path: Path) -> Baseline:
     Raises
     ------
     DataError
-        If it is missing or not a baseline of this schema.
+        If it is missing, not a baseline of this schema, or was changed since it was written and does not say so.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"no baseline ({error.strerror}).", file=path, hint=REMEDY) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not a baseline: no JSON ({str(error)[:200]}).", file=path, hint=REMEDY) from error
+    if isinstance(content, dict) and content.get("schema_version", SCHEMA) == SCHEMA:
+        content = check_editable(content, path, "the baseline")
     try:
-        baseline = Baseline.model_validate_json(text)
+        baseline = Baseline.model_validate_json(json.dumps(content))
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
@@ -122,7 +127,7 @@ def make_baseline(measured: Measured | None, speed: Sequence[Speed], previous: B
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
     """Write a baseline whole; a line a cell, so that a new one can be read as a difference."""
-    content = baseline.model_dump(mode="json")
+    content = sealed_first(baseline.model_dump(mode="json"))
     parts = []
     for name, value in content.items():
         if isinstance(value, list):

@@ -11,6 +11,7 @@ import numpy as np
 
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.files import replacing, write_text
+from mfbench.mfcore.sealed import check_editable, sealed_first
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.regression.baseline import Baseline
@@ -44,7 +45,8 @@ def _mean(values: list[float]) -> float:
 def append(path: Path, line: dict[str, Any]) -> None:
     """Add a point; the file is replaced whole, and a faulty one is left as it is."""
     lines = [*read_history(path), line] if path.exists() else [line]
-    write_text(path, "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in lines))
+    sealed = (sealed_first(item) for item in lines)
+    write_text(path, "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in sealed))
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -57,6 +59,8 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"not a history ({error}).", file=path, hint="Take the file from git.") from error
     except OSError as error:
         raise DataError(
             f"no history ({error.strerror}).", file=path, hint="`mfbench regress --update` begins one."
@@ -65,13 +69,13 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             item = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"line {number} is not JSON ({error}).", file=path, hint="Take the file from git."
             ) from error
         if not isinstance(item, dict) or item.get("schema_version") != SCHEMA:
             raise DataError(f"line {number} does not have schema {SCHEMA}.", file=path, key="schema_version")
-        points.append(item)
+        points.append(check_editable(item, path, f"line {number} of the history"))
     return points
 
 

@@ -19,10 +19,14 @@ from pydantic import (
 from mfbench.mfcore.documents import parse_yaml, read_document
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.files import write_text
+from mfbench.mfcore.sealed import EDITED, check_editable, sealed_first
 from mfbench.mfcore.settings_model import SettingsModel, faults
 from mfbench.mfcore.training.budget import Rule
 
-HEADER = "# Written by mfbench tune; a preset uses it by `tuned:` in its task plan.\n"
+HEADER = (
+    "# Written by mfbench tune; a preset uses it by `tuned:` in its task plan.\n"
+    f"# Whoever changes it writes `{EDITED}` in place of the sum.\n"
+)
 
 
 class Provenance(SettingsModel):
@@ -123,6 +127,8 @@ def load_tuned(name_or_path: str, task: str) -> TunedSettings:
     ------
     ConfigError
         If there are none, the file is not valid (names file and key), or it is of another task than `task`.
+    DataError
+        If the file was changed since it was written and does not say so.
     """
     if Path(name_or_path).is_file():
         source, text = name_or_path, read_document(Path(name_or_path))
@@ -138,7 +144,7 @@ def load_tuned(name_or_path: str, task: str) -> TunedSettings:
             "`mfbench tune` makes some."
         )
     try:
-        found = TunedSettings.model_validate(parse_yaml(text, source))
+        found = TunedSettings.model_validate(check_editable(parse_yaml(text, source), source, "the file of tuned settings"))
     except ValidationError as error:
         raise ConfigError(f"{source}: {faults(error)}.") from error
     if found.task != task:
@@ -148,5 +154,5 @@ def load_tuned(name_or_path: str, task: str) -> TunedSettings:
 
 def write_tuned(path: Path, tuned: TunedSettings) -> None:
     """Write tuned settings, whole."""
-    content = tuned.model_dump(mode="json")
+    content = sealed_first(tuned.model_dump(mode="json"))
     write_text(path, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))

@@ -16,7 +16,7 @@ from mfbench.benchmarks.harness.prepare import PlannedRun, split_of
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
 from mfbench.mfcore.errors import DataError, MfbenchError, StorageError, TrainingError
 from mfbench.mfcore.fidelity import Label, LabelSet
-from mfbench.mfcore.files import make_folder
+from mfbench.mfcore.files import make_folder, sweep_folder
 from mfbench.mfcore.provenance import digest
 from mfbench.mfcore.sealed import read_sealed, write_sealed
 from mfbench.mfcore.training.budget import Budget
@@ -49,6 +49,14 @@ class TrialStore:
     def shared(self) -> Path:
         """Where trials keep the training stages that they have in common."""
         return self.root / "work" / "shared"
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left half-written; for the one who holds the folder's lock."""
+        sweep_folder(self.root / "trials", [".json"])
+        sweep_folder(self.shared, [".safetensors"])
+        for work in self.shared.parent.glob("*"):
+            if self.path(work.name).exists():
+                shutil.rmtree(work, ignore_errors=True)
 
     def load(self, key: str) -> dict[str, Any] | None:
         """Read a trial; None if it has not ended.

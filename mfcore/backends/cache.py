@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import stat
 import tempfile
+import time
 from functools import cache
 from importlib.abc import InspectLoader
 from importlib.util import module_from_spec, spec_from_file_location
@@ -15,6 +17,9 @@ from types import CodeType, ModuleType
 import platformdirs
 
 _log = logging.getLogger("mfbench")
+BUILD = ".build-"
+"""The beginning of names of folders that kernels are compiled in."""
+_LONGEST_BUILD_S = 3000
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -72,6 +77,20 @@ def _checked(wanted: Path) -> Path:
         private = Path(tempfile.mkdtemp(prefix="mfbench-kernels-"))
     _log.warning("kernels are kept in %s, because %s.", private, reason)
     return private
+
+
+def sweep_builds(folder: Path) -> None:
+    """Remove what killed compilers have left in the folder of kernels: no compilation takes so long."""
+    for left in (*folder.glob(f"{BUILD}*"), *folder.glob(".*.mfbench-*")):
+        try:
+            if time.time() - left.stat().st_mtime < _LONGEST_BUILD_S:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
+        except OSError:  # another process was first
+            continue
 
 
 class _Text(InspectLoader):

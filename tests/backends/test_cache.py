@@ -178,3 +178,14 @@ def test_generated_modules_are_executed_from_their_text_not_from_the_file(
     assert triton.load(text).value == tmp_path.name
     assert path.read_text() == text  # Triton reads the source from there
     assert list((tmp_path / "kernels").iterdir()) == [path]  # and no compiled module
+
+
+def test_what_killed_compilers_have_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
+    for name in (".build-old", ".build-new"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+    for name in (".kernel.mfbench-old.py", "kernel.py"):
+        (tmp_path / name).write_text("x")
+    for name in (".build-old", ".kernel.mfbench-old.py", "kernel.py"):
+        os.utime(tmp_path / name, (0, 0))
+    cache.sweep_builds(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".build-new", "kernel.py"]

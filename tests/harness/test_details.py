@@ -1,15 +1,19 @@
 """Details go through the store and through files unchanged, and belong to the runs they came with."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_types
-from mfbench.benchmarks.harness.details import read_detail
+from mfbench.benchmarks.harness.details import UNREADABLE, read_detail
+from mfbench.benchmarks.harness.parquet import read_parquet, sealed_parquet
 from mfbench.benchmarks.harness.rows_file import write_details, write_rows
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.mfcore.errors import ConfigError, DataError
 from tests.harness.test_store import row
+from tests.reliability.damage import damage
 
 BLOCKS = [
     {"split": "in_coverage", "metric": "energy_mae_mev_per_atom", "group": "a", "value": 1.5, "weight": 3},
@@ -108,3 +112,20 @@ def test_an_incomplete_line_is_refused(store):
             [row("d" * 64)],
             {"blocks": [{"split": "s", "metric": "m", "group": "g", "value": 1.0}]},
         )
+
+
+def test_a_changed_parquet_file_is_refused(tmp_path: Path) -> None:
+    """Parquet sums no page that nobody asks it to: a flipped bit may give another number."""
+    path = tmp_path / "predictions.parquet"
+    table = pd.DataFrame({"run_key": ["a", "b"], "predicted": [[0.5, -1.25], [3.0]]})
+    right = sealed_parquet(table)
+    path.write_bytes(right)
+    assert read_parquet(path, "Again.").equals(pd.read_parquet(path))
+    for seed in range(60):
+        path.write_bytes(right)
+        damage(path, seed)
+        try:
+            assert read_parquet(path, "Again.")["predicted"].map(list).tolist() == [[0.5, -1.25], [3.0]]
+        except (DataError, *UNREADABLE) as error:
+            refusal = str(error)
+            assert refusal

@@ -208,6 +208,18 @@ def test_half_written_runs_are_swept(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["runs"]
 
 
+def test_checkpoints_that_a_kill_has_left_of_a_finished_run_are_swept(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    save(store)
+    for key in (KEY, OTHER):
+        store.workdir(key).mkdir(parents=True)
+    store.shared.mkdir()
+    (store.shared / ".stage-x.mfbench-y.safetensors").write_text("half")
+    store.sweep()
+    assert sorted(p.name for p in (tmp_path / "work").iterdir()) == sorted([OTHER, "shared"])
+    assert not list(store.shared.iterdir())
+
+
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_a_fault_of_the_disk_at_any_write_leaves_no_half_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,23 @@ def test_points_are_appended_and_read_back(tmp_path: Path) -> None:
 
 def test_a_faulty_history_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
-    path.write_text('{"schema_version": 1}\nnonsense\n')
+    append(path, points(1.0)[0])
+    path.write_text(path.read_text() + "nonsense\n")
     with pytest.raises(DataError, match="line 2 is not JSON"):
         append(path, points(1.0)[0])
     assert path.read_text().endswith("nonsense\n")
+
+
+def test_a_changed_line_is_refused_unless_it_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    append(path, points(1.0)[0])
+    line = json.loads(path.read_text())
+    line["metrics"]["|".join(CELL)] *= 1.5
+    path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(DataError, match=r"history\.jsonl, key 'sha256': line 1 of the history was changed"):
+        read_history(path)
+    path.write_text(json.dumps(line | {"sha256": "edited"}) + "\n")
+    assert read_history(path)[0]["metrics"]["|".join(CELL)] == pytest.approx(150.0)
 
 
 def test_the_trend_is_a_chain_that_breaks_where_the_benchmark_was_edited() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mfbench.benchmarks.harness.executors.factory import make_executor
@@ -13,11 +14,14 @@ from mfbench.benchmarks.harness.prepare import prepare, prepare_one
 from mfbench.benchmarks.harness.runner import Monitor, run_all
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.observables.stability.observable import StabilityPlan
+from mfbench.benchmarks.regression.baseline import read_baseline, write_baseline
 from mfbench.benchmarks.regression.identity import benchmark_hash
 from mfbench.benchmarks.regression.measure import measure
+from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.sealed import SEAL, write_sealed
 from tests.cli.conftest import call, fakes
 from tests.harness.conftest import spec
+from tests.regression.made import baseline, values
 
 __all__ = ["call", "fakes"]
 
@@ -128,6 +132,22 @@ def test_an_edited_preset_is_not_comparable(call, error_of_arms, tmp_path: Path)
     assert result.exit_code == 1
     assert "nothing is comparable with the baseline (2 not comparable)" in result.stdout
     assert "worse" not in result.stdout
+
+
+def test_a_changed_baseline_is_refused_unless_it_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "base.json"
+    write_baseline(baseline(values(np.random.default_rng(0), range(3))), path)
+    content = json.loads(path.read_text())
+    assert next(iter(content)) == "sha256"
+    content["cells"][0]["values"]["0/1"] = 3.0
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"base\.json, key 'sha256': the baseline was changed since it was written"):
+        read_baseline(path)
+    path.write_text(json.dumps(content | {"sha256": "edited"}))
+    assert read_baseline(path).cells[0].values["0/1"] == 3.0
+    path.write_text(json.dumps(content | {"sha256": "edited"}).replace("3.0", "NaN"))
+    with pytest.raises(DataError, match=r"cells\.0\.values\.0/1"):
+        read_baseline(path)
 
 
 def test_failed_runs_are_missing_and_make_no_baseline(call, error_of_arms, tmp_path: Path) -> None:

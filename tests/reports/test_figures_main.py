@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 
 import numpy as np
+from typer.testing import CliRunner
 
+from mfbench.benchmarks.cli.main import app
 from mfbench.benchmarks.harness.rows_file import write_rows
 from mfbench.benchmarks.reports.figures.__main__ import main
+from mfbench.mfcore.locks import only_writer_of
 from tests.reports.synthetic import make_rows
 
 
@@ -31,11 +34,33 @@ def test_a_folder_without_rows_is_an_error(tmp_path: Path, capsys) -> None:
     assert "nothing to draw" in capsys.readouterr().err
 
 
+def test_each_reason_is_said_once_where_no_figure_can_be_drawn(tmp_path: Path) -> None:
+    write_rows(make_rows({"a": 10.0, "b": 20.0}), tmp_path / "rows.csv.gz")
+    done = CliRunner().invoke(app, ["figures", str(tmp_path / "rows.csv.gz"), "--only", "survival"])
+    assert done.exit_code == 2
+    *_, left_out, error = done.stderr.splitlines()
+    assert left_out.startswith("left out: survival: no run")
+    assert error == "error: no figure can be drawn of these runs."
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.csv.gz"]
+
+
+def test_two_do_not_draw_into_one_folder_and_litter_of_killed_ones_is_swept(tmp_path: Path) -> None:
+    write_rows(make_rows({"a": 10.0, "b": 20.0}, draws=2), tmp_path / "rows.csv.gz")
+    call = ["figures", str(tmp_path / "rows.csv.gz"), "--format", "svg", "--only", "heat-map"]
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / ".heat-map-x.mfbench-abc.svg").write_text("<svg")
+    with only_writer_of(folder):
+        (folder / ".heat-map-y.mfbench-abc.svg").write_text("<svg")
+        refused = CliRunner().invoke(app, call)
+    assert refused.exit_code == 2
+    assert f"{folder}: another mfbench works on it" in refused.stderr
+    assert CliRunner().invoke(app, call).exit_code == 0
+    assert [p.name for p in folder.iterdir()] == ["heat-map-synthetic.svg"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "rows.csv.gz"]
+
+
 def test_the_command_chooses_style_and_kinds(tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from mfbench.benchmarks.cli.main import app
-
     rows = make_rows({"a": 10.0, "b": 20.0}, draws=2)
     write_rows(rows, tmp_path / "rows.csv.gz")
     call = ["figures", str(tmp_path / "rows.csv.gz"), "--style", "talk", "--format", "svg"]

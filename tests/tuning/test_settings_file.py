@@ -23,7 +23,7 @@ from mfbench.benchmarks.harness.presets import load_preset
 from mfbench.benchmarks.harness.runner import run_all
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.tuning.settings_file import load_tuned, tuned_names
-from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError, DataError
 from tests.harness.conftest import PLUGIN
 from tests.harness.test_runner import ROOT, Notes
 
@@ -124,9 +124,25 @@ def test_the_same_command_repeats_no_trial(tuned: Path, fakes: Path, tmp_path: P
 def test_settings_that_do_not_fit_are_refused(tuned: Path, tmp_path: Path, edit, told: str) -> None:
     content = yaml.safe_load(tuned.read_text())
     edit(content)
+    content["sha256"] = "edited"
     tuned.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match=rf"tuned\.yml.*{told}"):
         prepare(runs(write_preset(tmp_path, tuned=str(tuned))))
+
+
+def test_a_change_is_refused_unless_the_file_says_that_it_is_meant(tuned: Path) -> None:
+    content = yaml.safe_load(tuned.read_text())
+    assert next(iter(content)) == "sha256"
+    content["arms"]["fake_mean"]["settings"]["shift"] = 0.125
+    tuned.write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.raises(DataError, match=r"tuned\.yml, key 'sha256': .* was changed since it was written"):
+        load_tuned(str(tuned), "fake_task")
+    tuned.write_text(yaml.safe_dump(content | {"sha256": "edited"}))
+    assert load_tuned(str(tuned), "fake_task").arms["fake_mean"].settings["shift"] == 0.125
+    del content["sha256"]
+    tuned.write_text(yaml.safe_dump(content))
+    with pytest.raises(DataError, match="lacks this key"):
+        load_tuned(str(tuned), "fake_task")
 
 
 def test_a_setting_cannot_be_both_tuned_and_given(tuned: Path, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from mfbench.benchmarks.reports.figures.save import FORMATS, metadata, save
 from mfbench.benchmarks.reports.figures.style import OTHERS, PAPER, TALK, USES, Style, looks
 from mfbench.benchmarks.reports.results import Results
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.files import sweep_folder
+from mfbench.mfcore.locks import only_writer_of
 
 __all__ = [
     "FORMATS",
@@ -55,7 +57,7 @@ def figures(
     command: str = "mfbench figures DIR",
     style: str = "paper",
     only: Sequence[str] = (),
-    on_skip: Callable[[str], None] = lambda reason: None,
+    on_skip: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Draw the figures that these runs have the data for.
 
@@ -77,7 +79,7 @@ def figures(
     only
         Some of :func:`kinds`; default all.
     on_skip
-        Told in a line why a kind of figure is not drawn.
+        Told in a line why a kind of figure is not drawn; without it, the reasons stand in the error if none is.
 
     Returns
     -------
@@ -87,7 +89,9 @@ def figures(
     Raises
     ------
     ConfigError
-        If a format, style or kind is unknown, or no figure can be drawn.
+        If a format, style or kind is unknown, no figure can be drawn, or another process draws into the folder.
+    StorageError
+        If they cannot be written.
     """
     for what, given, known in (
         ("figure format", formats, FORMATS),
@@ -102,7 +106,8 @@ def figures(
     use = USES[style]
     written: list[Path] = []
     reasons: list[str] = []
-    with rc_context(use.rc()):
+    with rc_context(use.rc()), only_writer_of(folder):
+        sweep_folder(folder, [f".{name}" for name in FORMATS])
         for kind in only or kinds():
             try:
                 for drawing in _drawings(kind, source, use):
@@ -110,10 +115,12 @@ def figures(
                     fields = metadata(drawing.name, drawing.rows, command, hashes)
                     written += save(drawing.figure, folder / drawing.name, formats, fields, use.dpi)
             except NothingToDraw as nothing:
-                reasons.append(f"{kind}: {nothing}")
-                on_skip(reasons[-1])
+                if on_skip is None:
+                    reasons.append(f" {kind}: {nothing}")
+                else:
+                    on_skip(f"{kind}: {nothing}")
     if not written:
-        raise ConfigError("no figure can be drawn of these runs. " + " ".join(reasons))
+        raise ConfigError("no figure can be drawn of these runs." + "".join(reasons))
     return written
 
 

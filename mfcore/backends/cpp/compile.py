@@ -16,7 +16,6 @@ import platform
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from mfbench.mfcore.backends.cache import kernel_folder, objection
+from mfbench.mfcore.backends.cache import BUILD, kernel_folder, objection, sweep_builds
 from mfbench.mfcore.backends.protocol import KernelsUnavailable
 from mfbench.mfcore.files import sha256_of, sync
 
@@ -42,7 +41,6 @@ _FLAGS = (
     "-fno-signed-zeros",
 )
 _TIMEOUT_S = 300
-_BUILD = ".build-"
 
 
 @cache
@@ -101,7 +99,7 @@ def _share_openmp() -> None:
 
 def _compile(path: str, source: str, folder: Path, name: str) -> Path:
     """Compile `source` with OpenMP, or else without; the library is `folder` / NAME-SHA256.so."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=_BUILD) as build:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=BUILD) as build:
         code, binary, library = (Path(build) / name for name in ("kernel.cpp", "kernel.o", "kernel.so"))
         code.write_text(source)
         error = ""
@@ -152,16 +150,6 @@ def _kept(folder: Path, name: str) -> ctypes.CDLL | None:
     return None
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed compilers have left: no compilation takes so long."""
-    for build in folder.glob(f"{_BUILD}*"):
-        try:
-            if time.time() - build.stat().st_mtime > 10 * _TIMEOUT_S:
-                shutil.rmtree(build, ignore_errors=True)
-        except OSError:
-            continue
-
-
 def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
     """The library of some generated code, compiled if it is not in the cache.
 
@@ -189,7 +177,7 @@ def load_library(key: str, source: Callable[[], str]) -> ctypes.CDLL:
         if kept is not None:
             return kept
         _log.info("compiling a convolution kernel (once; kept in %s)", folder)
-        _sweep(folder)
+        sweep_builds(folder)
         return ctypes.CDLL(str(_compile(found[0], source(), folder, name)))
     except OSError as failure:
         raise KernelsUnavailable(f"the kernel cache cannot be used: {failure}") from None

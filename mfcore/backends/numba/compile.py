@@ -16,7 +16,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from mfbench.mfcore.backends.cache import kernel_folder, module_of, objection
+from mfbench.mfcore.backends.cache import BUILD, kernel_folder, module_of, objection, sweep_builds
 from mfbench.mfcore.backends.protocol import KernelsUnavailable
 from mfbench.mfcore.errors import StorageError
 from mfbench.mfcore.files import rename_folder, sha256_of, write_text
@@ -75,7 +75,8 @@ def _address(name: str, source: str, folder: Path) -> int:
 
 
 def _compile(name: str, source: str, folder: Path) -> int:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as build:
+    sweep_builds(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=BUILD) as build:
         made = Path(build) / name
         write_text(made / f"{name}.py", source)
         address = _address(name, source, made)

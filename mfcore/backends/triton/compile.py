@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from mfbench.mfcore.backends.cache import kernel_folder, module_of, objection
+from mfbench.mfcore.backends.cache import kernel_folder, module_of, objection, sweep_builds
 from mfbench.mfcore.backends.protocol import KernelsUnavailable
 from mfbench.mfcore.files import write_text
 
@@ -31,6 +31,7 @@ def load(source: str) -> Any:
     try:
         path = kernel_folder() / f"{name}.py"
         if not path.exists() or objection(path) or path.read_bytes() != source.encode():
+            sweep_builds(path.parent)
             write_text(path, source)
             path.chmod(0o600)
         module, loader = module_of(name, source, path)
