@@ -33,6 +33,8 @@ log = logging.getLogger("mfbench")
 INFERENCE_FRAMES = 64
 INFERENCE_REPEATS = 3
 
+_NOTHING = {"split": "", "metric": "", "unit": "", "value": math.nan, "n": 0}
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -52,6 +54,8 @@ class JobResult:
 
 def execute(request: RunRequest, report: Callable[[float], None]) -> JobResult:
     """Compute a run and store it; a failure is stored with its reason, never raised.
+
+    Of a run in which some observables fail, the others are stored, and for each that failed a row that counts it.
 
     A fault of the disk (:class:`mfbench.mfcore.errors.StorageError`) is told and not stored: the run can go on later.
 
@@ -74,22 +78,40 @@ def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float
     """The reason for which the run has failed, or None."""
     started = time.perf_counter()
     try:
-        evaluation, costs, more = _compute(run, store.workdir(run.key), store.shared, report)
+        evaluation, failures, costs, more = _compute(run, store.workdir(run.key), store.shared, report)
     except Exception as error:
         if StorageError.within(error) is not None:
             raise
-        reason = str(error) if isinstance(error, MfbenchError) else _reason(error)
+        reason = _reason(error)
         log.info("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
         store_failure(run, store, reason, traceback.format_exc(), time.perf_counter() - started)
         return reason
     record = _head(run) | {"wall_s": time.perf_counter() - started, "costs": costs, **more}
     rows = [_row(run, record, costs, "finished", result) for result in evaluation.rows]
-    store.save(run.key, "finished", record, rows, evaluation.details)
-    return None
+    if not failures:
+        store.save(run.key, "finished", record, rows, evaluation.details)
+        return None
+    reason = "; ".join(f"observable '{name}': {failure.reason}" for name, failure in failures.items())
+    log.info("run %s (%s) failed in part: %s", run.key[:12], run.spec.title(), reason)
+    record |= {"reason": reason, "traceback": "\n".join(failure.trace for failure in failures.values())}
+    rows += [_row(run, record, costs, "failed", _NOTHING) for _ in failures]
+    store.save(run.key, "failed", record, rows, evaluation.details)
+    return reason
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An observable that could not be measured."""
+
+    error: Exception
+    reason: str
+    trace: str
 
 
 def _reason(error: Exception) -> str:
     """Say what an error of code is, and where: the whole traceback is in the record of the run."""
+    if isinstance(error, MfbenchError):
+        return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}:{last.lineno}"
     return ", ".join([f"{type(error).__name__}: {error} ({where})", *getattr(error, "__notes__", [])])
@@ -98,8 +120,7 @@ def _reason(error: Exception) -> str:
 def store_failure(run: PlannedRun, store: RunStore, reason: str, trace: str, wall_s: float) -> None:
     """Store a failed run: its reason, and one row without a metric that counts it (`n_failed` 1)."""
     record = _head(run) | {"wall_s": wall_s, "reason": reason, "traceback": trace}
-    nothing = {"split": "", "metric": "", "unit": "", "value": math.nan, "n": 0}
-    store.save(run.key, "failed", record, [_row(run, record, {}, "failed", nothing)])
+    store.save(run.key, "failed", record, [_row(run, record, {}, "failed", _NOTHING)])
 
 
 def _head(run: PlannedRun) -> dict[str, Any]:
@@ -114,8 +135,8 @@ def _head(run: PlannedRun) -> dict[str, Any]:
 
 def _compute(
     run: PlannedRun, workdir: Path, shared: Path, report: Callable[[float], None]
-) -> tuple[Evaluation, dict[str, Any], dict[str, Any]]:
-    """Fit and score; returns (scores, costs, more for the record)."""
+) -> tuple[Evaluation, dict[str, _Failure], dict[str, Any], dict[str, Any]]:
+    """Fit and score; returns (scores, observables that failed, costs, more for the record)."""
     spec, task, split = run.spec, task_of(run.spec), split_of(run.spec)
     if digest(split.record) != run.identity["split"]:
         raise LeakageError("the split is not the one that the run was planned with: it is not deterministic.")
@@ -129,16 +150,17 @@ def _compute(
     ledger.check(budget)
     if spec.tuning is not None:
         ledger.trials, ledger.trial_atom_gradients = spec.tuning.trials, spec.tuning.atom_gradients
-    evaluation = Evaluation([])
+    evaluation, failures = Evaluation([]), {}
     for observable, plan in measured(spec.observables):
         try:
-            found = observable.measure(potential, task, split, plan, spec.seed, workdir)
-        except MfbenchError:
-            raise
+            evaluation = evaluation.and_also(observable.measure(potential, task, split, plan, spec.seed, workdir))
         except Exception as error:
+            if StorageError.within(error) is not None:
+                raise
             error.add_note(f"while observable '{observable.name}' was measured")
-            raise
-        evaluation = evaluation.and_also(found)
+            failures[observable.name] = _Failure(error, _reason(error), traceback.format_exc())
+    if failures and not evaluation.rows:
+        raise next(iter(failures.values())).error
     if not evaluation.rows:
         raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")
     costs = {
@@ -150,7 +172,12 @@ def _compute(
         "inference_evaluations": int(ledger.inference_evaluations),
         "n_parameters": int(ledger.n_parameters),
     }
-    return evaluation, costs, {"ledger": ledger.as_dict(), "potential": potential.record, "split": split.record}
+    return (
+        evaluation,
+        failures,
+        costs,
+        {"ledger": ledger.as_dict(), "potential": potential.record, "split": split.record},
+    )
 
 
 class _SpentInAll:

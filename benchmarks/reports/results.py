@@ -122,6 +122,12 @@ class Part:
         failed = (self.rows["status"] != "finished") | ~self.rows["value"].map(math.isfinite)
         return {str(key) for key in self.rows.loc[failed, "run_key"].unique()}
 
+    def partly_failed(self, arm: str) -> int:
+        """Number of an arm's runs in which an observable failed, but not all did."""
+        own = self.rows[self.rows["arm"] == arm]
+        failed = own["status"] != "finished"
+        return len({*own.loc[failed, "run_key"]} & {*own.loc[~failed, "run_key"]})
+
     def detail(self, name: str) -> DataFrame:
         """Lines of a detail of these runs; empty, with its columns, where no run has it."""
         if name not in self._details:

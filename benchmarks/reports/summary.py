@@ -153,8 +153,14 @@ class Summary:
             )
         notes += self._interval_notes()
         for line in self.lines:
-            if line.n_failed:
-                notes.append(f"{line.arm}: {line.n_failed} of {line.n_runs} runs failed; they are in no mean.")
+            partly = self.cell.partly_failed(line.arm)
+            if line.n_failed > partly:
+                notes.append(f"{line.arm}: {line.n_failed - partly} of {line.n_runs} runs failed; they are in no mean.")
+            if partly:
+                notes.append(
+                    f"{line.arm}: an observable failed in {partly} of {line.n_runs} runs; what was measured beside it "
+                    "is in the means."
+                )
         for section in self.sections:
             notes += [section.declared.note] if section.declared.note else []
             notes += [note for note in (self._ceiling(section), self._partial(section)) if note]

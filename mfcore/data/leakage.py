@@ -177,8 +177,8 @@ def _check_names(training: Sequence[Atoms], test: Sequence[Atoms], training_name
 def _refuse(told: Sequence[str], n_test: int, tolerance: float, training_name: str, test_name: str) -> None:
     if told:
         raise LeakageError(
-            f"{len(told)} of {n_test} {test_name} frames are copies of {training_name} frames within "
-            f"{tolerance:g} Å rms of interatomic distances: {_list(told)}. Give each copy the group of its original."
+            f"{len(told)} of {n_test} {test_name} frames are near-duplicates of {training_name} frames (tolerance: "
+            f"{tolerance:g} Å rms of interatomic distances): {_list(told)}. Give each the group of its original."
         )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,11 +18,13 @@ from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import PlannedRun, prepare
 from mfbench.benchmarks.harness.runner import only_writer, pending, run_all
 from mfbench.benchmarks.harness.store import COLUMNS, RunStore
+from mfbench.benchmarks.observables.errors.observable import Errors
 from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.benchmarks.observables.mixing.observable import Mixing, MixingPlan
 from mfbench.benchmarks.observables.transport.observable import Transport
 from mfbench.benchmarks.observables.transport.plan import TransportPlan
-from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.benchmarks.reports import Results, report
+from mfbench.mfcore.errors import ConfigError, DataError, StorageError
 from tests.harness.conftest import PLUGIN, spec
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +130,51 @@ def test_a_finished_run_is_never_computed_again(fakes: Path, tmp_path: Path) -> 
     assert [kind for kind, _ in notes.events].count("started") == 1
     assert len(fakes.read_text().split()) == 30
     assert all(p.stat().st_mtime_ns == t for p, t in before.items() if p.is_file())
+
+
+def test_an_observable_that_fails_is_counted_and_what_was_measured_beside_it_is_kept(
+    fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mfbench_fakes
+
+    def broken(self, potential, task, split, plan, seed, workdir):
+        raise ConfigError("the cell is no ensemble.")
+
+    store, cell = RunStore(tmp_path / "out"), Atoms("Li", cell=[4, 4, 4], pbc=True)
+    monkeypatch.setattr(mfbench_fakes.FakeTask, "transport_frames", lambda task: [cell], raising=False)
+    monkeypatch.setattr(Transport, "measure", broken)
+    specs = [spec(seed=0, observables={"transport": TransportPlan()}), spec(seed=1)]
+    told = "observable 'transport': the cell is no ensemble."
+    assert [what for what in compute(store, specs).events if what[0] == "ended"] == [
+        ("ended", told),
+        ("ended", "finished"),
+    ]
+    rows = store.rows()
+    errors = rows[rows["metric"] == "energy_mae_mev_per_atom"]
+    assert errors["status"].tolist() == ["finished", "finished"]
+    assert rows.loc[rows["seed"] == 0, "n_failed"].sum() == 1
+    assert len(store.detail("blocks")["seed"].unique()) == 2
+    assert [reason for _, reason in pending(prepare(specs), store).failed] == [told]
+    assert not compute(store, specs).events
+    text = report(Results(rows), "md")
+    assert "fake_mean: an observable failed in 1 of 2 runs; what was measured beside it is in the means." in text
+    assert "runs failed" not in text
+    monkeypatch.setattr(Transport, "measure", lambda *args, **options: Evaluation([]))
+    assert compute(store, specs, retry_failed=True).events[-1] == ("ended", "finished")
+    assert store.rows()["n_failed"].sum() == 0
+
+
+def test_nothing_of_a_disk_that_is_full_is_the_fault_of_an_observable(
+    fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self, potential, task, split, plan, seed, workdir):
+        raise OSError(errno.ENOSPC, "x", str(workdir))
+
+    monkeypatch.setattr(Errors, "measure", full)
+    store = RunStore(tmp_path / "out")
+    with pytest.raises(StorageError, match="no space is left"):
+        compute(store, [spec()])
+    assert store.current_keys() == []
 
 
 def test_a_failed_run_is_recorded_counted_and_not_retried_unasked(fakes: Path, tmp_path: Path) -> None:
