@@ -144,7 +144,9 @@ def load_tuned(name_or_path: str, task: str) -> TunedSettings:
             "`mfbench tune` makes some."
         )
     try:
-        found = TunedSettings.model_validate(check_editable(parse_yaml(text, source), source, "the file of tuned settings"))
+        found = TunedSettings.model_validate(
+            check_editable(parse_yaml(text, source), source, "the file of tuned settings")
+        )
     except ValidationError as error:
         raise ConfigError(f"{source}: {faults(error)}.") from error
     if found.task != task:
