@@ -100,7 +100,8 @@ def agreement(frames: Sequence[Atoms], fidelity: str) -> Agreement:
     for atoms in frames:
         labelled = all(has_label(atoms, fidelity, x) for x in (Label.ENERGY, Label.FORCES))
         if labelled and 1 < len(atoms) <= _LARGEST:
-            left_handed = bool(np.linalg.det(whole_cell(atoms)) < 0)  # no straight path leads from one to the other
+            # no straight path leads from a left-handed cell to a right-handed one
+            left_handed = bool(atoms.pbc.any() and np.linalg.det(whole_cell(atoms)) < 0)
             key = atoms.numbers.astype(np.int64).tobytes(), atoms.pbc.tobytes(), left_handed
             by_kind.setdefault(key, []).append(atoms)
     pairs: list[_Pair] = []
@@ -169,9 +170,9 @@ def _molecule_pairs(members: Sequence[Atoms], fidelity: str) -> list[_Pair]:
     """Pairs of molecules and their nearest neighbours, turned onto each other."""
     rows = []
     distances = np.stack([pdist(a.positions) for a in members]) / np.sqrt(len(pdist(members[0].positions)))
-    apart, nearest = cKDTree(distances).query(distances, k=2)
-    for i in range(0, len(members), 1 + len(members) // _SAMPLE):
-        d, j = apart[i, 1], nearest[i, 1]
+    chosen = range(0, len(members), 1 + len(members) // _SAMPLE)
+    apart, nearest = cKDTree(distances).query(distances[chosen], k=2)
+    for i, d, j in zip(chosen, apart[:, 1], nearest[:, 1], strict=True):
         if 1e-4 < d < _DISTANCE:
             a, b = members[i], members[int(j)]
             first, second = (x.positions - x.positions.mean(axis=0) for x in (a, b))

@@ -27,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-from mfbench.mfcore.data.periodic import image_lengths, pair_distances, whole_cell
+from mfbench.mfcore.data.periodic import image_lengths, pair_distances
 from mfbench.mfcore.data.splits import group_of, id_of
 from mfbench.mfcore.errors import LeakageError
 
@@ -207,7 +207,7 @@ def _pairs_by_element(atoms: Atoms, i: NDArray[np.int64], j: NDArray[np.int64]) 
     """Return the distances (pairs,) in Å of atoms i < j, counted by element."""
     positions = atoms.positions[np.argsort(atoms.numbers, kind="stable")]
     steps = positions.take(j, axis=0) - positions.take(i, axis=0)
-    return image_lengths(steps, whole_cell(atoms), np.asarray(atoms.pbc, dtype=bool))
+    return image_lengths(steps, atoms)
 
 
 def _cell_lengths(atoms: Atoms) -> FloatArray:

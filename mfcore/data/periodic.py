@@ -5,7 +5,9 @@ Any direction may be periodic or not: none (molecules), one (wires), two (slabs)
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -21,6 +23,9 @@ COINCIDENT = 0.05
 LARGEST_LENGTH = 1e7
 #: Å, Å³; a lattice vector of a periodic direction, or the volume of an atom's share of a crystal, below this is none.
 SHORTEST_VECTOR, LEAST_VOLUME = 0.5, 0.5
+
+_FLAT = 1e-4  # of the product of its vectors' lengths: the volume of a cell beyond which it has three directions for sure
+_AT_ONCE = 16_384  # vectors whose images are compared at once, so that they stay in the processor's cache
 
 # One of each pair of opposite images next to a cell.
 _HALF = np.array([n for n in product((-1, 0, 1), repeat=3) if n > (0, 0, 0)])
@@ -64,10 +69,18 @@ def whole_cell(atoms: Atoms) -> FloatArray:
     Nothing repeats along a vector that is made up.
     """
     cell = np.array(atoms.cell.array, dtype=np.float64)
+    a, b, c = cell
+    if abs(a @ _cross(b, c)) > _FLAT * np.sqrt((a @ a) * (b @ b) * (c @ c)):
+        return cell
     if np.linalg.matrix_rank(cell) < 3:
         cell[~np.asarray(atoms.pbc, dtype=bool)] = 0.0
         cell = np.asarray(complete_cell(cell))
     return cell
+
+
+def _cross(b: FloatArray, c: FloatArray) -> FloatArray:
+    """Return the cross product of two vectors; `numpy.cross` takes ten times as long for one pair."""
+    return np.array([b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]])
 
 
 def repeated_volume(atoms: Atoms) -> float:
@@ -98,7 +111,10 @@ def near_origin(atoms: Atoms) -> Atoms:
 
 def coincident(atoms: Atoms) -> tuple[int, int, float] | None:
     """Return two atoms at one place, images included, and their distance in Å; None if there are none."""
-    cell, pbc = whole_cell(atoms), np.asarray(atoms.pbc, dtype=bool)
+    pbc = np.asarray(atoms.pbc, dtype=bool)
+    if not pbc.any():
+        return _coincident_points(atoms.positions)
+    cell = whole_cell(atoms)
     inverse = np.linalg.inv(cell)
     fractions = atoms.positions @ inverse
     fractions[:, pbc] -= np.floor(fractions[:, pbc])
@@ -118,6 +134,18 @@ def coincident(atoms: Atoms) -> tuple[int, int, float] | None:
     return best
 
 
+def _coincident_points(points: FloatArray) -> tuple[int, int, float] | None:
+    if len(points) < 2:
+        return None
+    found = cKDTree(points).query_pairs(COINCIDENT, output_type="ndarray")
+    distances = np.linalg.norm(points[found[:, 0]] - points[found[:, 1]], axis=1)
+    near = np.flatnonzero(distances < COINCIDENT)
+    if not len(near):
+        return None
+    best = near[np.argmin(distances[near])]
+    return int(found[best, 0]), int(found[best, 1]), float(distances[best])
+
+
 def pair_distances(atoms: Atoms) -> FloatArray:
     """Return the distances in Å of all pairs i < j, in the order of `numpy.triu_indices`, to the nearest image.
 
@@ -125,27 +153,53 @@ def pair_distances(atoms: Atoms) -> FloatArray:
     (Nguyen and Stehle, ACM Trans. Algorithms 5, 46 (2009)); cells at right angles need no search.
     """
     i, j = np.triu_indices(len(atoms), 1)
-    steps = atoms.positions[j] - atoms.positions[i]
-    return image_lengths(steps, whole_cell(atoms), np.asarray(atoms.pbc, dtype=bool))
+    return image_lengths(atoms.positions[j] - atoms.positions[i], atoms)
 
 
-def image_lengths(steps: FloatArray, cell: FloatArray, pbc: NDArray[np.bool_]) -> FloatArray:
-    """Return the lengths (P,) in Å of vectors (P, 3) to the nearest of their periodic images."""
+def image_lengths(steps: FloatArray, atoms: Atoms) -> FloatArray:
+    """Return the lengths (P,) in Å of vectors (P, 3) to the nearest of their images in a frame's periodic directions."""
+    pbc = np.asarray(atoms.pbc, dtype=bool)
     if not pbc.any():
         return np.asarray(np.sqrt(np.einsum("pi,pi->p", steps, steps)))
-    upright = cell.copy()
-    upright[~pbc] = 0.0  # nothing repeats there: at right angles, so that wrapping moves along periodic directions only
-    reduced, _ = minkowski_reduce(np.asarray(complete_cell(upright)), pbc=pbc)
-    fractions = steps @ np.linalg.inv(reduced)
+    lattice = _lattice(whole_cell(atoms).tobytes(), tuple(pbc.tolist()))
+    fractions = steps @ lattice.inverse
     fractions[:, pbc] -= np.round(fractions[:, pbc])
-    wrapped = fractions @ reduced
+    wrapped = fractions @ lattice.vectors
     squares = np.einsum("pi,pi->p", wrapped, wrapped)
+    if len(lattice.images):
+        sizes = lattice.sizes[:, None]
+        far = np.flatnonzero(squares > 0.25 * sizes.min())  # what is nearer than half the shortest vector is nearest
+        for start in range(0, len(far), _AT_ONCE):
+            part = far[start : start + _AT_ONCE]
+            gain = lattice.images @ wrapped[part].T
+            np.abs(gain, out=gain)
+            gain *= -2.0
+            gain += sizes
+            squares[part] += np.minimum(gain.min(axis=0), 0.0)
+    return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
+
+
+class _Lattice(NamedTuple):
+    """A reduced cell with its inverse, and the images next to it with their squared lengths; right angles need none."""
+
+    vectors: FloatArray
+    inverse: FloatArray
+    images: FloatArray
+    sizes: FloatArray
+
+
+@lru_cache(maxsize=256)
+def _lattice(cell: bytes, periodic: tuple[bool, bool, bool]) -> _Lattice:
+    pbc = np.array(periodic)
+    upright = np.frombuffer(cell).reshape(3, 3).copy()
+    upright[~pbc] = 0.0  # nothing repeats there: at right angles, so that wrapping moves along periodic directions only
+    upright = np.asarray(complete_cell(upright))
+    # shortest first: then most cells are reduced as they are, which is seen sooner than made
+    lengths = np.where(pbc, np.einsum("ki,ki->k", upright, upright), 0.0)
+    order = np.flatnonzero(pbc)[np.argsort(lengths[pbc], kind="stable")]
+    upright[pbc] = upright[order]
+    reduced = np.asarray(minkowski_reduce(upright, pbc=pbc)[0])
     gram = reduced[pbc] @ reduced[pbc].T
     skewed = np.abs(gram - np.diag(np.diag(gram))).max() > 1e-10 * np.diag(gram).max()
-    if skewed:
-        images = _HALF[~_HALF[:, ~pbc].any(axis=1)] @ reduced
-        sizes = np.einsum("ki,ki->k", images, images)
-        far = np.flatnonzero(squares > 0.25 * sizes.min())  # what is nearer than half the shortest vector is nearest
-        gain = (sizes - 2 * np.abs(wrapped[far] @ images.T)).min(axis=1)
-        squares[far] += np.minimum(gain, 0.0)
-    return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
+    images = _HALF[~_HALF[:, ~pbc].any(axis=1)] @ reduced if skewed else np.zeros((0, 3))
+    return _Lattice(reduced, np.linalg.inv(reduced), images, np.einsum("ki,ki->k", images, images))

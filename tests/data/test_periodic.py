@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import fcc100, nanotube
+from ase.geometry import minkowski_reduce
 from ase.neighborlist import neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfbench.mfcore.data import periodic
 from mfbench.mfcore.data.graphs import neighbour_list
 from mfbench.mfcore.data.periodic import cell_problem, coincident, pair_distances, repeated_volume, whole_cell
 
@@ -102,3 +104,27 @@ def test_atoms_at_one_place_are_found_across_borders(seed: int, name: str, pbc: 
         assert found[2] == pytest.approx(apart, abs=1e-8)
     else:
         assert found is None
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_a_lattice_is_reduced_once_for_all_frames_that_have_it(
+    order: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def count(cell: np.ndarray, pbc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        calls.append(cell)
+        return minkowski_reduce(cell, pbc=pbc)
+
+    monkeypatch.setattr(periodic, "minkowski_reduce", count)
+    rng = np.random.default_rng(7)
+    vectors = np.array([[9.0, 0.4, 0.1], [4.4, 7.9, -0.2], [-3.0, 2.0, 6.8]]) + rng.uniform(0, 1e-3, (3, 3))
+    for _ in range(5):
+        atoms = Atoms("C40", positions=rng.uniform(-20, 20, (40, 3)), cell=vectors[list(order)], pbc=True)
+        pairs = np.triu_indices(40, 1)
+        images = np.array(list(product(range(-6, 7), repeat=3))) @ atoms.cell.array
+        steps = atoms.positions[pairs[1]] - atoms.positions[pairs[0]]
+        steps -= np.round(steps @ np.linalg.inv(atoms.cell.array)) @ atoms.cell.array
+        nearest = np.linalg.norm(steps[:, None] + images, axis=2).min(axis=1)
+        np.testing.assert_allclose(pair_distances(atoms), nearest, atol=1e-12)
+    assert len(calls) == 1
