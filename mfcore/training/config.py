@@ -10,6 +10,13 @@ from mfbench.mfcore.settings_model import SettingsModel
 
 LossKind = Literal["huber", "mse", "mae"]
 
+BATCH_ATOMS = 128
+"""Atoms of an optimiser step where the settings do not say: steps per atom gradient do not depend on the frames' size.
+
+Measured with the default optimiser on the crystals and molecules that come along: larger batches have larger errors at
+equal atom gradients, smaller ones take more time an atom.
+"""
+
 
 class LossConfig(SettingsModel):
     """Weights and forms of the loss; a label that is absent is masked."""
@@ -30,14 +37,17 @@ class TrainingConfig(SettingsModel):
     """Optimiser, schedule, batches and selection."""
 
     loss: LossConfig = LossConfig()
-    batch_frames: int | None = Field(
-        None, ge=1, description="Frames per optimiser step; 16 unless batch_atoms or batch_edges is given."
-    )
     batch_atoms: int | None = Field(
-        None, ge=1, description="Atoms per optimiser step, at most (but one frame), in place of batch_frames."
+        None,
+        ge=1,
+        description=f"Atoms per optimiser step, at most (but one frame); {BATCH_ATOMS} unless batch_edges or "
+        "batch_frames is given.",
     )
     batch_edges: int | None = Field(
-        None, ge=1, description="Edges per optimiser step, at most (but one frame), in place of batch_frames."
+        None, ge=1, description="Edges per optimiser step, at most (but one frame), beside or in place of batch_atoms."
+    )
+    batch_frames: int | None = Field(
+        None, ge=1, description="Frames per optimiser step, whatever their size, in place of batch_atoms."
     )
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser family.")
     amsgrad: bool = Field(True, description="AMSGrad variant.")
@@ -86,7 +96,7 @@ class TrainingConfig(SettingsModel):
         return self
 
     @property
-    def frames_per_batch(self) -> int | None:
-        """Frames per optimiser step; None if batches are packed by atoms or edges."""
-        packed = self.batch_atoms is not None or self.batch_edges is not None
-        return None if packed else self.batch_frames or 16
+    def atoms_per_batch(self) -> int | None:
+        """Atoms per optimiser step; None if batches are made by edges alone, or of so many frames."""
+        chosen = (self.batch_atoms, self.batch_edges, self.batch_frames)
+        return BATCH_ATOMS if chosen == (None, None, None) else self.batch_atoms

@@ -11,7 +11,8 @@ def epoch_order(high: np.ndarray, low: np.ndarray, high_fidelity_fraction: float
     """Frame indices of one epoch, shuffled.
 
     Every LF frame comes once. HF frames come once, or as often as it takes to make up `high_fidelity_fraction` of the
-    epoch: with 25 HF frames among 2,000 LF ones, most steps would otherwise see none.
+    epoch: with 25 HF frames among 2,000 LF ones, most steps would otherwise see none. Each fidelity is spread evenly
+    over the epoch, so that batches of few frames have HF ones as often as can be.
 
     Parameters
     ----------
@@ -28,7 +29,9 @@ def epoch_order(high: np.ndarray, low: np.ndarray, high_fidelity_fraction: float
         wanted = max(wanted, round(high_fidelity_fraction / (1 - high_fidelity_fraction) * len(low)))
     repeated = [rng.permutation(high) for _ in range(-(-wanted // len(high)))] if len(high) else []
     chosen = np.concatenate(repeated)[:wanted] if repeated else high
-    return rng.permutation(np.concatenate([chosen, low]).astype(np.int64))
+    frames = np.concatenate([chosen, rng.permutation(low)]).astype(np.int64)
+    places = [(np.arange(n) + rng.random(n)) / max(1, n) for n in (len(chosen), len(low))]
+    return frames[np.argsort(np.concatenate(places), kind="stable")]
 
 
 def batch_ends(order: np.ndarray, frames: int | None, limits: Sequence[tuple[np.ndarray, int | None]]) -> np.ndarray:

@@ -171,10 +171,10 @@ class StageTrainer:
     def _batches(self) -> Iterator[np.ndarray]:
         """Batches of frame indices from where the state stands, without end."""
         config, store = self.config, self.store
-        limits = ((store.n_atoms.numpy(), config.batch_atoms), (store.n_edges.numpy(), config.batch_edges))
+        limits = ((store.n_atoms.numpy(), config.atoms_per_batch), (store.n_edges.numpy(), config.batch_edges))
         while True:
             order = epoch_order(self.high, self.low, config.high_fidelity_fraction, self.seed, self.state.epoch)
-            for end in batch_ends(order, config.frames_per_batch, limits):
+            for end in batch_ends(order, config.batch_frames, limits):
                 if end > self.state.position:  # others were seen before the run was resumed
                     yield order[self.state.position : end]
             self.state.epoch, self.state.position = self.state.epoch + 1, 0

@@ -22,7 +22,7 @@ from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.graphs import GraphStore, neighbour_list
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.training.budget import Budget
-from mfbench.mfcore.training.config import TrainingConfig
+from mfbench.mfcore.training.config import BATCH_ATOMS, TrainingConfig
 from mfbench.mfcore.training.sampler import batch_ends
 from mfbench.mfcore.training.stage import StageTask
 from mfbench.mfcore.training.trainer import StageTrainer
@@ -54,9 +54,10 @@ def test_batches_by_frames() -> None:
 
 
 def test_frames_and_atoms_contradict_each_other() -> None:
-    assert TrainingConfig().frames_per_batch == 16
-    assert TrainingConfig(batch_frames=3).frames_per_batch == 3
-    assert TrainingConfig(batch_atoms=100, batch_edges=9).frames_per_batch is None
+    assert TrainingConfig().atoms_per_batch == BATCH_ATOMS
+    assert TrainingConfig(batch_frames=3).atoms_per_batch is None
+    assert TrainingConfig(batch_edges=9).atoms_per_batch is None
+    assert TrainingConfig(batch_atoms=100, batch_edges=9).atoms_per_batch == 100
     for other in ("batch_atoms", "batch_edges"):
         with pytest.raises(ValidationError, match="not both"):
             TrainingConfig(**{"batch_frames": 4, other: 100})

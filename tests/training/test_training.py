@@ -71,6 +71,18 @@ def test_an_epoch_shows_every_frame_and_enough_of_the_high_fidelity(
     np.testing.assert_array_equal(order, epoch_order(high, low, share, 3, epoch))
 
 
+@pytest.mark.parametrize(("n_high", "n_low"), [(10, 100), (60, 90), (3, 700)])
+def test_four_frames_in_a_row_have_one_of_high_fidelity(n_high: int, n_low: int) -> None:
+    """A quarter of an epoch is of high fidelity, and a batch of four large frames seldom goes without."""
+    share = []
+    for epoch in range(20):
+        order = epoch_order(np.arange(n_high), np.arange(n_high, n_high + n_low), 0.25, 0, epoch)
+        batches = order[: len(order) // 4 * 4].reshape(-1, 4)
+        share.append(float((batches < n_high).any(axis=1).mean()))
+    shuffled = 1 - 0.75**4
+    assert np.mean(share) > 0.5 * (1 + shuffled)
+
+
 def test_two_epochs_differ_in_order() -> None:
     high, low = np.arange(5), np.arange(5, 50)
     assert not np.array_equal(epoch_order(high, low, 0.2, 3, 0), epoch_order(high, low, 0.2, 3, 1))
