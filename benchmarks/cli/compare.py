@@ -31,7 +31,11 @@ def compare(
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated.")] = None,
     budget: Annotated[
         float | None,
-        typer.Option(min=1, help="Atom gradients of each run.", show_default="50 passes over all atoms, 3e5 to 3e6"),
+        typer.Option(
+            min=1,
+            help="Atom gradients of each run.",
+            show_default="50 passes over all atoms, 3e5 to 3e6, and at least 2000 optimiser steps",
+        ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Validation sets to repeat with.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Model seeds to repeat with, for each draw.")] = 1,
@@ -60,11 +64,13 @@ def compare(
     from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.cli.selection import RUNS
     from mfbench.benchmarks.cli.settings import read_settings
+    from mfbench.benchmarks.harness import default_budget
     from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.store import RunStore
-    from mfbench.benchmarks.harness.user_data import comparable_arms, comparison, default_budget
+    from mfbench.benchmarks.harness.user_data import comparable_arms, comparison
     from mfbench.benchmarks.tasks.user import UserTask
     from mfbench.mfcore.errors import ConfigError
+    from mfbench.strategies.registry import make_arm
 
     console = Console()
     reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
@@ -76,13 +82,17 @@ def compare(
         if name not in arms:
             raise ConfigError(f"arm '{name}': {left_out.get(name, 'unknown')}; there are {', '.join(arms)}.")
     own = read_settings(settings)
+    training = [make_arm(name, own).settings.training for name in arm or arms]
+    budget = budget or default_budget.OF_COMPARE.atom_gradients(task.frames, training)
+    said = default_budget.in_words(budget, task.frames, training)
+    console.print(said, highlight=False, soft_wrap=True)
     specs = comparison(
         low,
         high,
         (low_name, high_name),
         task=task,
         arms=arm or arms,
-        budget=budget or default_budget(task.frames, 50, 3e5, 3e6),
+        budget=budget,
         seeds=seeds,
         draws=draws,
         settings=own,

@@ -34,7 +34,11 @@ def fit(
     high_name: Annotated[str | None, typer.Option(help="Fidelity to take from the HF file.")] = None,
     budget: Annotated[
         float | None,
-        typer.Option(min=1, help="Atom gradients.", show_default="200 passes over all atoms, 1e6 to 3e7"),
+        typer.Option(
+            min=1,
+            help="Atom gradients.",
+            show_default="200 passes over all atoms, 1e6 to 3e7, and at least 8000 optimiser steps",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, frame order and choice of validation groups.")] = 0,
     validation_fraction: Annotated[
@@ -59,8 +63,9 @@ def fit(
 
     from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.cli.settings import read_settings
+    from mfbench.benchmarks.harness import default_budget
     from mfbench.benchmarks.harness.cores import core_of, lacking
-    from mfbench.benchmarks.harness.user_data import default_budget, training_set
+    from mfbench.benchmarks.harness.user_data import training_set
     from mfbench.benchmarks.tasks.user import UserTask
     from mfbench.mfcore.errors import ConfigError
     from mfbench.mfcore.locks import only_writer_of
@@ -83,7 +88,11 @@ def fit(
             task = UserTask(low, high, low_name=low_name, high_name=high_name, reading=reading, told=told)
         say(console, task.notes)
         data = training_set(task, validation_fraction, seed)
-        _fit(strategy, data, Budget(budget or default_budget(task.frames, 200, 1e6, 3e7)), seed, out, console)
+        training = [strategy.settings.training]
+        budget = budget or default_budget.OF_FIT.atom_gradients(task.frames, training)
+        said = default_budget.in_words(budget, task.frames, training)
+        console.print(said, highlight=False, soft_wrap=True)
+        _fit(strategy, data, Budget(budget), seed, out, console)
 
 
 def _fit(strategy: Strategy, data: TrainingSet, spend: Budget, seed: int, out: Path, console: Console) -> None:

@@ -166,6 +166,7 @@ def _compute(
     costs = {
         "label_cost_cpu_s": label_cost(task, labels_of(spec, getattr(potential, "requires_low_labels", ()))),
         "train_atom_gradients": float(ledger.atom_gradients),
+        "train_steps": float(ledger.steps),
         "train_wall_s": float(ledger.wall_s),
         "train_cpu_s": float(ledger.cpu_s),
         "inference_us_per_atom": inference_cost(potential, split),
@@ -211,6 +212,7 @@ def _row(
     unknown = {
         "label_cost_cpu_s": math.nan,
         "train_atom_gradients": math.nan,
+        "train_steps": math.nan,
         "train_wall_s": math.nan,
         "train_cpu_s": math.nan,
         "inference_us_per_atom": math.nan,

@@ -89,7 +89,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     DataError
         If there are none, or they cannot be read.
     """
-    from mfbench.benchmarks.harness.store import COLUMNS, RunStore, with_trials
+    from mfbench.benchmarks.harness.store import COLUMNS, RunStore, with_costs
 
     if path.is_dir():
         return RunStore(path).rows()
@@ -98,7 +98,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        rows = with_core(with_trials(pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})))
+        rows = with_core(with_costs(pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})))
     except UNREADABLE as error:
         raise DataError(
             f"not a file of rows ({reason(error)}).", file=path, hint="Give DIR of runs or a .csv.gz."

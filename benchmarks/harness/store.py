@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ _KEYS = ("key", "status", "cell", "rows_sha256", "details_sha256")
 COLUMNS = (
     *RUN_COLUMNS,
     *("split", "metric", "unit", "value", "n", "n_failed", "status"),
-    *("label_cost_cpu_s", "train_atom_gradients", "train_wall_s", "train_cpu_s"),
+    *("label_cost_cpu_s", "train_atom_gradients", "train_steps", "train_wall_s", "train_cpu_s"),
     *("inference_us_per_atom", "inference_evaluations", "n_parameters"),
     *("trials", "trial_atom_gradients"),
     *("mfbench_version", "torch_version", "date"),
@@ -234,7 +235,7 @@ class RunStore:
                 file=self.root,
                 hint="`mfbench run PRESET --out DIR` makes some; give that DIR.",
             )
-        return with_trials(pd.concat([self.load(key).rows for key in keys], ignore_index=True))
+        return with_costs(pd.concat([self.load(key).rows for key in keys], ignore_index=True))
 
     def detail(self, name: str) -> pd.DataFrame:
         """A detail of all current runs that have it, see :func:`mfbench.benchmarks.harness.details.read_detail`."""
@@ -255,10 +256,12 @@ class RunStore:
         return [name for name in detail_types() if name in found]
 
 
-def with_trials(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows that were stored before trials were booked had none."""
+def with_costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that were stored before trials were booked had none; steps that were not stored are not known."""
     known = {name: rows[name].fillna(0) if name in rows else 0 for name in ("trials", "trial_atom_gradients")}
-    return rows.assign(**known).astype({"trials": int, "trial_atom_gradients": float})
+    steps = rows.get("train_steps", math.nan)
+    types = {"trials": int, "trial_atom_gradients": float, "train_steps": float}
+    return rows.assign(**known, train_steps=steps).astype(types)
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

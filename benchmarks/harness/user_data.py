@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ase import Atoms
-
 from mfbench.benchmarks.harness.cores import CoreEntry, core_of, entry_of, lacking
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import USER_TASK, hand_on
@@ -19,11 +17,6 @@ from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.strategies.registry import arm_class, arm_names
 
 LEAST_VALIDATION = 4
-
-
-def default_budget(frames: Sequence[Atoms], passes: float, least: float, most: float) -> float:
-    """Return atom gradients for so many passes over all frames, within limits."""
-    return float(min(max(passes * sum(len(frame) for frame in frames), least), most))
 
 
 def comparable_arms(task: UserTask) -> tuple[list[str], dict[str, str]]:

@@ -21,6 +21,7 @@ from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval
 
 COSTS = {
     "train_atom_gradients": ("train", "10⁶ atom gradients", 1e-6),
+    "train_steps": ("train", "steps", 1.0),
     "train_wall_s": ("train", "s", 1.0),
     "label_cost_cpu_s": ("labels", "CPU-s", 1.0),
     "inference_us_per_atom": ("inference", "µs/atom", 1.0),
@@ -288,6 +289,8 @@ def _summary(cell: Cell) -> Summary:
     scores, retention = _quantities(cell, ERRORS), _quantities(cell, RETENTION)
     declared = [(section, found) for section in report_sections() if (found := _quantities(cell, section.family))]
     known_costs = {key: column for key, column in COSTS.items() if key in cell.rows}
+    if "train_steps" in known_costs and cell.rows["train_steps"].isna().all():
+        del known_costs["train_steps"]  # runs that were stored before steps were
     costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in known_costs.items())
     entries: dict[tuple[str, Quantity], Entry] = {}
     blocks = Blocks(cell.detail("blocks"))

@@ -24,7 +24,7 @@ LARGEST_LENGTH = 1e7
 #: Å, Å³; a lattice vector of a periodic direction, or the volume of an atom's share of a crystal, below this is none.
 SHORTEST_VECTOR, LEAST_VOLUME = 0.5, 0.5
 
-_FLAT = 1e-4  # of the product of its vectors' lengths: the volume of a cell beyond which it has three directions for sure
+_FLAT = 1e-4  # volume over the product of the vectors' lengths, beyond which a cell has three directions
 _AT_ONCE = 16_384  # vectors whose images are compared at once, so that they stay in the processor's cache
 
 # One of each pair of opposite images next to a cell.
@@ -157,7 +157,7 @@ def pair_distances(atoms: Atoms) -> FloatArray:
 
 
 def image_lengths(steps: FloatArray, atoms: Atoms) -> FloatArray:
-    """Return the lengths (P,) in Å of vectors (P, 3) to the nearest of their images in a frame's periodic directions."""
+    """Return the lengths (P,) in Å of vectors (P, 3) to the nearest of their periodic images in a frame."""
     pbc = np.asarray(atoms.pbc, dtype=bool)
     if not pbc.any():
         return np.asarray(np.sqrt(np.einsum("pi,pi->p", steps, steps)))

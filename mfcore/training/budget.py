@@ -148,6 +148,11 @@ class Ledger:
         return sum(s.validation_atom_evaluations for s in self.stages)
 
     @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(s.steps for s in self.stages)
+
+    @property
     def wall_s(self) -> float:
         """Training time of all stages, s."""
         return sum(s.wall_s for s in self.stages)

@@ -15,7 +15,7 @@ from tests.reliability.damage import damage
 
 def some_rows() -> pd.DataFrame:
     base = dict.fromkeys(COLUMNS, "x") | {"n": 3, "n_failed": 0, "n_low": "all", "seed": 0, "trials": 4}
-    base |= {"trial_atom_gradients": 2e5}
+    base |= {"trial_atom_gradients": 2e5, "train_steps": 1600.0}
     values = {"single": 1 / 3, "transfer": 2e-7}
     return rows_frame(
         [base | {"arm": a, "n_high": n, "value": v, "draw": 1} for a, v in values.items() for n in ("25", "100")]
@@ -45,12 +45,13 @@ def test_what_is_no_file_of_rows_is_named(tmp_path: Path, content: bytes) -> Non
         write_rows(some_rows(), tmp_path / "rows.csv")
 
 
-def test_rows_from_before_trials_were_booked_had_none(tmp_path: Path) -> None:
+def test_rows_from_before_trials_and_steps_were_booked(tmp_path: Path) -> None:
     path = tmp_path / "old.csv.gz"
-    write_rows(some_rows().drop(columns=["trials", "trial_atom_gradients"]), path)
+    write_rows(some_rows().drop(columns=["trials", "trial_atom_gradients", "train_steps"]), path)
     rows = read_rows(path)
     assert rows["trials"].tolist() == [0] * len(rows)
     assert rows["trial_atom_gradients"].tolist() == [0.0] * len(rows)
+    assert rows["train_steps"].isna().all(), "not known is not none"
 
 
 def rows_or_refusal(path: Path) -> tuple[str | None, str]:

@@ -64,6 +64,7 @@ def test_a_run_is_computed_and_stored(fakes: Path, tmp_path: Path) -> None:
     assert row["value"] == pytest.approx(250.0, abs=1e-6)  # the shift of 0.25 eV/atom, in meV/atom
     assert (row["n"], row["n_low"], row["n_high"], row["status"], row["n_failed"]) == (12, "10", "9", "finished", 0)
     assert row["train_atom_gradients"] == 1000.0
+    assert row["train_steps"] == 0.0  # a fake learns without any
     assert row["label_cost_cpu_s"] == 100.0 * (9 + 6)  # HF training and validation; this arm uses no LF label
     assert row["inference_us_per_atom"] > 0
     assert not (store.root / "work").exists()

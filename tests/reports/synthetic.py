@@ -80,6 +80,7 @@ def _costs(label_cost: float) -> dict[str, float]:
     return {
         "label_cost_cpu_s": label_cost,
         "train_atom_gradients": 3e5,
+        "train_steps": 2412.0,
         "train_wall_s": 21.4,
         "train_cpu_s": 40.0,
         "inference_us_per_atom": 85.2,

@@ -16,7 +16,7 @@ from mfbench.strategies.registry import arm_names, make_arm
 from tests.conftest import HIGH, LOW
 
 SIZES = (13, 52, 416)
-BUDGET = 2e4  # 48 steps of 416 atoms
+BUDGET = 3e4  # 72 steps of 416 atoms
 
 
 def frames_of(n_atoms: int) -> list[Atoms]:
@@ -60,4 +60,4 @@ def test_an_atom_gradient_buys_as_many_steps_whatever_the_size_of_frames(
             assert spent / steps <= most
             assert spent / steps >= 0.6 * least  # the last batch of a pass has what is left of it
     assert all(spent == 416 * steps for spent, steps in by_size[416])  # one frame a step
-    assert min(steps for _, steps in by_size[416]) >= 0.35 * BUDGET / 416  # of any stage
+    assert min(steps for _, steps in by_size[416]) >= 0.2 * BUDGET / 416  # of any stage

@@ -305,6 +305,7 @@ def _explained(quantity: Quantity) -> str:
     if metric is None:
         return {
             "train_atom_gradients": "training compute, 10^6 atom-gradient evaluations",
+            "train_steps": "optimiser steps of all stages",
             "train_wall_s": "wall time of training",
             "label_cost_cpu_s": "CPU time of the labels used, where it was measured",
             "inference_us_per_atom": "time of energies and forces per atom",
