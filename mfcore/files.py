@@ -145,6 +145,28 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file whole; one without its end, which a killed writer has left, is cut off before.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be added; the file is then as it was.
+    """
+    with storage(path), path.open("a+b") as stream:
+        stream.seek(0)
+        end = stream.read().rfind(b"\n") + 1
+        stream.truncate(end)
+        try:
+            stream.write(line.encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, end)
+            raise
+
+
 def rename_folder(made: Path, path: Path) -> None:
     """Give a folder that is complete its name; its files are brought to the disk before.
 

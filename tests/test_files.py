@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mfbench.mfcore.errors import StorageError
-from mfbench.mfcore.files import make_folder, rename_folder, replacing, write_bytes, write_text
+from mfbench.mfcore.files import append_line, make_folder, rename_folder, replacing, write_bytes, write_text
 
 
 def test_a_fault_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -126,3 +126,20 @@ def test_the_file_and_then_its_name_are_brought_to_the_disk(tmp_path: Path, monk
 def test_a_device_is_written_to_and_not_replaced() -> None:
     write_text(Path("/dev/null"), "x")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.jsonl"
+    append_line(path, "Å")
+    path.write_bytes(path.read_bytes() + b"torn")
+    append_line(path, "b")
+    assert path.read_text(encoding="utf-8") == "Å\nb\n"
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match=r"a\.jsonl: no space is left"):
+            append_line(path, "c")
+    assert path.read_text(encoding="utf-8") == "Å\nb\n"

@@ -32,7 +32,7 @@ def compute(
     """
     from mfbench.benchmarks.cli.costs import summary_line
     from mfbench.benchmarks.cli.progress import RunsProgress
-    from mfbench.benchmarks.harness.cost_estimate import overview
+    from mfbench.benchmarks.harness.cost_estimate import cost_estimate
     from mfbench.benchmarks.harness.executors.factory import default_workers, make_executor
     from mfbench.benchmarks.harness.prepare import prepare
     from mfbench.benchmarks.harness.runner import pending, run_all
@@ -44,7 +44,7 @@ def compute(
     plan = pending(planned, store, retry_failed=retry_failed)
     processes = min(workers or default_workers(), max(1, len(plan.todo)))
     with console.status("Adding up costs"):
-        whole = overview(planned, plan, store, processes)
+        whole = cost_estimate(planned, plan, store, processes)
     console.print(summary_line(whole), highlight=False, soft_wrap=True)
     for run, reason in plan.failed:
         text = f"failed before: {run.spec.title()}: {reason} (--retry-failed computes it again)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mfbench.benchmarks.harness.cost_estimate import Overview, Spending
+    from mfbench.benchmarks.harness.cost_estimate import CostEstimate, Spending
 
 
 def duration(seconds: float) -> str:
@@ -17,7 +17,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def summary_line(whole: Overview) -> str:
+def summary_line(whole: CostEstimate) -> str:
     """One line: runs, time, compute, labels."""
     spending = whole.spending
     parts = [f"{whole.runs} runs: {whole.stored} stored"]
@@ -34,7 +34,7 @@ def summary_line(whole: Overview) -> str:
     return f"{line}; {compute}; labels {_labels(whole)}."
 
 
-def _labels(whole: Overview) -> str:
+def _labels(whole: CostEstimate) -> str:
     """Cost of all labels; where one task does not know its own, by task."""
     if whole.label_cost_cpu_s is not None or len(whole.label_cost_cpu_s_by_task) == 1:
         return cpu_time(whole.label_cost_cpu_s)

@@ -141,12 +141,18 @@ def generate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from mfbench.mfcore.files import sweep_folder
+    from mfbench.mfcore.locks import only_one
+
     module = _generator_of(task)
     levels = level or module.LEVELS
     unknown = [name for name in levels if name not in module.LEVELS]
     if unknown:
         raise typer.BadParameter(f"level '{unknown[0]}': expected one of {', '.join(module.LEVELS)}")
-    with Progress(console=Console(stderr=True)) as bar:
+    taken = f"{out}: another mfbench computes labels into it; wait for it or give another --out."
+    with only_one(out / ".lock", taken), Progress(console=Console(stderr=True)) as bar:
+        for folder, suffixes in ((out, [".extxyz", ".yml", ".md"]), (out / "data", [".extxyz"])):
+            sweep_folder(folder, suffixes)
         shown = bar.add_task("starting", total=None)
         made = module.generate(
             out,

@@ -29,8 +29,10 @@ def export(
 ) -> None:
     """Write the rows of a folder of runs into one small file, and their details beside it, for keeping or sharing."""
     from mfbench.benchmarks.harness.columns import has_lists
+    from mfbench.benchmarks.harness.details import detail_path
     from mfbench.benchmarks.harness.rows_file import read_rows, write_details, write_rows
     from mfbench.benchmarks.harness.store import RunStore
+    from mfbench.mfcore.files import sweep
     from mfbench.mfcore.locks import only_writer_of
 
     say_missing(source)
@@ -40,6 +42,8 @@ def export(
     if predictions_of_draw and "predictions" not in names:
         names.append("predictions")
     with only_writer_of(file):
+        for name in store.details():
+            sweep(detail_path(file, name))
         write_rows(rows, file)
         typer.echo(f"{file}: {len(rows)} rows of {rows['run_key'].nunique()} runs")
         for path in write_details(store, file, names, list_draws=predictions_of_draw or None):

@@ -14,7 +14,7 @@ from mfbench.benchmarks.cli.costs import amount, cpu_time, duration, summary_lin
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mfbench.benchmarks.harness.cost_estimate import RegimeOverview
+    from mfbench.benchmarks.harness.cost_estimate import RegimeEstimate
     from mfbench.mfcore.training.budget import Budget
 
 #: Axes of a regime as the table's columns, with their headings; one that does not vary goes into the title.
@@ -68,7 +68,7 @@ def plan(
 
     from rich.console import Console
 
-    from mfbench.benchmarks.harness.cost_estimate import overview
+    from mfbench.benchmarks.harness.cost_estimate import cost_estimate
     from mfbench.benchmarks.harness.executors.factory import default_workers
     from mfbench.benchmarks.harness.prepare import prepare
     from mfbench.benchmarks.harness.runner import pending
@@ -78,7 +78,7 @@ def plan(
     with Console(stderr=True).status("Preparing splits and settings"):
         planned = prepare(found.runs)
         store = RunStore(out or selection.RUNS / chosen.name)
-        whole = overview(planned, pending(planned, store), store, workers or default_workers())
+        whole = cost_estimate(planned, pending(planned, store), store, workers or default_workers())
     if format is Format.json:
         left_out = [asdict(arm) for arm in found.left_out]
         typer.echo(json.dumps(whole.as_dict() | {"left_out": left_out}, indent=1, allow_nan=False))
@@ -101,7 +101,7 @@ def plan(
     console.print(summary_line(whole), highlight=False, soft_wrap=True)
 
 
-def _arms_once(regimes: list[RegimeOverview]) -> list[str]:
+def _arms_once(regimes: list[RegimeEstimate]) -> list[str]:
     """Lines that name the arms, one for each set of arms; budgets and repetitions with them."""
     lines: dict[str, list[str]] = {}
     for regime in regimes:
@@ -121,7 +121,7 @@ def _range(numbers: list[int]) -> str:
     return f"{numbers[0]} to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
 
 
-def _table(task: str, regimes: list[RegimeOverview], workers: int) -> tuple[str, Table]:
+def _table(task: str, regimes: list[RegimeEstimate], workers: int) -> tuple[str, Table]:
     from rich.table import Table
 
     from mfbench.mfcore.cores.registry import DEFAULT
@@ -163,6 +163,6 @@ def _table(task: str, regimes: list[RegimeOverview], workers: int) -> tuple[str,
     return ", ".join([task, *same]), table
 
 
-def _of(regime: RegimeOverview, key: str) -> str:
+def _of(regime: RegimeEstimate, key: str) -> str:
     value: Any = regime.core if key == "core" else regime.regime[key]
     return str(value)

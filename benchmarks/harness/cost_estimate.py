@@ -40,7 +40,7 @@ class Spending:
 
 
 @dataclass(frozen=True)
-class RegimeOverview:
+class RegimeEstimate:
     """The runs of one task, core and regime (HF set size included; the ceiling's is "all").
 
     `label_cost_cpu_s` is the CPU time, in s, of all labels that any of its runs trains or selects on, each counted
@@ -62,8 +62,8 @@ class RegimeOverview:
 
 
 @dataclass(frozen=True)
-class Overview:
-    """A whole plan beside what is stored; costs as in :class:`RegimeOverview`, over all regimes.
+class CostEstimate:
+    """A whole plan beside what is stored; costs as in :class:`RegimeEstimate`, over all regimes.
 
     `label_cost_cpu_s` is less than the sum over regimes where these share frames; it is given by task, too.
     `n_labelled` counts the frames by task and fidelity.
@@ -71,7 +71,7 @@ class Overview:
 
     preset: str
     workers: int
-    regimes: list[RegimeOverview]
+    regimes: list[RegimeEstimate]
     runs: int
     stored: int
     failed: int
@@ -90,7 +90,7 @@ class Overview:
         return values
 
 
-def overview(planned: Sequence[PlannedRun], pending: Pending, store: RunStore, workers: int) -> Overview:
+def cost_estimate(planned: Sequence[PlannedRun], pending: Pending, store: RunStore, workers: int) -> CostEstimate:
     """Sum up a plan.
 
     Parameters
@@ -118,7 +118,7 @@ def overview(planned: Sequence[PlannedRun], pending: Pending, store: RunStore, w
         cell = run.spec.cell()
         groups[repr((cell["task"], cell["options"], cell["regime"], run.spec.core_name))].append(run)
     regimes = [
-        RegimeOverview(
+        RegimeEstimate(
             task=runs[0].spec.task,
             core=runs[0].spec.core_name,
             regime=runs[0].spec.cell()["regime"],
@@ -137,7 +137,7 @@ def overview(planned: Sequence[PlannedRun], pending: Pending, store: RunStore, w
     first = {name: number for number, name in reversed(list(enumerate(regime.task for regime in regimes)))}
     regimes.sort(key=lambda regime: (first[regime.task], regime.regime["n_high"] == "all"))
     pool = pool_of(planned)
-    return Overview(
+    return CostEstimate(
         preset=planned[0].spec.preset,
         workers=workers,
         regimes=regimes,

@@ -187,7 +187,7 @@ def repetition(size: Size, backend: str, device: str) -> float:
     network = core(size, backend, device, torch.float32)
     layer = network.layers[1]
     assert isinstance(layer, Interaction)
-    paths, radial = layer.paths, layer.radial
+    paths, radial = layer.instructions, layer.radial
     batch = batch_of([argyrodite()], device, torch.float32)
     place = batch.positions.index_select(0, batch.sender) - batch.positions.index_select(0, batch.receiver)
     generator = torch.Generator().manual_seed(0)

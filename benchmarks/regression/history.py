@@ -1,4 +1,7 @@
-"""The history: one line of JSON for each baseline that was, so that a trend outlives its baselines."""
+"""The history: one line of JSON for each baseline that was, so that a trend outlives its baselines.
+
+The first line has the sha256 of all others.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import numpy as np
 
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.files import replacing, write_text
-from mfbench.mfcore.sealed import check_editable, sealed_first
+from mfbench.mfcore.provenance import digest
+from mfbench.mfcore.sealed import SEAL, check_editable
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.regression.baseline import Baseline
@@ -43,10 +47,17 @@ def _mean(values: list[float]) -> float:
 
 
 def append(path: Path, line: dict[str, Any]) -> None:
-    """Add a point; the file is replaced whole, and a faulty one is left as it is."""
-    lines = [*read_history(path), line] if path.exists() else [line]
-    sealed = (sealed_first(item) for item in lines)
-    write_text(path, "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in sealed))
+    """Add a point; the file is replaced whole, and a faulty one is left as it is.
+
+    A point that differs from the last one in no more than its date takes its place: an update that was killed has added
+    it already.
+    """
+    points = read_history(path) if path.exists() else []
+    if points and points[-1] | {"date": ""} == line | {"date": ""}:
+        points.pop()
+    points.append(line)
+    lines = [{SEAL: digest({"points": points})}, *points]
+    write_text(path, "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in lines))
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -55,27 +66,29 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     DataError
-        If the file is missing, or a line is none of a history.
+        If the file is missing, a line is none of a history, or it was changed since it was written and does not say so.
     """
+    remedy = "Take the file from git."
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise DataError(f"not a history ({error}).", file=path, hint="Take the file from git.") from error
+        raise DataError(f"not a history ({error}).", file=path, hint=remedy) from error
     except OSError as error:
         raise DataError(
             f"no history ({error.strerror}).", file=path, hint="`mfbench regress --update` begins one."
         ) from error
-    points = []
-    for number, line in enumerate(lines, start=1):
+    found: list[Any] = []
+    for number, line in enumerate(lines[: -1 if lines[-1] == "" else None], start=1):
         try:
-            item = json.loads(line)
+            found.append(json.loads(line))
         except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"line {number} is not JSON ({error}).", file=path, hint="Take the file from git."
-            ) from error
+            raise DataError(f"line {number} is not JSON ({error}).", file=path, hint=remedy) from error
+    for number, item in enumerate(found[1:], start=2):
         if not isinstance(item, dict) or item.get("schema_version") != SCHEMA:
             raise DataError(f"line {number} does not have schema {SCHEMA}.", file=path, key="schema_version")
-        points.append(check_editable(item, path, f"line {number} of the history"))
+    head = found[0] if found and isinstance(found[0], dict) else {}
+    points: list[dict[str, Any]] = found[1:]
+    check_editable({SEAL: head.get(SEAL, ""), "points": points}, path, "the history")
     return points
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -185,12 +186,27 @@ def compare_arms(errors: Mapping[str, Runs], *, prior_units: float = PRIOR_UNITS
     common = set.intersection(*(set(runs) for runs in errors.values()))
     if not common:
         raise ValueError("arms: there is no (draw, seed) that all of them finished.")
-    rows: list[Array] = []
-    over: Unit = "none"
-    for runs in errors.values():
-        means, over = unit_means({key: _log(runs[key]) for key in common})
-        rows.append(means)
-    table = np.stack(rows)
+    rows = {arm: log_means({key: runs[key] for key in common}) for arm, runs in errors.items()}
+    return compare_means(rows, n_runs=len(common), prior_units=prior_units)
+
+
+def log_means(errors: Runs) -> tuple[Array, Unit]:
+    """Mean log error of each independent unit, shape (n_units,), and what the units are.
+
+    Raises
+    ------
+    ValueError
+        If an error is not finite and positive.
+    """
+    return unit_means({key: _log(error) for key, error in errors.items()})
+
+
+def compare_means(
+    rows: Mapping[str, tuple[Array, Unit]], *, n_runs: int, prior_units: float = PRIOR_UNITS
+) -> ArmComparison:
+    """Compare arms as :func:`compare_arms` does, by their :func:`log_means` over the same `n_runs` runs."""
+    table = np.stack([means for means, _ in rows.values()])
+    over = [unit for _, unit in rows.values()][-1]
     n_arms, n_units = table.shape
     # Effects common to all arms (an easy draw) cancel in every difference: only the interaction is kept.
     interaction = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
@@ -203,7 +219,7 @@ def compare_arms(errors: Mapping[str, Runs], *, prior_units: float = PRIOR_UNITS
         # Σ d s² = interaction · interactionᵀ; a difference of two arms of the pooled part has variance 2 s0².
         covariance = (borrowed * pooled * np.eye(n_arms) + interaction @ interaction.T) / (borrowed + own)
         covariance /= n_units
-    return ArmComparison(tuple(errors), table.mean(axis=1), covariance, own + borrowed, len(common), n_units, over)
+    return ArmComparison(tuple(rows), table.mean(axis=1), covariance, own + borrowed, n_runs, n_units, over)
 
 
 def best_arms(comparison: ArmComparison, level: float = 0.95) -> tuple[str, ...]:
@@ -236,19 +252,27 @@ def probability_best(comparison: ArmComparison, *, n_samples: int = 20_000, seed
     """
     if comparison.degrees_of_freedom <= 0:
         return dict.fromkeys(comparison.arms, 1.0 if len(comparison.arms) == 1 else float("nan"))
-    generator = np.random.default_rng(seed)
     # A triangular factor is the same on every machine; eigenvectors have any sign, and the samples with them. Arms that
     # share a draw make the covariance singular: what is added is far below its rounding.
     covariance = comparison.covariance
     tiny = 1e-12 * float(np.diag(covariance).max()) + 1e-300
     factor = np.linalg.cholesky(covariance + tiny * np.eye(len(covariance)))
-    normal = generator.standard_normal((n_samples, len(covariance))) @ factor.T
-    df = comparison.degrees_of_freedom
-    scale = np.sqrt(generator.chisquare(df, n_samples) / df)
-    samples = comparison.centre + normal / scale[:, None]
+    normal, scale = _samples(n_samples, len(covariance), comparison.degrees_of_freedom, seed)
+    samples = comparison.centre + (normal @ factor.T) / scale[:, None]
     is_best = samples <= samples.min(axis=1, keepdims=True) + 1e-12
     shares = is_best / is_best.sum(axis=1, keepdims=True)
     return dict(zip(comparison.arms, (float(x) for x in shares.mean(axis=0)), strict=True))
+
+
+@lru_cache(maxsize=8)
+def _samples(n_samples: int, n_arms: int, df: float, seed: int) -> tuple[Array, Array]:
+    """Standard normal samples (n_samples, n_arms), and scales (n_samples,) that make them of a t distribution."""
+    generator = np.random.default_rng(seed)
+    normal = generator.standard_normal((n_samples, n_arms))
+    scale = np.sqrt(generator.chisquare(df, n_samples) / df)
+    for array in (normal, scale):
+        array.flags.writeable = False
+    return normal, scale
 
 
 def _exp(value: float) -> float:

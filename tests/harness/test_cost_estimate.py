@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 
 from mfbench.benchmarks.harness.cost import LabelPool, labels_used, makespan
-from mfbench.benchmarks.harness.cost_estimate import Overview, overview
+from mfbench.benchmarks.harness.cost_estimate import CostEstimate, cost_estimate
 from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import prepare, prepare_one, split_of
@@ -30,9 +30,9 @@ def regime(**changes: object) -> Regime:
     return Regime(**({"n_low": 10, "n_high": 9, "coverage": "full"} | changes))
 
 
-def summed_up(specs: list[RunSpec], store: RunStore, workers: int = 2) -> Overview:
+def summed_up(specs: list[RunSpec], store: RunStore, workers: int = 2) -> CostEstimate:
     planned = prepare(specs)
-    return overview(planned, pending(planned, store), store, workers)
+    return cost_estimate(planned, pending(planned, store), store, workers)
 
 
 def ids(spec: RunSpec, fidelity: str) -> set[str]:
@@ -97,7 +97,7 @@ def test_the_last_job_decides_when_all_are_done() -> None:
     assert makespan([5, 1], 8) == 5.0
 
 
-def test_an_overview_counts_runs_and_labels(fakes: Path, tmp_path: Path) -> None:
+def test_an_estimate_counts_runs_and_labels(fakes: Path, tmp_path: Path) -> None:
     specs = [
         spec(arm, regime=regime(n_high=n), seed=seed, settings=settings)
         for n in (6, 9)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfbench.mfcore.metrics.comparison import best_arms, compare_arms, paired_difference, probability_best
+from mfbench.mfcore.metrics.comparison import (
+    best_arms,
+    compare_arms,
+    compare_means,
+    log_means,
+    paired_difference,
+    probability_best,
+)
 from mfbench.mfcore.metrics.intervals import mean_interval, t_interval
 from mfbench.mfcore.metrics.recommendation import recommend
 
@@ -98,6 +105,19 @@ def test_moderated_variance_by_hand():
     _, error = comparison.difference("b", "a")
     assert comparison.degrees_of_freedom == 2.0
     assert error == pytest.approx(np.sqrt((2 * pooled + own) / 2 / 2))
+
+
+def test_means_that_are_known_give_the_same_comparison_and_samples_are_drawn_once():
+    rng = np.random.default_rng(3)
+    errors = {arm: runs(np.exp(rng.normal(size=(4, 2)))) for arm in "abc"}
+    first = compare_arms(errors)
+    second = compare_means({arm: log_means(own) for arm, own in errors.items()}, n_runs=8)
+    assert (second.arms, second.n_runs, second.n_units, second.over) == (("a", "b", "c"), 8, 4, "draws")
+    assert np.array_equal(first.centre, second.centre)
+    assert np.array_equal(first.covariance, second.covariance)
+    chances = probability_best(first)
+    probability_best(first, seed=1)
+    assert probability_best(second) == chances
 
 
 def test_a_clear_winner_is_the_only_best():

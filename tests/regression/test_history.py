@@ -36,7 +36,7 @@ def test_a_faulty_history_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     append(path, points(1.0)[0])
     path.write_text(path.read_text() + "nonsense\n")
-    with pytest.raises(DataError, match="line 2 is not JSON"):
+    with pytest.raises(DataError, match="line 3 is not JSON"):
         append(path, points(1.0)[0])
     assert path.read_text().endswith("nonsense\n")
 
@@ -44,13 +44,22 @@ def test_a_faulty_history_is_left_alone(tmp_path: Path) -> None:
 def test_a_changed_line_is_refused_unless_it_says_so(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     append(path, points(1.0)[0])
-    line = json.loads(path.read_text())
+    seal, line = map(json.loads, path.read_text().splitlines())
     line["metrics"]["|".join(CELL)] *= 1.5
-    path.write_text(json.dumps(line) + "\n")
-    with pytest.raises(DataError, match=r"history\.jsonl, key 'sha256': line 1 of the history was changed"):
-        read_history(path)
-    path.write_text(json.dumps(line | {"sha256": "edited"}) + "\n")
+    for wrong in ([seal, line], [seal, line, line], [seal], [line]):
+        path.write_text("".join(f"{json.dumps(item)}\n" for item in wrong))
+        with pytest.raises(DataError, match=r"history\.jsonl, key 'sha256': the history was changed"):
+            read_history(path)
+    path.write_text(f'{{"sha256": "edited"}}\n{json.dumps(line)}\n')
     assert read_history(path)[0]["metrics"]["|".join(CELL)] == pytest.approx(150.0)
+
+
+def test_a_point_that_a_killed_update_has_added_is_not_added_again(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    first, second = points(1.0, 1.2)
+    for item in (first, second, second | {"date": "2026-02-01T00:00:00+00:00"}, first):
+        append(path, item)
+    assert [item["date"][:7] for item in read_history(path)] == ["2026-01", "2026-02", "2026-01"]
 
 
 def test_the_trend_is_a_chain_that_breaks_where_the_benchmark_was_edited() -> None:

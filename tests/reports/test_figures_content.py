@@ -364,6 +364,9 @@ def test_logarithmic_axes_have_some_ticks_but_not_too_many(low, high, most):
     log_axis(axes.yaxis, low, high, most)
     ticks = [tick for tick in axes.yaxis.get_majorticklocs() if low <= tick <= high]
     assert 2 <= len(ticks) <= most
+    small = [tick for tick in axes.yaxis.get_minorticklocs() if low <= tick <= high]
+    assert not small or len(small) + len(ticks) <= 2 * most
+    assert not set(small) & set(ticks)
 
 
 @pytest.mark.parametrize(

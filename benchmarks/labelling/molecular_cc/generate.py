@@ -31,6 +31,7 @@ from ase import Atoms, units
 from mfbench.mfcore.data.frames import write_frames
 from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.files import append_line
 
 #: Names of ase.build.molecule by number of heavy atoms; the order seeds the sampling.
 ONE_HEAVY = ("CH4", "NH3", "H2O")
@@ -239,8 +240,7 @@ def _label(atoms: Atoms, level: str, out: Path) -> None:
     except Exception as error:  # whatever a program raises is this frame's failure, not the run's
         row["error"] = f"{type(error).__name__}: {error}"
     row["cpu_s"] = round(time.process_time() - begin, 2)
-    with (out / f"labels-{os.getpid()}.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(row) + "\n")
+    append_line(out / f"labels-{os.getpid()}.jsonl", json.dumps(row))
 
 
 def _require_programs() -> None:

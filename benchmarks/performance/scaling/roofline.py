@@ -80,7 +80,7 @@ def whole_passes() -> dict[str, Measured]:
     from mfbench.benchmarks.performance.speed.calls import Calls, labelled
 
     calls = Calls(Job(CORE, WORKLOAD, BASE, 1), labelled(WORKLOAD))
-    layers = [layer.paths for layer in calls.trained_module.layers]
+    layers = [layer.instructions for layer in calls.trained_module.layers]
     made = {}
     for name, kernels in (("energy_forces", ENERGY_FORCES), ("training_step", TRAINING_STEP)):
         call = getattr(calls, name)
@@ -105,7 +105,7 @@ def convolutions() -> dict[str, Measured]:
     batch, module = core.prepare(frames)(range(len(frames))), core.module
     middle = module.layers[1]
     assert isinstance(middle, Interaction)
-    n_atoms, paths = len(batch.positions), middle.paths
+    n_atoms, paths = len(batch.positions), middle.instructions
     vectors = batch.positions[batch.sender] - batch.positions[batch.receiver] + batch.shift
     with torch.no_grad():
         edges = Edges(n_atoms, batch.sender, batch.receiver, batch.row_pointer)

@@ -149,8 +149,11 @@ def handle(look: Look, *, line: bool = True) -> Line2D:
 
 
 def log_axis(axis: Axis, low: float, high: float, most: int = 9) -> None:
-    """Tick a logarithmic axis by plain numbers between its ends: as many as there are, but at most `most`."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    """Tick a logarithmic axis by plain numbers between its ends: as many as there are, but at most `most`.
+
+    Small ticks stand at the other multiples of powers of ten, unless they would crowd: more than twice `most` in all.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
     for factors in _FACTORS:
         ticks = _ticks(low, high, factors)
@@ -162,7 +165,8 @@ def log_axis(axis: Axis, low: float, high: float, most: int = 9) -> None:
         ticks = [float(tick) for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(plain))
-    axis.set_minor_locator(LogLocator(subs="all"))
+    small = [tick for tick in _ticks(low, high, range(1, 10)) if not any(math.isclose(tick, t) for t in ticks)]
+    axis.set_minor_locator(FixedLocator(small if len(small) + len(ticks) <= 2 * most else []))
     axis.set_minor_formatter(NullFormatter())
 
 

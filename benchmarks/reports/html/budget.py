@@ -17,12 +17,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mfbench.mfcore.metrics.comparison import compare_arms, probability_best
-from mfbench.mfcore.metrics.intervals import Runs
+from mfbench.mfcore.metrics.comparison import ArmComparison, compare_means, log_means, probability_best
+from mfbench.mfcore.metrics.intervals import Array, Runs, Unit
 from mfbench.mfcore.metrics.recommendation import THRESHOLD
 
 REACH = 1.5
@@ -30,6 +30,9 @@ REACH = 1.5
 
 SAMPLES = 4_000
 """Samples of a probability between measured sizes, for a standard error below 0.01: a page has thousands of them."""
+
+_Weights = tuple[tuple[int, float], ...]
+"""Measured sizes, ascending, and their weights in a log error."""
 
 State = Literal["judged", "more", "fewer", "none"]
 
@@ -107,10 +110,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Place:
-    """A point on a curve: measured sizes, ascending, and their weights in the log error."""
+    """A point on a curve."""
 
     state: State
-    weights: tuple[tuple[int, float], ...]
+    weights: _Weights
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,8 @@ class BudgetRule:
         self.arms = dict(arms)
         self.n_low = n_low
         self.threshold = threshold
-        self._judged: dict[tuple[tuple[str, tuple[tuple[int, float], ...]], ...], _Judged] = {}
+        self._judged: dict[tuple[tuple[str, _Weights], ...], _Judged] = {}
+        self._means: dict[tuple[str, _Weights, frozenset[tuple[int, int]]], tuple[Array, Unit]] = {}
 
     def choose(self, n_high: float, ratio: float) -> Choice:
         """Name the arm with the smallest expected error for a budget, or none.
@@ -200,25 +204,35 @@ class BudgetRule:
     def _judge(self, places: Mapping[str, _Place]) -> _Judged:
         key = tuple((arm, place.weights) for arm, place in places.items())
         if key not in self._judged:
-            self._judged[key] = _judge({arm: (self.arms[arm].curve, place.weights) for arm, place in places.items()})
+            self._judged[key] = self._compare({arm: place.weights for arm, place in places.items()})
         return self._judged[key]
 
+    def _compare(self, places: Mapping[str, _Weights]) -> _Judged:
+        """Compare arms, each at a place of its curve, over the runs that all of them finished."""
+        runs = (set(self.arms[arm].curve[n]) for arm, weights in places.items() for n, _ in weights)
+        common = frozenset(set.intersection(*runs))
+        n_draws = len({draw for draw, _ in common})
+        if n_draws < 2:
+            return _Judged(n_draws, len(common))
+        means = {arm: self._means_of(arm, weights, common) for arm, weights in places.items()}
+        return _judged(compare_means(means, n_runs=len(common)), list(places.values()), n_draws)
 
-def _judge(places: Mapping[str, tuple[Mapping[int, Runs], tuple[tuple[int, float], ...]]]) -> _Judged:
-    """Compare arms, each at a place of its curve, over the runs that all of them finished."""
-    common = set.intersection(*(set(curve[n]) for curve, weights in places.values() for n, _ in weights))
-    n_draws = len({draw for draw, _ in common})
-    if n_draws < 2:
-        return _Judged(n_draws, len(common))
-    comparison = compare_arms({arm: _errors(curve, weights, common) for arm, (curve, weights) in places.items()})
+    def _means_of(self, arm: str, weights: _Weights, common: frozenset[tuple[int, int]]) -> tuple[Array, Unit]:
+        key = (arm, weights, common)
+        if key not in self._means:
+            self._means[key] = log_means(_errors(self.arms[arm].curve, weights, common))
+        return self._means[key]
+
+
+def _judged(comparison: ArmComparison, places: Sequence[_Weights], n_draws: int) -> _Judged:
     # All arms at one measured size: the comparison, and the samples, of the recommendation.
-    measured = len({weights for _, weights in places.values()}) == 1 and all(len(w) == 1 for _, w in places.values())
+    measured = len(set(places)) == 1 and all(len(weights) == 1 for weights in places)
     chances = probability_best(comparison) if measured else probability_best(comparison, n_samples=SAMPLES)
     errors = {arm: math.exp(log) for arm, log in zip(comparison.arms, comparison.centre, strict=True)}
-    return _Judged(n_draws, len(common), errors, chances)
+    return _Judged(n_draws, comparison.n_runs, errors, chances)
 
 
-def _errors(curve: Mapping[int, Runs], weights: tuple[tuple[int, float], ...], common: set[tuple[int, int]]) -> Runs:
+def _errors(curve: Mapping[int, Runs], weights: _Weights, common: frozenset[tuple[int, int]]) -> Runs:
     if len(weights) == 1:
         runs = curve[weights[0][0]]
         return {key: runs[key] for key in common}

@@ -74,18 +74,18 @@ class Interaction(nn.Module):
         parities = (1, -1) if config.parity else (0,)
         wanted = [(0, 1)] if last else [(d, p if p else (-1) ** d) for d in range(config.lmax + 1) for p in parities]
         wanted.sort(key=lambda irrep: (irrep != (0, 1), irrep[0]))  # invariant scalars come first
-        self.paths = TensorProductInstructions(layout, config.lmax, wanted)
+        self.instructions = TensorProductInstructions(layout, config.lmax, wanted)
         self.scale = 1.0 / math.sqrt(max(mean_neighbours, 1.0))
         self.radial = RadialNetwork(
             config.n_bessel,
             config.radial_hidden,
-            self.paths.n_weights,
+            self.instructions.n_weights,
             config.cutoff,
             envelope_power=config.envelope_power,
             mode=config.radial_mode,
             **({} if config.n_knots is None else {"n_knots": config.n_knots}),
         )
-        reached = [(degree, parity) for degree, parity, _ in self.paths.output_layout]
+        reached = [(degree, parity) for degree, parity, _ in self.instructions.output_layout]
         widths = [config.channels_of(degree) for degree, _ in reached]
         out, gates = list(widths), []
         for k, (degree, _) in enumerate(reached):
@@ -97,7 +97,7 @@ class Interaction(nn.Module):
         )
         self.linear_in = nn.ParameterList([_matrix(c, c) for _, _, c in layout])
         self.linear_out = nn.ParameterList(
-            [_matrix(c, width) for (_, _, c), width in zip(self.paths.output_layout, out, strict=True)]
+            [_matrix(c, width) for (_, _, c), width in zip(self.instructions.output_layout, out, strict=True)]
         )
         incoming = {(degree, parity): k for k, (degree, parity, _) in enumerate(layout)}
         connections = tuple((k, incoming[irrep]) for k, irrep in enumerate(reached) if irrep in incoming)
@@ -112,7 +112,7 @@ class Interaction(nn.Module):
         self.shape = UpdateShape(
             irreps=tuple(
                 UpdateIrrep(2 * degree + 1, messages, out[k], widths[k], connected.get(k, 0))
-                for k, (degree, _, messages) in enumerate(self.paths.output_layout)
+                for k, (degree, _, messages) in enumerate(self.instructions.output_layout)
             ),
             connections=joined,
             gates=tuple(gates),
@@ -188,7 +188,7 @@ class Interaction(nn.Module):
             Features, and the next layer's mixed features.
         """
         weights = self.radial(geometry) if table is None else table
-        messages = convolve(self.paths, mixed, geometry, weights, kernels)
+        messages = convolve(self.instructions, mixed, geometry, weights, kernels)
         if self.bias_out is not None:
             added = self.bias_out(added, fidelity)
         inward = [] if following is None else entries(following.linear_in)

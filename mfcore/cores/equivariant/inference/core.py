@@ -256,7 +256,7 @@ def _frozen_layer(layer: Interaction, following: Interaction | None, row: int, s
     after = None if following is None else following.bias_out
     return _Layer(
         shape=layer.shape,
-        convolution=Convolution(layer.paths, radial, radial.table() if radial.mode == "table" else None),
+        convolution=Convolution(layer.instructions, radial, radial.table() if radial.mode == "table" else None),
         outward=[w.detach() * layer.scale for w in layer.linear_out],
         connecting=[w.clone() for w in connecting],
         inward=[] if following is None else [w.detach().clone() for w in following.linear_in],
