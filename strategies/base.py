@@ -56,6 +56,8 @@ class Strategy(ABC):
         It trains an LF stage that other arms train alike: one at a time, so that the second finds it stored.
     self_contained
         Its potential needs no LF label of the structures that it predicts.
+    usual
+        It is among "all" arms of presets and of `mfbench compare`; others are compared where they are named.
     role
         Its part in a comparison.
     position
@@ -78,6 +80,7 @@ class Strategy(ABC):
     shares_low_stage: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
 
+    usual: ClassVar[bool] = True
     role: ClassVar[Role] = "candidate"
     position: ClassVar[int] = 1000
     label: ClassVar[str] = ""

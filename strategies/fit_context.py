@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from mfbench.mfcore.training.config import TrainingConfig
 from mfbench.mfcore.training.progress import Progress
 from mfbench.mfcore.training.stage import StageTask
 from mfbench.mfcore.training.trainer import StageTrainer
+from mfbench.mfcore.training.updates import Changes
 from mfbench.strategies.settings import StrategySettings
 
 DELTA = "delta"
@@ -184,6 +185,7 @@ class FitContext:
         trainable: tuple[str, ...] | None = None,
         share: bool = False,
         training: Mapping[str, Any] | None = None,
+        changes: Changes | None = None,
     ) -> None:
         """One stage, booked; taken from where it is stored if the same one was trained before.
 
@@ -205,12 +207,14 @@ class FitContext:
             Whether other runs may reuse the stage: it depends on nothing that is particular to this run.
         training
             Training settings that this stage has otherwise than the rest.
+        changes
+            How the weights may change; None: freely.
         """
         config = self.settings.training
         if training:
             config = TrainingConfig.model_validate(config.model_dump() | dict(training))
         high = high or list(frames)[-1]
-        task = StageTask(name, frames, labels, high, validation, trainable)
+        task = StageTask(name, frames, labels, high, validation, trainable, changes or Changes())
         key = self._stage_key(core, task, config, budget)
         store = self._shared if share and self._shared is not None else self._workdir
         finished = store / f"stage-{key[:24]}.safetensors" if store is not None else None
@@ -236,7 +240,7 @@ class FitContext:
                 "frames": {f: frames_hash(a) for f, a in task.frames.items()},
                 "validation": frames_hash(task.validation),
                 "labels": {f: str(s) for f, s in task.labels.items()},
-                "task": [task.name, task.high, task.trainable],
+                "task": [task.name, task.high, task.trainable, asdict(task.changes)],
                 "training": config.model_dump(mode="json"),
                 "budget": [budget.atom_gradients, budget.patience, budget.check_interval(config.validation_checks)],
                 "seed": self.seed,

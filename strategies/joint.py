@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mfbench.mfcore.core import Conditioning
 from mfbench.mfcore.potentials.potential import Component, Potential
@@ -25,5 +25,10 @@ class JointStrategy(Strategy):
             run.budget,
             validation=run.data.validation,
             high=run.data.high,
+            training=self.sampling(run),
         )
         return Potential(self.name, [core], {f: (Component(0, f),) for f in run.data.fidelities})
+
+    def sampling(self, run: FitContext) -> dict[str, Any]:
+        """Training settings on how often frames of a fidelity come, if other than those of all arms."""
+        return {}

@@ -31,6 +31,11 @@ def arm_names() -> list[str]:
     return sorted(_points(), key=lambda name: (arm_class(name).position, name))
 
 
+def is_usual(name: str) -> bool:
+    """Say whether an arm is among "all" arms, where none is named."""
+    return arm_class(name).usual
+
+
 def arm_class(name: str) -> type[Strategy]:
     """The class of an arm; its attributes say which data it must get and how reports show it.
 

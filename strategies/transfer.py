@@ -1,17 +1,16 @@
-"""Transfer learning: pre-train on LF, then go on with HF; all weights, a frozen trunk, or with LF replay."""
+"""Transfer learning: pre-train on LF, then go on with HF; all weights, or a frozen trunk."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
-from mfbench.mfcore.core import READOUT, Conditioning, Core
+from mfbench.mfcore.core import READOUT, Core
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.potentials.potential import Component, Potential
+from mfbench.mfcore.training.updates import Changes
 from mfbench.strategies.base import Strategy
-from mfbench.strategies.checks import check_replayed
 from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.settings import StrategySettings
 
@@ -23,12 +22,6 @@ class TransferSettings(StrategySettings):
     finetune_learning_rate: float = Field(
         0.1, gt=0, le=1, description="Largest learning rate of fine-tuning, as a share of the LF stage's."
     )
-
-
-class ReplaySettings(TransferSettings):
-    """Options of replay."""
-
-    replay_ratio: float = Field(1.0, gt=0, description="LF frames replayed per HF frame in an epoch.")
 
 
 class Transfer(Strategy):
@@ -57,8 +50,13 @@ class Transfer(Strategy):
             validation=run.data.validation,
             trainable=self.trainable,
             training=self.finetuning(),
+            changes=self.changes(),
         )
         return Potential(self.name, [core], {high: (Component(0, high),)})
+
+    def changes(self) -> Changes:
+        """How fine-tuning may change weights: freely."""
+        return Changes()
 
     def pretrained(self, run: FitContext) -> Core:
         """A core trained on each LF in turn, with HF reference energies in place."""
@@ -89,35 +87,3 @@ class TransferFrozen(Transfer):
     marker: ClassVar[str] = "v"
     line: ClassVar[str] = "--"
     trainable: ClassVar[tuple[str, ...] | None] = (READOUT,)
-
-
-class TransferReplay(Transfer):
-    """Fine-tune on HF while replaying LF frames through a head of their own, against forgetting."""
-
-    name: ClassVar[str] = "transfer_replay"
-    summary: ClassVar[str] = "pre-train on low fidelity, fine-tune on high fidelity with replay of low fidelity"
-    conditionings: ClassVar[tuple[Conditioning, ...]] = ("heads",)
-    position: ClassVar[int] = 60
-    colour: ClassVar[str] = "#56B4E9"
-    marker: ClassVar[str] = "P"
-    line: ClassVar[str] = "-."
-    Settings: ClassVar[type[StrategySettings]] = ReplaySettings
-
-    def _fit(self, run: FitContext) -> Potential:
-        assert isinstance(self.settings, ReplaySettings)
-        low, high = run.data.low[-1], run.data.high
-        core = self.pretrained(run).expand_heads()
-        n_replay = min(len(run.data.train[low]), max(1, round(self.settings.replay_ratio * len(run.data.train[high]))))
-        chosen = np.random.default_rng([run.seed, n_replay]).permutation(len(run.data.train[low]))[:n_replay]
-        run.train(
-            core,
-            f"{high} (fine-tuning with replay)",
-            {low: [run.data.train[low][i] for i in sorted(chosen)], high: run.data.train[high]},
-            run.data.labels,
-            run.left,
-            validation=run.data.validation,
-            high=high,
-            training=self.finetuning(),
-        )
-        check_replayed(run.ledger.stages[-1], low, len(run.data.train[high]) + n_replay)
-        return Potential(self.name, [core], {low: (Component(0, low),), high: (Component(0, high),)})

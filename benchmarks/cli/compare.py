@@ -70,7 +70,7 @@ def compare(
     from mfbench.benchmarks.harness.user_data import comparable_arms, comparison
     from mfbench.benchmarks.tasks.user import UserTask
     from mfbench.mfcore.errors import ConfigError
-    from mfbench.strategies.registry import make_arm
+    from mfbench.strategies.registry import is_usual, make_arm
 
     console = Console()
     reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
@@ -91,7 +91,7 @@ def compare(
         high,
         (low_name, high_name),
         task=task,
-        arms=arm or arms,
+        arms=arm or [name for name in arms if is_usual(name)],
         budget=budget,
         seeds=seeds,
         draws=draws,
@@ -101,7 +101,9 @@ def compare(
     )
     reasons = [*left_out.items()]
     for name in core or [core_of(own).name]:
-        reasons += [(arm_name, reason) for arm_name in arm or arms if (reason := lacking(arm_name, name))]
+        reasons += [
+            (arm_name, reason) for arm_name in arm or filter(is_usual, arms) if (reason := lacking(arm_name, name))
+        ]
     for name, reason in reasons:
         console.print(f"left out: {name}: {reason}.", highlight=False, soft_wrap=True)
     if not specs:

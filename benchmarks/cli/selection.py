@@ -59,7 +59,7 @@ def runs_of(
     from mfbench.benchmarks.harness.plan import Selection, grid
     from mfbench.benchmarks.harness.presets import load_preset
     from mfbench.benchmarks.tasks.registry import task_names
-    from mfbench.strategies.registry import arm_class, arm_names
+    from mfbench.strategies.registry import arm_class, arm_names, is_usual
 
     wanted = Selection(
         tasks=tuple(task or ()),
@@ -84,6 +84,7 @@ def runs_of(
         arms=arm_names(),
         needs_all_high=lambda name: arm_class(name).needs_all_high,
         lacking=lacking,
+        usual=is_usual,
     )
     return chosen, found
 

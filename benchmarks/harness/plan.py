@@ -203,6 +203,7 @@ def grid(
     arms: Sequence[str],
     needs_all_high: Callable[[str], bool],
     lacking: Callable[[str, str], str] = lambda arm, core: "",
+    usual: Callable[[str], bool] = lambda arm: True,
 ) -> Grid:
     """List the runs of a preset, and the arms that are left out.
 
@@ -216,6 +217,8 @@ def grid(
         Whether an arm is given all HF labels: it then runs once, not once per n_high.
     lacking
         Reason why an arm cannot be trained on a core of some name; "" if it can.
+    usual
+        Whether an arm is among "all"; others run where the preset or the selection names them.
 
     Raises
     ------
@@ -230,7 +233,8 @@ def grid(
     left_out: dict[tuple[str, str, str], LeftOut] = {}
     n_runs = 0
     for plan in preset.tasks:
-        wanted = list(arms) if plan.arms == "all" else plan.arms
+        every = plan.arms == "all"
+        wanted = [arm for arm in arms if usual(arm) or arm in selection.arms] if every else list(plan.arms)
         _known("arm", wanted, arms)
         _known("arm", plan.arm_settings, arms)
         if selection.tasks and plan.task not in selection.tasks:

@@ -17,6 +17,7 @@ from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.training.budget import Stage
 from mfbench.mfcore.training.config import LossConfig, TrainingConfig
+from mfbench.mfcore.training.updates import Changes
 
 
 @dataclass
@@ -37,6 +38,8 @@ class StageTask:
         Frames with labels of `high` to select on; empty takes the last weights.
     trainable
         Groups of parameters that may change (:meth:`mfbench.mfcore.core.Core.parameter_groups`); None is all.
+    changes
+        How they may change.
     """
 
     name: str
@@ -45,6 +48,7 @@ class StageTask:
     high: str
     validation: Sequence[Atoms] = ()
     trainable: tuple[str, ...] | None = None
+    changes: Changes = field(default_factory=Changes)
 
 
 @dataclass

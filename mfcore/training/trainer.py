@@ -28,6 +28,7 @@ from mfbench.mfcore.training.loss import loss_of
 from mfbench.mfcore.training.progress import Progress, silent
 from mfbench.mfcore.training.sampler import batch_ends, epoch_order
 from mfbench.mfcore.training.stage import StageState, StageTask
+from mfbench.mfcore.training.updates import rate_factors, update_of
 
 _VALIDATION_ATOMS = 2000
 
@@ -86,10 +87,12 @@ class StageTrainer:
             raise BudgetError(
                 f"stage '{task.name}': {budget.atom_gradients:.6g} atom gradients do not pay for one frame."
             )
-        self.parameters = self._choose_parameters()
+        self.update = update_of(task.changes, self._choose_weights(), seed)
+        self.parameters = self.update.parameters
         groups = self._parameter_groups()
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(groups, lr=config.learning_rate, amsgrad=config.amsgrad, fused=True)
+        self.start = [p.detach().clone() for p in self.parameters] if task.changes.anchor else []
         self.average = [p.detach().clone() for p in self.parameters]
         self.best = [p.detach().clone() for p in self.parameters]
         self.state = StageState(Stage(task.name))
@@ -105,24 +108,28 @@ class StageTrainer:
         )
         return store.to(self.world.device, self.dtype)
 
-    def _choose_parameters(self) -> list[torch.nn.Parameter]:
+    def _choose_weights(self) -> dict[str, torch.nn.Parameter]:
         trainable = None if self.task.trainable is None else self.core.in_groups(self.task.trainable)
-        chosen = []
+        chosen = {}
         for name, parameter in self.core.named_parameters():
             if parameter is not self.core.reference_shift:  # the strategy decides about these, not the stage
                 parameter.requires_grad_(trainable is None or name in trainable)
             if parameter.requires_grad:
-                chosen.append(parameter)
+                chosen[name] = parameter
         return chosen
 
     def _parameter_groups(self) -> list[dict[str, object]]:
-        conditioned = {id(self.core.get_parameter(name)) for name in self.core.in_groups([FIDELITY])}
-        common = [p for p in self.parameters if id(p) not in conditioned]
-        rows = [p for p in self.parameters if id(p) in conditioned]
-        groups: list[dict[str, object]] = [{"params": common, "weight_decay": self.config.weight_decay}]
-        if rows:
-            groups.append({"params": rows, "weight_decay": self.config.fidelity_weight_decay})
-        return groups
+        """Parameters that have one decay and one share of the learning rate, "share"."""
+        config, conditioned = self.config, self.core.in_groups([FIDELITY])
+        factors = rate_factors(self.core, self.update.owners, self.task.changes.layer_decay)
+        groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
+        for parameter, owner, factor in zip(self.parameters, self.update.owners, factors, strict=True):
+            groups.setdefault((factor, owner in conditioned), []).append(parameter)
+        decays = {False: config.weight_decay, True: config.fidelity_weight_decay}
+        return [
+            {"params": groups[factor, rows], "weight_decay": decays[rows], "share": factor}
+            for factor, rows in sorted(groups, key=lambda key: (key[1], -key[0]))
+        ]
 
     def fit(self) -> Stage:
         """Train, load the selected weights into the core, and return what it cost."""
@@ -210,15 +217,25 @@ class StageTrainer:
         return loss_of(output, batch, self.target(batch), self.core.fidelities, config or self.config.loss)
 
     def _step(self, batch: Batch) -> None:
+        rate = self._learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+            group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
+        for weight in self.update.weights:
+            weight.grad = None
         loss = self.loss(batch, training=True)
         if loss.requires_grad:
-            loss.backward(inputs=self.parameters)  # positions are no parameters: nothing is propagated to them
+            loss.backward(inputs=self.update.weights)  # positions are no parameters: nothing is propagated to them
+        self.update.pull()
         average_gradients(self.parameters, self.world)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         self.optimizer.step()
+        if self.start:  # decoupled from the gradient, as AdamW's decay to zero is
+            with torch.no_grad():
+                torch._foreach_lerp_(
+                    [p.detach() for p in self.parameters], self.start, min(1.0, rate * self.task.changes.anchor)
+                )
+        self.update.push()
         decay = min(self.config.ema, (1 + self.state.stage.steps) / (10 + self.state.stage.steps))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
@@ -227,6 +244,7 @@ class StageTrainer:
         with torch.no_grad():
             for parameter, value in zip(self.parameters, values, strict=True):
                 parameter.copy_(value)
+        self.update.push()
 
     def validation_loss(self) -> float:
         """Loss of the core's present weights on the validation frames."""

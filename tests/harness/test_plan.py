@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mfbench.benchmarks.harness.plan import Selection, expand, load_preset, merge, parse_preset, preset_names
+from mfbench.benchmarks.harness.plan import Selection, expand, grid, load_preset, merge, parse_preset, preset_names
 from mfbench.benchmarks.observables.mixing.observable import MixingPlan
 from mfbench.benchmarks.observables.transport.plan import TransportPlan
 from mfbench.mfcore.errors import ConfigError
@@ -188,6 +188,22 @@ def test_values_that_cannot_be_are_refused_before_anything_runs(change: dict[str
     with pytest.raises(ConfigError) as caught:
         parse_preset(content(**change), "mine.yml")
     assert problem in str(caught.value)
+
+
+def test_arms_that_are_not_usual_run_where_they_are_named() -> None:
+    found = []
+    for arms, selection in (("all", ()), ("all", ("joint",)), (["plain", "joint"], ())):
+        preset = parse_preset(content(arms=arms), "mine.yml")
+        wanted = grid(
+            preset,
+            Selection(arms=selection),
+            tasks=TASKS,
+            arms=ARMS,
+            needs_all_high=lambda arm: arm == "ceiling",
+            usual=lambda arm: arm != "joint",
+        )
+        found.append({spec.arm for spec in wanted.runs})
+    assert found == [{"plain", "ceiling"}, {"joint"}, {"plain", "joint"}]
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,15 @@ import pytest
 import torch
 from ase import Atoms
 
+from mfbench.mfcore.core import Core
+from mfbench.mfcore.data.frames import energy_of, forces_of
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.checkpoint import load_tensors
 from mfbench.strategies import registry
+from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.registry import arm_class, arm_names, make_arm
 from tests.conftest import HIGH, LOW, tiny_settings
 from tests.contracts.strategy import StrategyContract
@@ -50,6 +54,30 @@ class TestTransferFrozen(StrategyContract):
 
 class TestTransferReplay(StrategyContract):
     arm = "transfer_replay"
+
+
+class TestTransferPseudoReplay(StrategyContract):
+    arm = "transfer_pseudo_replay"
+
+
+class TestTransferLoRA(StrategyContract):
+    arm = "transfer_lora"
+
+
+class TestTransferL2SP(StrategyContract):
+    arm = "transfer_l2sp"
+
+
+class TestTransferGraded(StrategyContract):
+    arm = "transfer_graded"
+
+
+class TestMultiFidelityEmbedding(StrategyContract):
+    arm = "multi_fidelity_embedding"
+
+
+class TestMultiFidelityTempered(StrategyContract):
+    arm = "multi_fidelity_tempered"
 
 
 class TestDeltaLabels(StrategyContract):
@@ -134,3 +162,56 @@ def test_an_entry_point_that_is_no_strategy_is_named(monkeypatch: pytest.MonkeyP
         registry.arm_class("odd")
     with pytest.raises(ConfigError, match="arm 'gone': no:arm cannot be used"):
         registry.arm_class("gone")
+
+
+def test_arms_that_are_not_usual_run_where_they_are_named_only() -> None:
+    others = {name for name in arm_names() if not registry.is_usual(name)}
+    assert others == {
+        "multi_fidelity_embedding",
+        "multi_fidelity_tempered",
+        "transfer_graded",
+        "transfer_l2sp",
+        "transfer_lora",
+        "transfer_pseudo_replay",
+    }
+
+
+def test_pseudo_replay_trains_on_answers_of_the_pre_trained_network(
+    training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[Atoms]] = {}
+    train = FitContext.train
+
+    def watched(run: FitContext, core: Core, name: str, frames: dict[str, list[Atoms]], *rest: object, **more: object):
+        if "replay" in name:
+            seen.update(frames)
+            answers = Potential("x", [core], {LOW: (Component(0, LOW),)}).predict(frames[LOW], LOW)
+            np.testing.assert_allclose([energy_of(a, LOW) for a in frames[LOW]], answers.energies, atol=1e-6)
+            for atoms, forces in zip(frames[LOW], answers.forces, strict=True):
+                np.testing.assert_allclose(forces_of(atoms, LOW), forces, atol=1e-6)
+        return train(run, core, name, frames, *rest, **more)
+
+    monkeypatch.setattr(FitContext, "train", watched)
+    settings = tiny_settings(precision="float64") | {"replay_ratio": 0.5}
+    make_arm("transfer_pseudo_replay", settings).fit(training_set, Budget(1500), 1)
+    known = {a.positions.tobytes(): energy_of(a, LOW) for a in training_set.train[LOW]}
+    assert len(seen[LOW]) == 8
+    true = np.array([known[a.positions.tobytes()] for a in seen[LOW]])
+    assert np.abs(true - [energy_of(a, LOW) for a in seen[LOW]]).min() > 1e-6  # the network's, not the label's
+    assert all(np.isfinite(value) for value in known.values())  # frames of the training set are not written to
+
+
+def test_temperature_sets_the_share_of_high_frames(training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = []
+    train = FitContext.train
+
+    def watched(run: FitContext, *args: object, training: dict[str, float], **more: object):
+        shares.append(training["high_fidelity_fraction"])
+        return train(run, *args, training=training, **more)
+
+    monkeypatch.setattr(FitContext, "train", watched)
+    for temperature in (1.0, 2.0, 1e9):
+        settings = tiny_settings() | {"temperature": temperature}
+        make_arm("multi_fidelity_tempered", settings).fit(training_set, Budget(300), 1)
+    # 16 HF and 40 LF frames
+    assert shares == pytest.approx([16 / 56, 4 / (4 + 40**0.5), 0.5], rel=1e-6)

@@ -39,6 +39,9 @@ class EquivariantConfig(CoreConfig):
     readout_scale: float = Field(
         1.0, gt=0, description="Initial size of the readout's last matrix; 1 keeps the variance of its input."
     )
+    fidelity_channels: Width = Field(
+        8, description="Length of the learned vector of a fidelity, under conditioning 'embedding'."
+    )
     zbl: bool = Field(False, description="Add the Ziegler-Biersack-Littmark repulsion of the nuclei.")
     backend: Backend = Field("auto", description="What convolves.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -38,15 +39,16 @@ from mfbench.mfcore.ops.tracing import traced
 class EquivariantCore(Core):
     """Per-atom energies from equivariant messages; forces and stress are derivatives of their sum.
 
-    "one_hot" adds rows of the fidelity to the scalar channels of all self-interactions and of the readout, "heads" has
-    one readout network each. With `activation_checkpointing`, only what goes in and out of a layer is kept where
-    derivatives are wanted. Parameters are those of :class:`mfbench.mfcore.core.Core`.
+    "one_hot" adds rows of the fidelity to the scalar channels of all self-interactions and of the readout, "embedding"
+    the same through a learned vector of each fidelity, "heads" has one readout network each. With
+    `activation_checkpointing`, only what goes in and out of a layer is kept where derivatives are wanted. Parameters
+    are those of :class:`mfbench.mfcore.core.Core`.
     """
 
     name: ClassVar[str] = "equivariant"
     summary: ClassVar[str] = "E(3)-equivariant message passing after NequIP, with kernels of its own"
     Config: ClassVar[type[CoreConfig]] = EquivariantConfig
-    conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "one_hot", "heads")
+    conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "one_hot", "heads", "embedding")
     options: ClassVar[frozenset[str]] = frozenset({"tf32", "activation_checkpointing"})
 
     config: EquivariantConfig
@@ -60,7 +62,7 @@ class EquivariantCore(Core):
         mean_neighbours: float = 20.0,
     ) -> None:
         super().__init__(config, species, fidelities, conditioning, mean_neighbours)
-        rows = len(self.fidelities) if conditioning == "one_hot" else 0
+        rows = {"one_hot": len(self.fidelities), "embedding": config.fidelity_channels}.get(conditioning, 0)
         width = config.channels_of(0)
         self.embedding = nn.Parameter(torch.randn(len(self.species), width))
         # behind the embedding: the last bits of a gradient's norm depend on the order of the parameters
@@ -89,6 +91,9 @@ class EquivariantCore(Core):
         else:
             kind, count = ConditionedReadout, rows
         self.readout = kind(width, config.readout_hidden, count, config.readout_scale)
+        self.fidelity_vectors: nn.Parameter | None = None
+        if conditioning == "embedding":  # the rows that come out are as large as those of "one_hot"
+            self.fidelity_vectors = nn.Parameter(torch.randn(len(self.fidelities), rows) / math.sqrt(rows))
         self.repulsion = ZBLRepulsion(self.species) if config.zbl else None
 
     @classmethod
@@ -100,10 +105,19 @@ class EquivariantCore(Core):
         """Embedding and layers are the trunk's parts; rows of the fidelity are where they are added."""
         part, _, rest = parameter.partition(".")
         fidelity = (FIDELITY,) if ".bias_" in parameter else ()
+        if part == "fidelity_vectors":
+            return (TRUNK, f"{TRUNK}.0", FIDELITY)
         if part == "readout":
             return (READOUT, *fidelity)
         number = 0 if part == "embedding" else 1 + int(rest.partition(".")[0])
         return (TRUNK, f"{TRUNK}.{number}", *fidelity)
+
+    def fidelity_vector(self, fidelity: str) -> Tensor:
+        """The vector of a fidelity that matrices of rows are multiplied with: its one-hot, or a learned one."""
+        row = self.row(fidelity)
+        if self.fidelity_vectors is not None:
+            return self.fidelity_vectors.detach()[row].clone()
+        return torch.eye(len(self.fidelities), device=self.device, dtype=self.dtype)[row]
 
     def for_inference(self, fidelity: str, species: Sequence[int] | None = None) -> InferenceCore:
         """One fidelity of the present weights as a fixed function: same answers, faster."""
@@ -178,6 +192,8 @@ class EquivariantCore(Core):
         one_hot = vectors.new_empty(0)  # nobody reads it
         if self.conditioning != "none":
             one_hot = torch.nn.functional.one_hot(atom_fidelity, len(self.fidelities)).to(vectors.dtype)[:, None, :]
+        if self.fidelity_vectors is not None:
+            one_hot = one_hot @ self.fidelity_vectors
         layers = [layer for layer in self.layers if isinstance(layer, Interaction)]
         groups = SpeciesGroups(batch.species, layers[0].n_matrices, batch.species_counts, whole=traced())
         features: list[Tensor] = []

@@ -27,5 +27,8 @@ class Network(Protocol):
     scale: Tensor
     reference_shift: nn.Parameter
 
+    def fidelity_vector(self, fidelity: str) -> Tensor:
+        """The vector of a fidelity that matrices of rows are multiplied with: its one-hot, or a learned one."""
+
     def row(self, fidelity: str) -> int:
         """Index of a fidelity; ConfigError if the network does not know it."""

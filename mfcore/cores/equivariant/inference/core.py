@@ -110,14 +110,14 @@ class FrozenCore:
             self._repulsion = ZBLRepulsion(self.species).to(self.device)
         with torch.inference_mode(False), torch.no_grad():
             layers = [layer for layer in core.layers if isinstance(layer, Interaction)]
+            vector = core.fidelity_vector(fidelity)
             self._layers = [
-                _frozen_layer(layer, following, row, chosen) for layer, following in zip_longest(layers, layers[1:])
+                _frozen_layer(layer, following, vector, chosen) for layer, following in zip_longest(layers, layers[1:])
             ]
             self._n_matrices = layers[0].n_matrices
-            one_hot = torch.eye(len(core.fidelities), device=self.device, dtype=self.dtype)[row].view(1, 1, -1)
             index = torch.tensor(chosen, device=self.device)
-            self._mixed, self._added = _start(layers[0], core.embedding, index, one_hot)
-            hidden, out, self._bias_hidden, bias = _frozen_readout(core, row)
+            self._mixed, self._added = _start(layers[0], core.embedding, index, vector.view(1, 1, -1))
+            hidden, out, self._bias_hidden, bias = _frozen_readout(core, row, vector)
             self._hidden, self._out = hidden.clone(), out.contiguous()
             self._scale = core.scale[row, chosen].to(self.dtype)
             self._shift = self._scale * bias + core.reference_shift[row, chosen].detach()
@@ -246,7 +246,7 @@ def _start(layer: Interaction, embedding: Tensor, species: Tensor, one_hot: Tens
     return mixed.index_select(0, species), added
 
 
-def _frozen_layer(layer: Interaction, following: Interaction | None, row: int, species: list[int]) -> _Layer:
+def _frozen_layer(layer: Interaction, following: Interaction | None, vector: Tensor, species: list[int]) -> _Layer:
     """Copy a layer, with what the next one does before its convolution, for one fidelity and some species."""
     radial = copy.deepcopy(layer.radial).eval().requires_grad_(False)
     connecting = [w.detach() for w in layer.self_connection] if layer.shape.connections else []
@@ -260,12 +260,12 @@ def _frozen_layer(layer: Interaction, following: Interaction | None, row: int, s
         outward=[w.detach() * layer.scale for w in layer.linear_out],
         connecting=[w.clone() for w in connecting],
         inward=[] if following is None else [w.detach().clone() for w in following.linear_in],
-        bias=None if bias is None else bias.weight.detach()[row].clone(),
-        added=None if after is None else after.weight.detach()[row].clone().view(1, 1, -1),
+        bias=None if bias is None else vector @ bias.weight.detach(),
+        added=None if after is None else (vector @ after.weight.detach()).view(1, 1, -1),
     )
 
 
-def _frozen_readout(core: Network, row: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+def _frozen_readout(core: Network, row: int, vector: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """Hidden matrix (C, H), output weights (H,), bias of the hidden layer (H,) and of the output (), of a fidelity."""
     readout = core.readout
     none = core.embedding.new_zeros(()).detach()
@@ -273,7 +273,7 @@ def _frozen_readout(core: Network, row: int) -> tuple[Tensor, Tensor, Tensor | N
         out = readout.out.detach().squeeze(1) * GATE_SCALE
         if readout.bias_hidden is None or readout.bias_out is None:
             return readout.hidden.detach(), out, None, none
-        rows = readout.bias_hidden.weight.detach()[row].clone(), readout.bias_out.weight.detach()[row, 0].clone()
+        rows = vector @ readout.bias_hidden.weight.detach(), (vector @ readout.bias_out.weight.detach())[0]
         return readout.hidden.detach(), out, *rows
     columns = readout.out.shape[1]
     hidden = readout.hidden.detach()[:, row * columns : (row + 1) * columns]
