@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from mfbench.mfcore.training.updates import Changes
+from mfbench.strategies.fine_tuning import FineTuning, TransferSettings
 from mfbench.strategies.settings import StrategySettings
-from mfbench.strategies.transfer import Transfer, TransferSettings
 
 
 class LowRankSettings(TransferSettings):
@@ -20,14 +20,13 @@ class LowRankSettings(TransferSettings):
     )
 
 
-class TransferLoRA(Transfer):
+class TransferLoRA(FineTuning):
     """Pre-train on LF, fine-tune low-rank additions to the matrices (Hu et al., ICLR 2022, arXiv 2106.09685)."""
 
     name: ClassVar[str] = "transfer_lora"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune low-rank additions to the matrices"
     usual: ClassVar[bool] = False
     position: ClassVar[int] = 52
-    colour: ClassVar[str] = "#0072B2"
     marker: ClassVar[str] = "<"
     line: ClassVar[str] = ":"
     Settings: ClassVar[type[StrategySettings]] = LowRankSettings
@@ -44,14 +43,13 @@ class StartingPointSettings(TransferSettings):
     anchor: float = Field(1.0, gt=0, description="Decay towards the pre-trained weights, per unit of learning rate.")
 
 
-class TransferL2SP(Transfer):
+class TransferL2SP(FineTuning):
     """Pre-train on LF, fine-tune with a decay towards where it starts (Li et al., ICML 2018, arXiv 1802.01483)."""
 
     name: ClassVar[str] = "transfer_l2sp"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune with a decay towards the pre-trained weights"
     usual: ClassVar[bool] = False
     position: ClassVar[int] = 54
-    colour: ClassVar[str] = "#0072B2"
     marker: ClassVar[str] = ">"
     line: ClassVar[str] = "-."
     Settings: ClassVar[type[StrategySettings]] = StartingPointSettings
@@ -70,14 +68,13 @@ class GradedSettings(TransferSettings):
     )
 
 
-class TransferGraded(Transfer):
+class TransferGraded(FineTuning):
     """Pre-train on LF, fine-tune with rates that fall from the readout to the input (Howard and Ruder, ACL 2018)."""
 
     name: ClassVar[str] = "transfer_graded"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune with learning rates that fall towards the input"
     usual: ClassVar[bool] = False
     position: ClassVar[int] = 56
-    colour: ClassVar[str] = "#0072B2"
     marker: ClassVar[str] = "D"
     line: ClassVar[str] = "--"
     Settings: ClassVar[type[StrategySettings]] = GradedSettings

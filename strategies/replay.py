@@ -14,9 +14,9 @@ from mfbench.mfcore.data.frames import drop_labels, set_labels
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.strategies.checks import check_replayed
+from mfbench.strategies.fine_tuning import FineTuning, TransferSettings
 from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.settings import StrategySettings
-from mfbench.strategies.transfer import Transfer, TransferSettings
 
 
 class ReplaySettings(TransferSettings):
@@ -25,7 +25,7 @@ class ReplaySettings(TransferSettings):
     replay_ratio: float = Field(1.0, gt=0, description="LF frames replayed per HF frame in an epoch.")
 
 
-class TransferReplay(Transfer):
+class TransferReplay(FineTuning):
     """Fine-tune on HF while replaying LF frames through a head of their own, against forgetting."""
 
     name: ClassVar[str] = "transfer_replay"

@@ -2,88 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
-from mfbench.mfcore.core import READOUT, Core
-from mfbench.mfcore.data.reference_energies import ReferencePolicy
-from mfbench.mfcore.potentials.potential import Component, Potential
-from mfbench.mfcore.training.updates import Changes
-from mfbench.strategies.base import Strategy
-from mfbench.strategies.fit_context import FitContext
-from mfbench.strategies.settings import StrategySettings
+from mfbench.mfcore.core import READOUT
+from mfbench.strategies.fine_tuning import FineTuning
 
 
-class TransferSettings(StrategySettings):
-    """Options of the transfer arms."""
-
-    pretrain_share: float = Field(0.6, gt=0, lt=1, description="Share of the budget spent on the LF stage.")
-    finetune_learning_rate: float = Field(
-        0.1, gt=0, le=1, description="Largest learning rate of fine-tuning, as a share of the LF stage's."
-    )
-
-
-class Transfer(Strategy):
-    """Pre-train on LF, refit the reference energies on what is left, fine-tune all weights on HF."""
+class Transfer(FineTuning):
+    """Fine-tune all weights."""
 
     name: ClassVar[str] = "transfer"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune all weights on high fidelity"
-    shares_low_stage: ClassVar[bool] = True
     position: ClassVar[int] = 40
-    colour: ClassVar[str] = "#0072B2"
     marker: ClassVar[str] = "^"
     line: ClassVar[str] = "-"
-    Settings: ClassVar[type[StrategySettings]] = TransferSettings
-    default_e0: ClassVar[ReferencePolicy] = "residual"
-    trainable: ClassVar[tuple[str, ...] | None] = None
-
-    def _fit(self, run: FitContext) -> Potential:
-        high = run.data.high
-        core = self.pretrained(run)
-        run.train(
-            core,
-            f"{high} (fine-tuning)",
-            {high: run.data.train[high]},
-            run.data.labels,
-            run.left,
-            validation=run.data.validation,
-            trainable=self.trainable,
-            training=self.finetuning(),
-            changes=self.changes(),
-        )
-        return Potential(self.name, [core], {high: (Component(0, high),)})
-
-    def changes(self) -> Changes:
-        """How fine-tuning may change weights: freely."""
-        return Changes()
-
-    def pretrained(self, run: FitContext) -> Core:
-        """A core trained on each LF in turn, with HF reference energies in place."""
-        assert isinstance(self.settings, TransferSettings)
-        core = run.core(run.data.fidelities)
-        budget = run.budget.fraction(self.settings.pretrain_share / len(run.data.low))
-        for low in run.data.low:
-            run.train(core, low, {low: run.data.train[low]}, run.data.labels, budget, share=True)
-        # one network for both: its output keeps its unit
-        core.set_scale(run.data.high, core.scale_of(run.data.low[-1]))
-        if run.policy == "residual":
-            run.refit_reference(core, run.data.high, start=run.data.low[-1])
-        return core
-
-    def finetuning(self) -> dict[str, Any]:
-        """Training settings of the second stage that differ from the first's."""
-        assert isinstance(self.settings, TransferSettings)
-        return {"learning_rate": self.settings.training.learning_rate * self.settings.finetune_learning_rate}
 
 
-class TransferFrozen(Transfer):
-    """The same with the trunk frozen: only the readout learns HF."""
+class TransferFrozen(FineTuning):
+    """Fine-tune the readout; the trunk stays as LF made it."""
 
     name: ClassVar[str] = "transfer_frozen"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune the readout only"
     position: ClassVar[int] = 50
-    colour: ClassVar[str] = "#0072B2"
     marker: ClassVar[str] = "v"
     line: ClassVar[str] = "--"
     trainable: ClassVar[tuple[str, ...] | None] = (READOUT,)

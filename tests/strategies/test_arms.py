@@ -15,9 +15,11 @@ from mfbench.mfcore.data.frames import energy_of, forces_of
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.potentials.potential import Component, Potential
-from mfbench.mfcore.training.budget import Budget
+from mfbench.mfcore.training.budget import Budget, Stage
 from mfbench.mfcore.training.checkpoint import load_tensors
+from mfbench.mfcore.training.updates import Changes
 from mfbench.strategies import registry
+from mfbench.strategies.fine_tuning import FineTuning
 from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.registry import arm_class, arm_names, make_arm
 from tests.conftest import HIGH, LOW, tiny_settings
@@ -215,3 +217,29 @@ def test_temperature_sets_the_share_of_high_frames(training_set: TrainingSet, mo
         make_arm("multi_fidelity_tempered", settings).fit(training_set, Budget(300), 1)
     # 16 HF and 40 LF frames
     assert shares == pytest.approx([16 / 56, 4 / (4 + 40**0.5), 0.5], rel=1e-6)
+
+
+@pytest.mark.parametrize("arm", ["transfer", "transfer_frozen", "transfer_lora", "transfer_l2sp", "transfer_graded"])
+def test_fine_tuning_arms_differ_in_their_second_stage_only(
+    arm: str, training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = []
+
+    def watched(run: FitContext, core: Core, name: str, frames: object, labels: object, budget: Budget, **more: object):
+        stages.append((name, budget.atom_gradients, more))
+        run.ledger.stages.append(Stage(name, atom_gradients=budget.atom_gradients))
+
+    monkeypatch.setattr(FitContext, "train", watched)
+    assert issubclass(arm_class(arm), FineTuning)
+    strategy = make_arm(arm, tiny_settings() | {"pretrain_share": 0.25, "finetune_learning_rate": 0.5})
+    strategy._fit(FitContext(strategy.settings, "residual", training_set, Budget(1000), 1, None, None, None))
+    assert [(name, spent) for name, spent, _ in stages] == [(LOW, 250.0), (f"{HIGH} (fine-tuning)", 750.0)]
+    second = stages[1][2]
+    assert second["training"] == {"learning_rate": 0.005}
+    assert second["trainable"] == (("readout",) if arm == "transfer_frozen" else None)
+    expected = {
+        "transfer_lora": Changes(rank=4),
+        "transfer_l2sp": Changes(anchor=1.0),
+        "transfer_graded": Changes(layer_decay=0.4),
+    }
+    assert second["changes"] == expected.get(arm, Changes())

@@ -238,13 +238,14 @@ def _recomputed(
     last = m if added is None else m + 1
 
     def part(inputs: Sequence[Tensor]) -> list[Tensor]:
-        edges: Any = dict(zip(names, inputs[last:], strict=True))
+        edges: Any = dict(zip(names, inputs[last:-1], strict=True))
         rows = None if added is None else inputs[m]
         result, following_mixed = layer(
-            kernels, inputs[:n], inputs[n:m], rows, replace(geometry, **edges), groups, fidelity, following, tf32=tf32
+            kernels, inputs[:n], inputs[n:m], rows, replace(geometry, **edges), groups, inputs[-1], following, tf32=tf32
         )
         return [*result, *following_mixed]
 
     given = [*mixed, *features, *([] if added is None else [added]), *[getattr(geometry, name) for name in names]]
+    given.append(fidelity)  # its vector may be learned
     made = recomputed(part, given, [*layer.parameters(), *(following.entry_parameters() if following else [])])
     return made[: layer.shape.n_out], made[layer.shape.n_out :]
