@@ -81,8 +81,9 @@ def compare(
     for name in arm or ():
         if name not in arms:
             raise ConfigError(f"arm '{name}': {left_out.get(name, 'unknown')}; there are {', '.join(arms)}.")
+    chosen = arm or [name for name in arms if is_usual(name)]
     own = read_settings(settings)
-    training = [make_arm(name, own).settings.training for name in arm or arms]
+    training = [make_arm(name, own).settings.training for name in chosen]
     budget = budget or default_budget.OF_COMPARE.atom_gradients(task.frames, training)
     said = default_budget.in_words(budget, task.frames, training)
     console.print(said, highlight=False, soft_wrap=True)
@@ -91,7 +92,7 @@ def compare(
         high,
         (low_name, high_name),
         task=task,
-        arms=arm or [name for name in arms if is_usual(name)],
+        arms=chosen,
         budget=budget,
         seeds=seeds,
         draws=draws,
@@ -101,9 +102,7 @@ def compare(
     )
     reasons = [*left_out.items()]
     for name in core or [core_of(own).name]:
-        reasons += [
-            (arm_name, reason) for arm_name in arm or filter(is_usual, arms) if (reason := lacking(arm_name, name))
-        ]
+        reasons += [(arm_name, reason) for arm_name in chosen if (reason := lacking(arm_name, name))]
     for name, reason in reasons:
         console.print(f"left out: {name}: {reason}.", highlight=False, soft_wrap=True)
     if not specs:
