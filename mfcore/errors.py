@@ -39,6 +39,10 @@ class EstimateWarning(UserWarning):
     """A prediction for an element that no label of its fidelity was about."""
 
 
+class ExtrapolationWarning(UserWarning):
+    """An answer for atoms that are closer to each other than in any frame of the training."""
+
+
 class TrainingError(MfbenchError):
     """A training that diverged; the run is recorded as failed."""
 

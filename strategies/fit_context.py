@@ -15,6 +15,7 @@ from ase import Atoms
 
 from mfbench import mfcore
 from mfbench.mfcore.core import Conditioning, Core
+from mfbench.mfcore.data.closest import closest_pairs
 from mfbench.mfcore.data.frames import energy_of
 from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.data.isolated import isolated_energies_in
@@ -267,4 +268,5 @@ class FitContext:
             "labels": {f: str(s) for f, s in self.data.labels.items()},
             "n_frames": {f: len(a) for f, a in self.data.train.items()},
             "n_validation": len(self.data.validation),
+            "closest_pairs": closest_pairs(a for frames in self.data.train.values() for a in frames),
         }

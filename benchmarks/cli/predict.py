@@ -49,6 +49,10 @@ def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: b
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", EstimateWarning)
         predicted = potential.predict(frames, fidelity, stress=stress)
+    near = potential.extrapolated(frames)
+    if near is not None:
+        more = f" (of {len(near.frames)} frames with such pairs)" if near.frames[1:] else ""
+        typer.echo(f"warning: {near.sentence(f' in frame {near.frame}{more}')}.", err=True)
     for warning in caught:
         typer.echo(f"warning: {warning.message}.", err=True)
     forces, stresses = predicted.forces, predicted.stress

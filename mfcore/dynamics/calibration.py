@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from ase import Atoms
-from ase.data import chemical_symbols, covalent_radii
+from ase.data import covalent_radii
 
+from mfbench.mfcore.data.closest import closest_pairs
 from mfbench.mfcore.dynamics.criteria import (
     MODES,
     Bond,
@@ -20,7 +21,6 @@ from mfbench.mfcore.dynamics.criteria import (
     Unit,
     first_failure,
     molecule_key,
-    pair_key,
 )
 from mfbench.mfcore.dynamics.engine import simulate
 from mfbench.mfcore.dynamics.models import ForceModel
@@ -34,8 +34,6 @@ from mfbench.mfcore.errors import DataError
 #: A bond is shorter than this times the sum of the covalent radii.
 BOND_FACTOR = 1.25
 
-#: How far pairs are looked for, Å; what is never closer needs no limit.
-_REACH = 4.0
 _SKIN = 0.01
 
 
@@ -83,15 +81,8 @@ class Reference:
         return made
 
     def _see_pairs(self, atoms: Atoms) -> None:
-        from mfbench.mfcore.data.graphs import neighbour_list
-
-        sender, receiver, shift = neighbour_list(atoms, _REACH)
-        distance = np.linalg.norm(atoms.positions[sender] - atoms.positions[receiver] + shift, axis=1)
-        kinds = np.sort(np.stack([atoms.numbers[sender], atoms.numbers[receiver]], 1), axis=1)
-        for first, second in np.unique(kinds, axis=0):
-            key = pair_key(chemical_symbols[int(first)], chemical_symbols[int(second)])
-            closest = float(distance[(kinds == (first, second)).all(1)].min())
-            self.pair_minimum[key] = min(closest, self.pair_minimum.get(key, np.inf))
+        for pair, distance in closest_pairs([atoms]).items():
+            self.pair_minimum[pair] = min(distance, self.pair_minimum.get(pair, np.inf))
 
     def criteria(self, units: Sequence[Unit] = (), **thresholds: Any) -> FailureCriteria:
         """Failure criteria with these minima and bonds; `thresholds` are fields of :class:`FailureCriteria`."""

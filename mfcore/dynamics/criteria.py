@@ -92,11 +92,6 @@ class FailureCriteria(BaseModel):
         return max([*pairs, *(unit.radius for unit in self.units)], default=0.0)
 
 
-def pair_key(first: str, second: str) -> str:
-    """Name of a pair of elements, in alphabetic order."""
-    return "-".join(sorted((first, second)))
-
-
 def molecule_key(numbers: Sequence[int] | np.ndarray) -> str:
     """Name of a molecule: its elements in the order of its atoms."""
     return "".join(chemical_symbols[int(z)] for z in numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.data.graphs import Batch
-from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError, ExtrapolationWarning
 from mfbench.mfcore.provenance import digest, tensors_hash
 
 if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential
+
+
+_LOOK_EVERY = 10  # evaluations; atoms that run into each other stay there for longer
 
 
 class EnergyForces(Protocol):
@@ -75,6 +79,9 @@ class PotentialForces:
         Fitted potential; its present weights are what counts.
     fidelity
         Which of its fidelities; None is the target.
+    watch
+        Whether to look now and then for atoms that are closer than those of any training frame, and to warn of the
+        first (:class:`mfbench.mfcore.errors.ExtrapolationWarning`).
 
     Attributes
     ----------
@@ -88,7 +95,7 @@ class PotentialForces:
         every step.
     """
 
-    def __init__(self, potential: Potential, fidelity: str | None = None) -> None:
+    def __init__(self, potential: Potential, fidelity: str | None = None, *, watch: bool = True) -> None:
         name = potential.calculator(fidelity).fidelity
         if name in potential.delta_baseline:
             raise ConfigError(
@@ -98,6 +105,8 @@ class PotentialForces:
         self._frozen = potential.freeze(name)
         self.species, self.cutoff = self._frozen.species, self._frozen.cutoff
         self.device, self.dtype = self._frozen.device, self._frozen.dtype
+        self._proximity = potential.proximity(self.species) if watch else None
+        self._calls = 0
         terms = potential.outputs[name]
         networks = [tensors_hash(potential.cores[term.core].state_dict()) for term in terms]
         shapes = [potential.cores[term.core].description() for term in terms]
@@ -112,6 +121,10 @@ class PotentialForces:
 
     def __call__(self, batch: Batch, forces: bool = True) -> EnergyForces:
         """Energies, reference energies included, and forces."""
+        self._calls += 1
+        if self._proximity is not None and self._calls % _LOOK_EVERY == 1 and (near := self._proximity.find(batch)):
+            warnings.warn(near.sentence(" in dynamics"), ExtrapolationWarning, stacklevel=2)
+            self._proximity = None
         return self._frozen(batch, forces)
 
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from torch import Tensor
 
+from mfbench.mfcore.data.closest import pair_key
 from mfbench.mfcore.dynamics.criteria import (
     WHOLE,
     FailureCriteria,
@@ -20,7 +21,6 @@ from mfbench.mfcore.dynamics.criteria import (
     for_too_long,
     miscoordinated,
     molecule_key,
-    pair_key,
     per_frame,
     stretched,
 )

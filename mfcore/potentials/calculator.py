@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from mfbench.mfcore.data.periodic import repeated_volume
 from mfbench.mfcore.data.validation import check_finite, check_geometry
+from mfbench.mfcore.errors import ExtrapolationWarning
 from mfbench.mfcore.memory import keep_freed_memory
 from mfbench.mfcore.potentials.predictions import Predictor
 
@@ -22,7 +24,8 @@ class PotentialCalculator(Calculator):
 
     Each direction is periodic or not as the atoms say: molecules, wires, slabs, crystals.
 
-    Networks answer with the weights that they have when the calculator is made.
+    Networks answer with the weights that they have when the calculator is made. Once, a warning tells of atoms that are
+    closer than those of any training frame (:class:`mfbench.mfcore.errors.ExtrapolationWarning`).
 
     Parameters
     ----------
@@ -46,6 +49,7 @@ class PotentialCalculator(Calculator):
         keep_freed_memory()
         self.potential, self.fidelity, self.base = potential, fidelity, base
         self._frozen = None if fidelity in potential.delta_baseline else potential.freeze(fidelity)
+        self._proximity = None if self._frozen is None else potential.proximity(self._frozen.species)
 
     def calculate(
         self,
@@ -61,7 +65,11 @@ class PotentialCalculator(Calculator):
         periodic = bool(np.isfinite(repeated_volume(self.atoms)))
         results: dict[str, Any] = {}
         if self._frozen is not None:
-            found = self._frozen(self._frozen.batch([self.atoms]), stress=periodic)
+            batch = self._frozen.batch([self.atoms])
+            found = self._frozen(batch, stress=periodic)
+            if self._proximity is not None and (near := self._proximity.find(batch)):
+                warnings.warn(near.sentence(), ExtrapolationWarning, stacklevel=2)
+                self._proximity = None
             assert found.forces is not None
             energy, forces, stress = float(found.energy[0]), found.forces.double().cpu().numpy(), found.stress
         else:  # labels of a cheaper level are added

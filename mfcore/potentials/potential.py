@@ -23,6 +23,7 @@ from mfbench.mfcore.potentials import stored
 from mfbench.mfcore.potentials.calculator import PotentialCalculator
 from mfbench.mfcore.potentials.inference import FrozenPotential, state_of
 from mfbench.mfcore.potentials.predictions import Predictions
+from mfbench.mfcore.potentials.proximity import Proximity, TooClose
 from mfbench.mfcore.training.budget import Ledger
 
 
@@ -133,6 +134,18 @@ class Potential:
             _add_labels(frames, self.delta_baseline[name], energies, force, stresses, base)
         check_all_finite(frames, energies, force)
         return Predictions(energies, force, stresses)
+
+    def proximity(self, species: Sequence[int]) -> Proximity:
+        """Return a finder of atoms that are closer than those of any training frame, for batches of these species."""
+        return Proximity(self.record.get("closest_pairs", {}), species)
+
+    def extrapolated(self, frames: Sequence[Atoms]) -> TooClose | None:
+        """Return the pair of atoms in frames that is too close for what was trained on by most; None if none is.
+
+        Calculators and dynamics warn of it, once (:class:`mfbench.mfcore.errors.ExtrapolationWarning`).
+        """
+        networks = self._networks(next(iter(self.outputs)))
+        return self.proximity(networks.species).find(networks.batch(frames))
 
     def estimated(self, fidelity: str | None = None) -> frozenset[int]:
         """Return atomic numbers of elements that no label of a fidelity was about, so that answers are estimates.

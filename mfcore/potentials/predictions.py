@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from mfbench.mfcore.potentials.inference import FrozenPotential
+from mfbench.mfcore.potentials.proximity import Proximity
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class Predictor(Protocol):
 
     def freeze(self, fidelity: str | None = None) -> FrozenPotential:
         """The present weights as a fixed function of a graph."""
+
+    def proximity(self, species: Sequence[int]) -> Proximity:
+        """Return a finder of atoms that are closer than those of any training frame."""
 
     def predict(
         self,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from mfbench.mfcore.data.closest import pair_key
 from mfbench.mfcore.dynamics.criteria import (
     WHOLE,
     Bond,
@@ -20,7 +21,6 @@ from mfbench.mfcore.dynamics.criteria import (
     molecule_key,
     non_finite,
     overheated,
-    pair_key,
     stretched,
 )
 from mfbench.mfcore.dynamics.engine import simulate

@@ -174,7 +174,7 @@ def transport(potential: Potential, task: Task, plan: TransportPlan, seed: int, 
     if potential.requires_low_labels:
         return Evaluation([])
     cells = transport_cells(task, plan)
-    model = PotentialForces(potential)
+    model = PotentialForces(potential, watch=False)  # close pairs are counted as failures
     run = simulate(
         model,
         starts(cells, plan.temperatures_k, plan.replicas),
