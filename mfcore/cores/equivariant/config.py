@@ -42,7 +42,13 @@ class EquivariantConfig(CoreConfig):
     fidelity_channels: Width = Field(
         8, description="Length of the learned vector of a fidelity, under conditioning 'embedding'."
     )
-    zbl: bool = Field(False, description="Add the Ziegler-Biersack-Littmark repulsion of the nuclei.")
+    # Off: it acts up to the sum of the covalent radii, and so within multiple bonds (3.6 eV and 35 eV/Å for N2 at
+    # 1.10 Å), which the network would have to unlearn; single bonds, Li-S, P-S and Ga-N are free of it.
+    zbl: bool = Field(
+        False,
+        description="Add the Ziegler-Biersack-Littmark repulsion of the nuclei, up to the sum of covalent radii: keeps "
+        "atoms apart in hot dynamics of solids; not for molecules with multiple bonds, whose lengths it reaches.",
+    )
     backend: Backend = Field("auto", description="What convolves.")
 
     @model_validator(mode="after")
