@@ -52,6 +52,8 @@ class Strategy(ABC):
         It needs the LF label of each HF training frame, too.
     uses_low
         It learns from LF labels, and so has to pay for them.
+    uses_every_low
+        It learns from all LF levels where there are several; else from the one next to HF alone.
     shares_low_stage
         It trains an LF stage that other arms train alike: one at a time, so that the second finds it stored.
     self_contained
@@ -77,6 +79,7 @@ class Strategy(ABC):
     needs_all_high: ClassVar[bool] = False
     needs_paired: ClassVar[bool] = False
     uses_low: ClassVar[bool] = True
+    uses_every_low: ClassVar[bool] = True
     shares_low_stage: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
 

@@ -28,6 +28,7 @@ class DeltaLabels(Strategy):
     name: ClassVar[str] = "delta_labels"
     summary: ClassVar[str] = "difference of high and low labels; needs a low-fidelity calculation per prediction"
     needs_paired: ClassVar[bool] = True
+    uses_every_low: ClassVar[bool] = False
     self_contained: ClassVar[bool] = False
     position: ClassVar[int] = 70
     colour: ClassVar[str] = "#009E73"
@@ -59,6 +60,7 @@ class DeltaModel(Strategy):
 
     name: ClassVar[str] = "delta_model"
     summary: ClassVar[str] = "difference of high labels and a low-fidelity model; self-contained, two evaluations"
+    uses_every_low: ClassVar[bool] = False
     shares_low_stage: ClassVar[bool] = True
     position: ClassVar[int] = 80
     colour: ClassVar[str] = "#009E73"

@@ -53,6 +53,7 @@ class LowFidelity(Strategy):
 
     name: ClassVar[str] = "low_fidelity"
     summary: ClassVar[str] = "the floor: a low-fidelity model with reference energies refitted to high fidelity"
+    uses_every_low: ClassVar[bool] = False
     shares_low_stage: ClassVar[bool] = True
     role: ClassVar[Role] = "floor"
     position: ClassVar[int] = 90

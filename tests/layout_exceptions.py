@@ -43,7 +43,6 @@ UNNAMED = {
     "mfbench.benchmarks.performance.suites*": "timed by `tox run -e speed`",
     "mfbench.benchmarks.performance.speed.calls": "timed in the worker, whose process a test runs",
     "mfbench.benchmarks.performance.speed.worker": "a test runs its process",
-    "mfbench.benchmarks.harness.user_data": "through the command compare",
     "mfbench.benchmarks.observables.mixing.moduli": "part of an observable, through its contract suite",
     "mfbench.benchmarks.observables.*.report": "parts of observables, through their contract suite",
     "mfbench.benchmarks.regression.report": "through the command regress",

@@ -2,32 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from statistics import fmean
+from time import perf_counter as now
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mfbench.benchmarks.cli.levels import (
+    High,
+    HighName,
+    LabelCost,
+    Level,
+    Low,
+    LowName,
+    label_costs,
+    names_of_low,
+    roles_of,
+    task_options,
+)
 from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
+from mfbench.benchmarks.cli.settings import Tuned
+from mfbench.benchmarks.cli.time_budget import Time, seconds_of, within_time
 
 if TYPE_CHECKING:
+    from mfbench.benchmarks.harness.plan import Tuning
     from mfbench.benchmarks.reports.results import Cell
+
+EXAMPLES = """Examples:
+
+mfbench compare --low dft.xyz --high ccsdt.xyz
+
+mfbench compare --low dft.xyz --high ccsdt.xyz --test surfaces.xyz --out results/runs/mine
+
+mfbench compare --level dft=dft.xyz --level mp2=mp2.xyz --level ccsdt=ccsdt.xyz --energy-key mp2=E_MP2
+
+mfbench compare --low dft.xyz --high ccsdt.xyz --n-high 25 --n-high 50 --n-high all --label-cost high=3600
+
+mfbench compare --low dft.xyz --high ccsdt.xyz --time 2h"""
 
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command("compare", epilog="Example: mfbench compare --low dft.xyz --high ccsdt.xyz --out results/runs/mine")(
-        compare
-    )
+    app.command("compare", epilog=EXAMPLES)(compare)
 
 
 def compare(
-    low: Annotated[Path, typer.Option(help="Frames with LF labels (extended XYZ; energy in eV, forces in eV/Å).")],
-    high: Annotated[Path, typer.Option(help="Frames with HF labels.")],
+    low: Low = None,
+    high: High = None,
+    level: Level = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs.", show_default="results/runs/compare-HIGH")
     ] = None,
-    low_name: Annotated[str | None, typer.Option(help="Fidelity to take from the LF file, if it has several.")] = None,
-    high_name: Annotated[str | None, typer.Option(help="Fidelity to take from the HF file.")] = None,
+    low_name: LowName = None,
+    high_name: HighName = None,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option(help="Test frames with HF labels, of which no copy may be trained on; may be repeated."),
+    ] = None,
+    n_high: Annotated[
+        list[str] | None,
+        typer.Option(help="Number of HF frames to train on, or all; repeated: a learning curve.", show_default="all"),
+    ] = None,
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated.")] = None,
     budget: Annotated[
         float | None,
@@ -37,13 +74,15 @@ def compare(
             show_default="50 passes over all atoms, 3e5 to 3e6, and at least 2000 optimiser steps",
         ),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Validation sets to repeat with.")] = 5,
+    time: Time = None,
+    draws: Annotated[int, typer.Option(min=1, help="Validation sets, and HF subsets, to repeat with.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Model seeds to repeat with, for each draw.")] = 1,
     core: Annotated[
         list[str] | None,
         typer.Option(help="Network (mfbench list cores); may be repeated.", show_default="the one of the settings"),
     ] = None,
     settings: Annotated[Path | None, typer.Option(help="YAML file with settings of all arms.")] = None,
+    tuned: Tuned = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
     ] = None,
@@ -52,11 +91,13 @@ def compare(
     stress_key: StressKey = None,
     group_key: GroupKey = None,
     block: Block = None,
+    label_cost: LabelCost = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be computed.")] = False,
 ) -> None:
     """Compare the arms on your own files and name the one to use, or say that it cannot be told.
 
-    A fifth of the HF frames, by whole groups, is held out for the test. Runs are stored as those of presets are.
+    The test is the frames of --test, or a fifth of the HF frames, by whole groups. Runs are stored as those of presets
+    are.
     """
     from rich.console import Console
 
@@ -64,69 +105,149 @@ def compare(
     from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.cli.selection import RUNS
     from mfbench.benchmarks.cli.settings import read_settings
-    from mfbench.benchmarks.harness import default_budget
+    from mfbench.benchmarks.harness import default_budget, user_data
     from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.store import RunStore
-    from mfbench.benchmarks.harness.user_data import comparable_arms, comparison
+    from mfbench.benchmarks.harness.user_tuned import not_tuned, tuned_for
     from mfbench.benchmarks.tasks.user import UserTask
     from mfbench.mfcore.errors import ConfigError
     from mfbench.strategies.registry import is_usual, make_arm
 
-    console = Console()
-    reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
+    console, started = Console(), now()
+    seconds = seconds_of(time, budget)
+    sizes, costs = sizes_of(n_high), label_costs(label_cost, roles_of(level))
+    reading = reading_of(energy_key, forces_key, stress_key, group_key, block, roles_of(level), ("test",))
+    options = task_options(low, high, low_name, high_name, level, reading, test)
+    check_arms(arm, options)
     with Preparation(console) as told:
-        task = UserTask(low, high, low_name=low_name, high_name=high_name, reading=reading, told=told)
+        task = UserTask(**options, told=told)
+    task.label_costs = {f: costs[s.role] for f, s in zip(task.fidelities, task.sources, strict=True) if s.role in costs}
     say(console, task.notes)
-    arms, left_out = comparable_arms(task)
+    arms, left_out = user_data.comparable_arms(task, sizes)
     for name in arm or ():
         if name not in arms:
             raise ConfigError(f"arm '{name}': {left_out.get(name, 'unknown')}; there are {', '.join(arms)}.")
     chosen = arm or [name for name in arms if is_usual(name)]
     own = read_settings(settings)
-    training = [make_arm(name, own).settings.training for name in chosen]
-    budget = budget or default_budget.OF_COMPARE.atom_gradients(task.frames, training)
-    said = default_budget.in_words(budget, task.frames, training)
-    console.print(said, highlight=False, soft_wrap=True)
-    specs = comparison(
-        low,
-        high,
-        (low_name, high_name),
+    pools = user_data.pool_sizes(options, task, draws)
+    user_data.check_sizes(sizes, pools, task)
+    console.print(user_data.held_out(task, pools), highlight=False, soft_wrap=True)
+    names = core or [core_of(own).name]
+    settings_of: Mapping[str, Mapping[str, Any]] = dict.fromkeys(chosen, own)
+    tuning: Mapping[str, Tuning] = {}
+    if tuned is not None:
+        found = tuned_for(tuned, own, task.fidelities, chosen, names)
+        say(console, found.notes)
+        settings_of, tuning = found.settings, found.tuning
+        for name in [name for name in chosen if name not in settings_of]:
+            left_out[name] = not_tuned(tuned, name)
+            if arm:
+                raise ConfigError(f"arm '{name}': {left_out[name]}.")
+        chosen = [*settings_of]
+    training = [make_arm(name, settings_of[name]).settings.training for name in chosen]
+    specs = user_data.comparison(
+        options,
         task=task,
         arms=chosen,
-        budget=budget,
+        budget=budget or default_budget.OF_COMPARE.atom_gradients(task.frames, training),
         seeds=seeds,
         draws=draws,
-        settings=own,
-        reading=reading,
+        settings=settings_of,
+        tuning=tuning,
+        sizes=sizes,
         cores=core or (),
     )
-    reasons = [*left_out.items()]
-    for name in core or [core_of(own).name]:
+    reasons = [] if arm else [*left_out.items()]
+    for name in names:
         reasons += [(arm_name, reason) for arm_name in chosen if (reason := lacking(arm_name, name))]
     for name, reason in reasons:
         console.print(f"left out: {name}: {reason}.", highlight=False, soft_wrap=True)
     if not specs:
         raise ConfigError("no arm is left to compare.")
-    root = out or RUNS / f"compare-{high.stem}"
-    failed = compute(console, specs, root, workers=workers, dry_run=dry_run)
+    basis, root = "", out or RUNS / f"compare-{task.high_file.stem}"
+    if seconds is not None and time is not None:
+        data, basis = task.data_hashes(), "as measured"
+        specs = within_time(
+            console,
+            specs,
+            data,
+            root,
+            time_s=seconds,
+            text=time,
+            workers=workers,
+            keep=not dry_run,
+            started=started,
+        )
+    said = default_budget.in_words(specs[0].budget, task.frames, training)
+    console.print(said, highlight=False, soft_wrap=True)
+    failed = compute(console, specs, root, workers=workers, dry_run=dry_run, basis=basis)
     if dry_run:
         return
     from mfbench.benchmarks.reports import Results, report
 
-    results = Results(RunStore(root).rows())
+    rows = RunStore(root).rows()
+    if costs:  # those of this call count: stored runs may have been computed without
+        rows["label_cost_cpu_s"] = user_data.label_costs(rows, specs, task)
+    results = Results(rows)
     typer.echo(report(results, styled=console.is_terminal))
     for cell in results.cells:
         typer.echo(advice(cell, several=len(results.cells) > 1))
+    if len(sizes) > 1:
+        from mfbench.benchmarks.reports.extrapolation import curve_lines
+
+        prices = [task.label_costs.get(name) for name in reversed(task.fidelities)]
+        for regime in results.regimes:
+            typer.echo("\n".join(["", *curve_lines(regime, round(fmean(pools.training)), *prices[:2])]))
     if failed:
         raise typer.Exit(1)
 
 
+def sizes_of(n_high: Sequence[str] | None) -> list[Any]:
+    """Return the numbers of HF training frames, ascending and each once; "all" is last.
+
+    Raises
+    ------
+    ConfigError
+        If one is neither a positive number nor "all".
+    """
+    from mfbench.mfcore.errors import ConfigError
+
+    for text in n_high or ():
+        if text != "all" and not (text.isascii() and text.isdigit() and int(text) > 0):
+            raise ConfigError(f"--n-high {text}: expected a positive number of HF frames, or all.")
+    numbers = sorted({int(text) for text in n_high or () if text != "all"})
+    return [*numbers, *(["all"] if not n_high or "all" in n_high else [])]
+
+
+def check_arms(arm: Sequence[str] | None, options: dict[str, Any]) -> None:
+    """Refuse arms that the files cannot serve, before the files are read.
+
+    Raises
+    ------
+    ConfigError
+        Names the arm and the reason.
+    """
+    from mfbench.benchmarks.harness.user_data import not_served
+    from mfbench.mfcore.errors import ConfigError
+
+    n_low = len(names_of_low(options))
+    for name in arm or ():
+        if reason := not_served(name, n_low):
+            raise ConfigError(f"arm '{name}': {reason}.")
+    if not arm and not n_low:
+        raise ConfigError(
+            "there are no LF frames to compare with: give --low FILE, or --level NAME=FILE for each level; --arm "
+            "single_fidelity alone needs none."
+        )
+
+
 def advice(cell: Cell, several: bool = False) -> str:
-    """Name the arm to use, or say why none can be named; and on which core, where there are several."""
+    """Name the arm to use, or say why none can be named; on which core and how many frames, where there are several."""
     from mfbench.benchmarks.reports.recommend import reason
 
     found = cell.recommendation()
     verdict = f"Use {found.arm}" if found.arm else "No arm can be named"
     if several:
-        verdict += f" on core {cell.regime['core']}"
-    return f"{verdict} (by {cell.metric} of held-out HF frames): {reason(cell)}"
+        verdict += f" with {cell.n_high} HF frames on core {cell.regime['core']}"
+    on = f"the test frames of {cell.split}" if cell.own_test else "held-out HF frames"
+    return f"{verdict} (by {cell.metric} of {on}): {reason(cell)}"

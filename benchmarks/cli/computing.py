@@ -22,8 +22,14 @@ def compute(
     workers: int | None = None,
     dry_run: bool = False,
     retry_failed: bool = False,
+    basis: str = "",
 ) -> int:
     """Prepare runs, say how long they will take, compute and store those that are not stored.
+
+    Parameters
+    ----------
+    basis
+        What the expected times of the runs rest on, in words; "" for a first guess.
 
     Returns
     -------
@@ -45,7 +51,7 @@ def compute(
     processes = min(workers or default_workers(), max(1, len(plan.todo)))
     with console.status("Adding up costs"):
         whole = cost_estimate(planned, plan, store, processes)
-    console.print(summary_line(whole), highlight=False, soft_wrap=True)
+    console.print(summary_line(whole, basis), highlight=False, soft_wrap=True)
     for run, reason in plan.failed:
         text = f"failed before: {run.spec.title()}: {reason} (--retry-failed computes it again)"
         console.print(text, style="red", markup=False, soft_wrap=True)

@@ -17,7 +17,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def summary_line(whole: CostEstimate) -> str:
+def summary_line(whole: CostEstimate, basis: str = "") -> str:
     """One line: runs, time, compute, labels."""
     spending = whole.spending
     parts = [f"{whole.runs} runs: {whole.stored} stored"]
@@ -28,8 +28,9 @@ def summary_line(whole: CostEstimate) -> str:
     if not spending.runs:
         return line + "."
     processes = min(whole.workers, spending.runs)
+    rests_on = _basis(spending, basis or "a first guess")
     noun = "process" if processes == 1 else "processes"
-    line += f" in about {duration(spending.wall_s)} on {processes} {noun} ({_basis(spending)})"
+    line += f" in about {duration(spending.wall_s)} on {processes} {noun} ({rests_on})"
     compute = f"{amount(spending.atom_gradients / 1e6)} million atom gradients, {cpu_time(spending.cpu_s)}"
     return f"{line}; {compute}; labels {_labels(whole)}."
 
@@ -41,10 +42,10 @@ def _labels(whole: CostEstimate) -> str:
     return ", ".join(f"of {name} {cpu_time(cost)}" for name, cost in whole.label_cost_cpu_s_by_task.items())
 
 
-def _basis(spending: Spending) -> str:
+def _basis(spending: Spending, guess: str) -> str:
     if not spending.measured_runs:
-        return "a first guess"
-    return "from stored runs" if spending.measured_runs == spending.runs else "from stored runs and a first guess"
+        return guess
+    return "from stored runs" if spending.measured_runs == spending.runs else f"from stored runs and {guess}"
 
 
 def cpu_time(seconds: float | None) -> str:

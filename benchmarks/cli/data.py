@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of
+from mfbench.benchmarks.cli.reading import ONE_FILE, Block, ForcesKey, GroupKey, StressKey, reading_of
 
 data = typer.Typer(no_args_is_help=True, help="Inspect a file; fetch, verify or generate the data of the tasks.")
 
@@ -25,7 +25,9 @@ def inspect_file(
     fidelity: Annotated[
         str | None, typer.Option(help="Level that plain keys (energy, forces, REF_energy, ...) belong to.")
     ] = None,
-    energy_key: EnergyKey = None,
+    energy_key: Annotated[
+        list[str] | None, typer.Option("--energy-key", help="Key to read as the energy.", metavar="KEY")
+    ] = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
     group_key: GroupKey = None,
@@ -41,8 +43,8 @@ def inspect_file(
     from mfbench.mfcore.data.inspect import inspect
     from mfbench.mfcore.data.label_keys import LabelKeys
 
-    reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
-    keys = LabelKeys(**reading["keys"].get("high", {}))
+    reading = reading_of(energy_key, forces_key, stress_key, group_key, block, roles=ONE_FILE)
+    keys = LabelKeys(**reading["keys"].get("file", {}))
     with Preparation(Console(stderr=True)) as told:
         report = inspect(file, fidelity, keys=keys, group_key=group_key, block=block, told=told)
     typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else str(report))

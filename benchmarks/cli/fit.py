@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter as now
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.levels import (
+    High,
+    HighName,
+    Level,
+    Low,
+    LowName,
+    names_of_low,
+    roles_of,
+    target_only,
+    task_options,
+)
 from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
+from mfbench.benchmarks.cli.settings import Tuned
+from mfbench.benchmarks.cli.time_budget import Time, fit_within_time, seconds_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,20 +32,28 @@ if TYPE_CHECKING:
     from mfbench.strategies.base import Strategy
 
 
+EXAMPLES = """Examples:
+
+mfbench fit --arm multi_fidelity --low dft.xyz --high ccsdt.xyz --out model
+
+mfbench fit --arm single_fidelity --high ccsdt.xyz --time 30min --out model
+
+mfbench fit --arm transfer --level dft=dft.xyz --level mp2=mp2.xyz --level ccsdt=ccsdt.xyz --out model"""
+
+
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command("fit", epilog="Example: mfbench fit --arm multi_fidelity --low dft.xyz --high ccsdt.xyz --out model")(
-        fit
-    )
+    app.command("fit", epilog=EXAMPLES)(fit)
 
 
 def fit(
     arm: Annotated[str, typer.Option(help="Arm to train (mfbench list arms).")],
-    low: Annotated[Path, typer.Option(help="Frames with LF labels (extended XYZ; energy in eV, forces in eV/Å).")],
-    high: Annotated[Path, typer.Option(help="Frames with HF labels.")],
     out: Annotated[Path, typer.Option(help="Folder of the potential; must not exist.")],
-    low_name: Annotated[str | None, typer.Option(help="Fidelity to take from the LF file, if it has several.")] = None,
-    high_name: Annotated[str | None, typer.Option(help="Fidelity to take from the HF file.")] = None,
+    low: Low = None,
+    high: High = None,
+    level: Level = None,
+    low_name: LowName = None,
+    high_name: HighName = None,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -40,14 +62,17 @@ def fit(
             show_default="200 passes over all atoms, 1e6 to 3e7, and at least 8000 optimiser steps",
         ),
     ] = None,
+    time: Time = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, frame order and choice of validation groups.")] = 0,
     validation_fraction: Annotated[
-        float, typer.Option(min=0.01, max=0.9, help="Share of the HF frames that the model is selected on.")
+        float,
+        typer.Option(min=0.01, max=0.9, help="Share of the HF frames that the model is selected on, but at least 4."),
     ] = 0.1,
     core: Annotated[
         str | None, typer.Option(help="Network (mfbench list cores).", show_default="the one of the settings")
     ] = None,
     settings: Annotated[Path | None, typer.Option(help="YAML file with settings of the arm.")] = None,
+    tuned: Tuned = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
@@ -65,13 +90,17 @@ def fit(
     from mfbench.benchmarks.cli.settings import read_settings
     from mfbench.benchmarks.harness import default_budget
     from mfbench.benchmarks.harness.cores import core_of, lacking
-    from mfbench.benchmarks.harness.user_data import training_set
+    from mfbench.benchmarks.harness.timing import first_budget
+    from mfbench.benchmarks.harness.user_data import not_served, training_set
+    from mfbench.benchmarks.harness.user_tuned import tuned_for
     from mfbench.benchmarks.tasks.user import UserTask
     from mfbench.mfcore.errors import ConfigError
     from mfbench.mfcore.locks import only_writer_of
+    from mfbench.mfcore.provenance import digest
     from mfbench.mfcore.training.budget import Budget
-    from mfbench.strategies.registry import make_arm
+    from mfbench.strategies.registry import arm_class, make_arm
 
+    started, seconds = now(), seconds_of(time, budget)
     with only_writer_of(out):
         if out.exists():
             _sweep(out)
@@ -79,24 +108,67 @@ def fit(
         own = read_settings(settings)
         if core is not None:
             own = core_of({"core": core}).over(own)
-        if reason := lacking(arm, core_of(own).name):
+        reading = reading_of(energy_key, forces_key, stress_key, group_key, block, roles_of(level))
+        options = task_options(low, high, low_name, high_name, level, reading)
+        lows = names_of_low(options)
+        if reason := lacking(arm, core_of(own).name) or not_served(arm, len(lows)):
             raise ConfigError(f"arm '{arm}': {reason}.")
-        strategy = make_arm(arm, own)
-        console = Console(stderr=True)
-        reading = reading_of(energy_key, forces_key, stress_key, group_key, block)
+        strategy, console = make_arm(arm, own), Console(stderr=True)
+        if lows and not arm_class(arm).uses_low:
+            say(console, [f"{arm} learns from HF labels alone: {', '.join(lows)} is not read"])
+            options = target_only(options)
         with Preparation(console) as told:
-            task = UserTask(low, high, low_name=low_name, high_name=high_name, reading=reading, told=told)
+            task = UserTask(**options, told=told)
         say(console, task.notes)
+        if tuned is not None:
+            found = tuned_for(tuned, own, task.fidelities, [arm], [core_of(own).name])
+            say(console, found.notes)
+            own = dict(found.settings[arm])
+            strategy = make_arm(arm, own)
         data = training_set(task, validation_fraction, seed)
-        training = [strategy.settings.training]
-        budget = budget or default_budget.OF_FIT.atom_gradients(task.frames, training)
-        said = default_budget.in_words(budget, task.frames, training)
+        say(console, [selected(len(data.validation), len(task.candidates), validation_fraction)])
+        work, training = _work(out), [strategy.settings.training]
+        made = not work.exists()
+        spend = budget or default_budget.OF_FIT.atom_gradients(task.frames, training)
+        if seconds is not None and time is not None:
+            spend = fit_within_time(
+                console,
+                lambda some: make_arm(arm, own).fit(data, Budget(some), seed),
+                first_budget(data),
+                digest([arm, strategy.settings.model_dump(mode="json"), task.data_hashes(), seed, validation_fraction]),
+                work,
+                time_s=seconds,
+                text=time,
+                started=started,
+            )
+        said = default_budget.in_words(spend, task.frames, training)
         console.print(said, highlight=False, soft_wrap=True)
-        _fit(strategy, data, Budget(budget), seed, out, console)
+        _fit(strategy, data, Budget(spend), seed, out, work, made, console)
 
 
-def _fit(strategy: Strategy, data: TrainingSet, spend: Budget, seed: int, out: Path, console: Console) -> None:
-    """Train in a work folder beside `out`, which a fault of the disk or a signal leaves to go on from."""
+def selected(n: int, n_high: int, fraction: float) -> str:
+    """Say how many HF frames select the model, and by what rule."""
+    from mfbench.benchmarks.tasks.user import LEAST
+
+    share, wanted = f"{fraction:.3g} of them (--validation-fraction)", round(fraction * n_high)
+    rule = f"at least {LEAST}, since {share} are {wanted}" if wanted < LEAST else share
+    return f"{n} of {n_high} HF frames are not trained on and select the model: {rule}, by whole groups"
+
+
+def _fit(
+    strategy: Strategy,
+    data: TrainingSet,
+    spend: Budget,
+    seed: int,
+    out: Path,
+    work: Path,
+    made: bool,
+    console: Console,
+) -> None:
+    """Train in a work folder beside `out`, which a fault of the disk or a signal leaves to go on from.
+
+    `made` says whether the folder is this call's own, and goes when the training is not possible.
+    """
     import shutil
 
     from mfbench.benchmarks.cli.costs import duration
@@ -107,8 +179,6 @@ def _fit(strategy: Strategy, data: TrainingSet, spend: Budget, seed: int, out: P
     counts = ", ".join(f"{len(frames)} {name} ({data.labels[name]})" for name, frames in data.train.items())
     arm = strategy.name
     console.print(f"Training {arm} on {counts}; {len(data.validation)} for selection.", highlight=False, soft_wrap=True)
-    work = _work(out)
-    made = not work.exists()
     make_folder(work)
     try:
         with FitProgress(console, spend.atom_gradients) as progress:

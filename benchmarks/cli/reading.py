@@ -10,10 +10,15 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+ONE_FILE = ("file",)
+"""Roles of a command that reads a single file."""
+
 EnergyKey = Annotated[
     list[str] | None,
     typer.Option(
-        "--energy-key", help="Key to read as the energy; low=KEY or high=KEY for one of the files.", metavar="KEY"
+        "--energy-key",
+        help="Key to read as the energy; low=KEY, high=KEY, test=KEY or LEVEL=KEY for one of several files.",
+        metavar="KEY",
     ),
 ]
 ForcesKey = Annotated[
@@ -39,24 +44,37 @@ def reading_of(
     stress: Sequence[str] | None,
     group_key: str | None,
     block: int | None,
+    roles: Sequence[str] = ("low", "high"),
+    others: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return how to read a user's two files, as the task of these files takes it.
+    """Return how to read a user's files, as the task of these files takes it.
+
+    Parameters
+    ----------
+    roles
+        Of the files that a key without a role is for.
+    others
+        Roles that a key is for only if it says so.
 
     Raises
     ------
     ConfigError
-        If a label gets two keys for one file.
+        If a label gets two keys for one file, or a key is for a file that is not read.
     """
     from mfbench.mfcore.errors import ConfigError
 
-    keys: dict[str, dict[str, str]] = {"low": {}, "high": {}}
+    keys: dict[str, dict[str, str]] = {role: {} for role in (*roles, *others)}
     for label, given in (("energy", energy), ("forces", forces), ("stress", stress)):
         for item in given or ():
             role, equals, key = item.partition("=")
-            for one in (role,) if equals and role in keys else tuple(keys):
+            if equals and (role not in keys or roles == ONE_FILE or not key):
+                known = "" if roles == ONE_FILE else f", or {', '.join(f'{name}=KEY' for name in keys)}"
+                why = "one file is read here" if known == "" else f"no file is '{role}'" if key else "no key is given"
+                raise ConfigError(f"--{label}-key {item}: {why}; expected KEY{known}.")
+            for one in (role,) if equals else roles:
                 if label in keys[one]:
                     raise ConfigError(f"--{label}-key: '{keys[one][label]}' and '{item}' are both for {one}; give one.")
-                keys[one][label] = key if equals and role in keys else item
+                keys[one][label] = key if equals else item
     named = {role: found for role, found in keys.items() if found}
     return {"keys": named, "group_key": group_key, "block": block}
 

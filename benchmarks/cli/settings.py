@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+
+Tuned = Annotated[
+    Path | None,
+    typer.Option(
+        help="File of settings that mfbench tune wrote, over those of --settings; its trials are counted in the rows.",
+        metavar="FILE",
+    ),
+]
 
 
 def read_settings(path: Path | None) -> dict[str, Any]:

@@ -217,6 +217,7 @@ def _settings(jobs: list[Search], results: list[Searched], *, preset: str, space
     from importlib import resources
     from importlib.metadata import version
 
+    from mfbench.benchmarks.harness.cores import core_of
     from mfbench.benchmarks.harness.execute import versions
     from mfbench.benchmarks.harness.prepare import split_of, task_of
     from mfbench.benchmarks.tasks.fetch import sha256_of
@@ -247,6 +248,7 @@ def _settings(jobs: list[Search], results: list[Searched], *, preset: str, space
         rule=Budget(spec.budget, spec.patience).rule,
         atom_gradients={job.spec.arm: job.spec.budget for job in jobs},
         patience=spec.patience,
+        core=(spec.core or core_of(spec.settings)).name,
     )
     return TunedSettings(
         task=spec.task,

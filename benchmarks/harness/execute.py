@@ -78,7 +78,7 @@ def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float
     """The reason for which the run has failed, or None."""
     started = time.perf_counter()
     try:
-        evaluation, failures, costs, more = _compute(run, store.workdir(run.key), store.shared, report)
+        evaluation, failures, costs, more = compute_run(run, store.workdir(run.key), store.shared, report)
     except Exception as error:
         if StorageError.within(error) is not None:
             raise
@@ -133,10 +133,22 @@ def _head(run: PlannedRun) -> dict[str, Any]:
     }
 
 
-def _compute(
+def compute_run(
     run: PlannedRun, workdir: Path, shared: Path, report: Callable[[float], None]
 ) -> tuple[Evaluation, dict[str, _Failure], dict[str, Any], dict[str, Any]]:
-    """Fit and score; returns (scores, observables that failed, costs, more for the record)."""
+    """Fit and score.
+
+    Parameters
+    ----------
+    workdir, shared
+        Folders of checkpoints, and of stages that runs have in common; they are made.
+    report
+        Called now and then with the atom gradients spent so far.
+
+    Returns
+    -------
+    scores, observables that failed, costs, more for the record
+    """
     spec, task, split = run.spec, task_of(run.spec), split_of(run.spec)
     if digest(split.record) != run.identity["split"]:
         raise LeakageError("the split is not the one that the run was planned with: it is not deterministic.")

@@ -62,7 +62,8 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
     """Resolve one run."""
     task = task_of(spec)
     data = task.data_hashes()
-    if spec.tuning is not None and dict(spec.tuning.data) != data:
+    # settings for a user's files are tuned on those of a task
+    if spec.tuning is not None and spec.task != USER_TASK and dict(spec.tuning.data) != data:
         raise ConfigError(
             f"{spec.tuning.source}: task '{spec.task}' was tuned on other data (sha256 differs); tune it again."
         )

@@ -11,6 +11,7 @@ from typing import Protocol
 from mfbench.benchmarks.harness.execute import RunRequest, execute, store_failure
 from mfbench.benchmarks.harness.executors.base import Died, Executor, Job, Started, Told
 from mfbench.benchmarks.harness.keys import digest
+from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import PlannedRun
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.mfcore.errors import StorageError
@@ -114,7 +115,7 @@ def run_all(
     with only_writer(store.root):
         store.sweep()
         store.note_plan({digest(run.spec.cell()): run.key for run in planned})
-        jobs = [Job(execute, RunRequest(run, store.root), _shares(run)) for run in todo]
+        jobs = [Job(execute, RunRequest(run, store.root), shares(run.spec)) for run in todo]
         for event in executor.run(jobs):
             run = todo[event.job]
             if isinstance(event, Started):
@@ -140,8 +141,8 @@ def run_all(
     return failed
 
 
-def _shares(run: PlannedRun) -> Hashable | None:
+def shares(spec: RunSpec) -> Hashable | None:
     """Name what a run trains that others need too: computed at the same time, it would be computed twice."""
-    if not arm_class(run.spec.arm).shares_low_stage:
+    if not arm_class(spec.arm).shares_low_stage:
         return None
-    return (run.spec.task, run.spec.seed, run.spec.draw)
+    return (spec.task, spec.seed, spec.draw)

@@ -201,6 +201,11 @@ class Cell(Part):
         self._recommendations: dict[tuple[str, str, float, bool], Recommendation] = {}
 
     @property
+    def own_test(self) -> bool:
+        """Say whether the split that arms are compared on is a file of test frames of the user's own."""
+        return self.split not in SPLITS
+
+    @property
     def title(self) -> str:
         """Regime in one line."""
         return regime_title(self.regime, self.n_high)

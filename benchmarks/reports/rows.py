@@ -21,7 +21,9 @@ def regime_title(regime: Mapping[str, str], n_high: str | None = None) -> str:
     parts = [regime["task"], *([f"n_high = {n_high}"] if n_high is not None else [])]
     if regime["core"] != DEFAULT:
         parts.append(f"core {regime['core']}")
-    parts += [f"n_low = {regime['n_low']}", regime["labels"], regime["pairing"], f"coverage {regime['coverage']}"]
+    if "," in regime["labels"]:  # else there is no cheaper level
+        parts.append(f"n_low = {regime['n_low']}")
+    parts += [regime["labels"], regime["pairing"], f"coverage {regime['coverage']}"]
     if regime["e0"] != "default":
         parts.append(f"E0 {regime['e0']}")
     return ", ".join(parts)

@@ -357,7 +357,7 @@ def _quantities(cell: Cell, family: str) -> tuple[Quantity, ...]:
         Quantity(
             metric.name,
             split,
-            f"{metric.title}, {SPLITS.get(split, split)}" if len(splits) > 1 else metric.title,
+            f"{metric.title}, {SPLITS.get(split, split)}" if len(splits) > 1 or split not in SPLITS else metric.title,
             metric.shown_unit or metric.unit,
             metric.scale,
         )

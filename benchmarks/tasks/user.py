@@ -1,81 +1,63 @@
-"""A task made of a user's own files: one with LF labels, one with HF labels."""
+"""The user's own files of LF and HF frames as a task, so that the arms can be compared on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from pydantic import BaseModel, ConfigDict, Field
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, SPLIT_SEED, Pools, Regime, Task
 from mfbench.benchmarks.tasks.fetch import sha256_of
-from mfbench.mfcore.data.duplicates import Told, check_contradictions, check_one_energy, describe, find_copies
-from mfbench.mfcore.data.frames import (
-    UNNAMED_FIDELITY,
-    drop_labels,
-    energy_of,
-    fidelities_in,
-    forces_of,
-    has_label,
-    rename_fidelity,
-    set_labels,
-    stress_of,
+from mfbench.benchmarks.tasks.user_files import (
+    TEST,
+    FileOfFrames,
+    Reading,
+    merge,
+    read_source,
+    read_test,
+    sources_of,
 )
+from mfbench.benchmarks.tasks.user_tests import check_elements, check_high, left_out_notes, make_distinct
+from mfbench.mfcore.data.duplicates import Told, check_contradictions, describe, find_copies
+from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.inspect import label_faults
 from mfbench.mfcore.data.isolated import is_isolated, isolated_notes
-from mfbench.mfcore.data.label_keys import LabelKeys
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, Duplicate, check_split, near_duplicates
-from mfbench.mfcore.data.read import read_file
 from mfbench.mfcore.data.splits import groups_of, id_of, nested_order, split_groups, unite_groups
 from mfbench.mfcore.data.time_series import BLOCK, block_groups
 from mfbench.mfcore.errors import ConfigError, DataError
-from mfbench.mfcore.fidelity import Label, LabelSet
+from mfbench.mfcore.fidelity import Label, LabelSet, format_label_regime
 
 TEST_FRACTION = 0.2
 VALIDATION_FRACTION = 0.15
-_LEAST = 4  # frames that a score or a selection is made on
-
-
-class Reading(BaseModel):
-    """How to read a user's files, otherwise than by default.
-
-    Attributes
-    ----------
-    keys
-        By role (low, high), keys to read energy, forces and stress from.
-    group_key
-        Key that names a frame's group; "none" makes each frame its own group.
-    block
-        Frames of a block of a time series; 1 leaves frames as they are, None lets their correlation say.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    keys: dict[str, dict[str, str]] = {}
-    group_key: str | None = None
-    block: int | None = Field(None, ge=1)
+LEAST = 4  # frames that a score or a selection is made on
 
 
 class UserTask(Task):
-    """Frames of two files.
+    """Frames of a user's files.
 
     The files may share structures: frames with one geometry (the same order of atoms, positions to 1e-4 Å rms of
     distances) are merged, so that HF frames carry LF labels where there are any. Near-duplicates are united in
-    one group. Whole groups of HF frames are held out: a fifth of the frames for the test, the same for every
-    draw, and 15 % for validation, by draw; LF frames of those groups are not trained on.
+    one group. Whole groups of HF frames are held out: 15 % for validation, by draw, and for the test the frames of
+    the test files, or else a fifth of the frames, the same for every draw. LF frames of those groups are not trained
+    on.
 
     Parameters
     ----------
     low, high
-        Extended XYZ files.
+        Extended XYZ files; without LF frames only arms that need none can be trained.
     low_name, high_name
         Fidelities in them to take. Default: the only one that the file has, or, for plain keys (`energy`,
         `REF_energy`), "low" and "high".
+    levels
+        In place of these, name and file of each level, cheapest first and the target last.
+    test
+        Files of test frames with HF labels.
     reading
         How to read the files, otherwise than by default.
     told
@@ -83,16 +65,23 @@ class UserTask(Task):
 
     Attributes
     ----------
+    label_costs
+        CPU-s of the labels of a frame, by fidelity; unknown at first.
     copies
-        Near-duplicates among the frames.
+        Near-duplicates among the frames, but those of a test frame and another one.
     notes
         Sentences on how the files were read: which keys became labels, which did not, what groups are.
 
     Raises
     ------
+    ConfigError
+        If the files are named in two ways, or none of the target is.
     DataError
-        If a file is faulty, has no energy of its fidelity, has several and none was named, both fidelities have
-        one name, or a frame of both files has two labels that contradict each other.
+        If a file is faulty, has no energy of its fidelity, has several and none was named, two fidelities have
+        one name, a frame of two files has two labels that contradict each other, or a test frame lacks an HF energy or
+        has an element that no other frame has.
+    LeakageError
+        If an HF frame that is no test frame is a copy of one, or in its group.
     """
 
     name = "user"
@@ -101,77 +90,130 @@ class UserTask(Task):
 
     def __init__(
         self,
-        low: str | Path,
-        high: str | Path,
+        low: str | Path | None = None,
+        high: str | Path | None = None,
         *,
         low_name: str | None = None,
         high_name: str | None = None,
+        levels: Sequence[tuple[str, str | Path]] = (),
+        test: Sequence[str | Path] = (),
         reading: Reading | Mapping[str, Any] | None = None,
         told: Told | None = None,
     ) -> None:
-        self.low_file, self.high_file = Path(low), Path(high)
+        self.sources = sources_of(low, high, low_name, high_name, levels)
         self.reading = Reading.model_validate(reading or {})
-        highs, high_name, notes = _read(self.high_file, high_name, "high", None, self.reading)
-        lows, low_name, more = _read(self.low_file, low_name, "low", high_name, self.reading)
-        if low_name == high_name:
-            raise DataError(
-                f"two fidelities have the same name '{low_name}': {self.low_file} and {self.high_file}.",
-                key=f"{low_name}_energy",
-                hint="Rename the keys of one file, or say which fidelity to take from each.",
-            )
-        self.fidelities = (low_name, high_name)
-        for path, frames, said in ((self.low_file, lows, more), (self.high_file, highs, notes)):
-            describe(frames, told)
-            check_contradictions(frames, near_duplicates(frames, tolerance=SAME_GEOMETRY), str(path))
-            said += [f"{path}: {note}" for note in block_groups(frames, self.reading.block)[1]]
-            name = high_name if frames is highs else low_name
-            said += [f"{path}: FAULT: {fault}" for fault in label_faults(frames, [name])]
-        self._frames = _merge(lows, highs, self.fidelities)
-        self.copies = find_copies(self._frames, told)
+        self.label_costs: Mapping[str, float] = {}
+        self.test_files = tuple(Path(path) for path in test)
+        files, tests = self._read()
+        self.fidelities = tuple(file.fidelity for file in files)
+        make_distinct(tests, files)
+        for file in (*files, *tests):
+            describe(file.frames, told)
+            check_contradictions(file.frames, near_duplicates(file.frames, tolerance=SAME_GEOMETRY), str(file.path))
+            file.notes += [f"{file.path}: {note}" for note in block_groups(file.frames, self.reading.block)[1]]
+            faults = label_faults(file.frames, [file.fidelity])
+            file.notes += [f"{file.path}: FAULT: {fault}" for fault in faults]
+        roles = {file.fidelity: source.role for file, source in zip(files, self.sources, strict=True)}
+        self._frames = merge(files, tests, roles)
+        self._test_sizes = [len(file.frames) for file in tests]
+        self._n_test = sum(self._test_sizes)
+        found = find_copies(self._frames, told)
+        across = [p for p in found.pairs if (p.first < self._n_test) != (p.second < self._n_test)]
+        self._copied = [(id_of(self._frames[p.first]), id_of(self._frames[p.second])) for p in found.pairs]
+        self.copies = replace(found, pairs=tuple(p for p in found.pairs if p not in set(across)))
         self.duplicate_tolerance = self.copies.tolerance
         united = unite_groups(self._frames, [(p.first, p.second) for p in self._together()])
         for atoms, group in zip(self._frames, united, strict=True):
             atoms.info["group"] = group
-        self.notes = list(dict.fromkeys([*more, *notes, *self.copies.note(self._frames)]))
-        self.notes += [*isolated_notes(self._frames, self.fidelities), *self._element_notes()]
-        high_ids = [a for a in self._frames if has_label(a, high_name, Label.ENERGY)]
-        labels = f"low={self._common(low_name)},high={self._common(high_name)}"
-        paired = all(has_label(a, low_name, Label.ENERGY) for a in high_ids)
-        self.default_regime = Regime(labels=labels, coverage="full", pairing="paired" if paired else "disjoint")
+        self.notes = list(dict.fromkeys(note for file in (*files, *tests) for note in file.notes))
+        self.notes += self.copies.note(self._frames)
+        if tests:
+            self._check_tests(files, tests, across)
+        self.notes += [*isolated_notes(self._learnable, self.fidelities), *self._element_notes()]
+        self.default_regime = Regime(labels=self._labels(), coverage="full", pairing=self._pairing())
+
+    def _read(self) -> tuple[list[FileOfFrames], list[FileOfFrames]]:
+        """Read the files of the levels, cheapest first, and those of the tests."""
+        levels = [source.role for source in self.sources if source.is_level]
+        read: list[FileOfFrames] = []
+        for source in reversed(self.sources):  # the target first: its fidelity is not meant by the other files
+            others = [name for name in levels if name != source.role]
+            file = read_source(source, [*others, *(known.fidelity for known in read)], self.reading)
+            for known in read:
+                if known.fidelity == file.fidelity:
+                    raise DataError(
+                        f"two fidelities have the same name '{file.fidelity}': {file.path} and {known.path}.",
+                        key=f"{file.fidelity}_energy",
+                        hint="Rename the keys of one file, or say which fidelity to take from each.",
+                    )
+            read.append(file)
+        files = read[::-1]
+        lows = [file.fidelity for file in files[:-1]]
+        high = files[-1].fidelity
+        tests = [read_test(path, self.sources[-1], high, lows, self.reading) for path in self.test_files]
+        return files, tests
+
+    def _check_tests(
+        self, files: Sequence[FileOfFrames], tests: Sequence[FileOfFrames], across: Sequence[Duplicate]
+    ) -> None:
+        """Refuse tests that HF training frames know, and say which other frames are left out for them."""
+        test, others = self._frames[: self._n_test], self._frames[self._n_test :]
+        check_high(test, others, self._frames, across, self.high, self.high_file, self.test_files)
+        check_elements(tests, others)
+        self.notes += left_out_notes(files, test, others, self._frames, across)
+        forced = [has_label(a, self.high, Label.FORCES) for a in test]
+        if Label.FORCES in self._common(self.high) and not all(forced):
+            left = "errors of forces are over the others" if any(forced) else "arms are compared by energies"
+            self.notes.append(f"{forced.count(False)} of {len(test)} test frames have no forces: {left}")
 
     def load(self) -> list[Atoms]:
-        """Return the merged frames of both files."""
+        """Return the merged frames of all files."""
         return self._frames
+
+    @property
+    def high_file(self) -> Path:
+        """The file of the target."""
+        return self.sources[-1].path
+
+    @property
+    def _learnable(self) -> list[Atoms]:
+        """All frames but those of test files."""
+        return self._frames[self._n_test :]
 
     def pools(self, draw: int) -> Pools:
         """Hold out whole groups of HF frames; the test is the same for every draw."""
-        test, remaining = self._test
-        n = max(_LEAST, round(VALIDATION_FRACTION * (len(test) + len(remaining))))
+        tests, remaining = self._tests
+        test = [a for frames in tests.values() for a in frames]
+        n = validation_size(len(self.candidates))
         held, _ = self._split({"validation": n}, remaining, draw)
-        validation = held["validation"]
-        validation = self.unlike(validation, test)
+        validation = self.unlike(held["validation"], test)
         held_out = [*test, *validation]
         gone = set(groups_of(held_out))
         return Pools(
-            training=self.unlike([a for a in self.frames if a.info["group"] not in gone], held_out),
+            training=self.unlike([a for a in self._learnable if a.info["group"] not in gone], held_out),
             gap_ids=None,
             validation=nested_order(validation, seed=SPLIT_SEED, draw=draw),
             n_validation=len(validation),
-            tests={IN_COVERAGE: test},
+            tests=tests,
         )
 
     def data_hashes(self) -> dict[str, str]:
-        """Return the sha256 of both files, by their roles, and how they are read if that is not the default."""
+        """Return the sha256 of the files, by their roles, and how they are read if that is not the default."""
+        files = {source.role: sha256_of(source.path) for source in self.sources}
+        for index, path in enumerate(self.test_files):
+            files[f"{TEST} {index + 1}" if len(self.test_files) > 1 else TEST] = sha256_of(path)
         reading = self.reading.model_dump_json(exclude_defaults=True)
-        files = {"low": sha256_of(self.low_file), "high": sha256_of(self.high_file)}
         return files if reading == "{}" else files | {"reading": reading}
+
+    def label_cost(self, frames: Sequence[Atoms], fidelity: str, labels: LabelSet) -> float:
+        """Return CPU-seconds of labels, by what a frame is said to cost; NaN if nobody said it."""
+        return len(frames) * self.label_costs.get(fidelity, float("nan"))
 
     def check_leakage(
         self, learned: Sequence[Atoms], held_out: Sequence[Atoms], names: tuple[str, str] = ("training", "test")
     ) -> None:
         """Refuse a split in which a group, or a copy of a frame, is on both sides; copies are those found once."""
-        pairs = [(id_of(self._frames[p.first]), id_of(self._frames[p.second])) for p in self.copies.pairs]
-        check_split(learned, held_out, pairs, tolerance=self.copies.tolerance, names=names)
+        check_split(learned, held_out, self._copied, tolerance=self.copies.tolerance, names=names)
 
     def _labelled(self, frames: Sequence[Atoms], sets: Mapping[str, LabelSet], fidelity: str) -> list[Atoms]:
         """Return the frames that have any of the labels: what a frame lacks is masked, and discards nothing."""
@@ -185,34 +227,55 @@ class UserTask(Task):
     def unlike(self, frames: Sequence[Atoms], held_out: Sequence[Atoms]) -> list[Atoms]:
         """Return the frames of which no copy is held out."""
         held = {id_of(a) for a in held_out}
-        names = [(id_of(self._frames[p.first]), id_of(self._frames[p.second])) for p in self.copies.pairs]
-        near = {b for a, b in names if a in held} | {a for a, b in names if b in held}
+        near = {b for a, b in self._copied if a in held} | {a for a, b in self._copied if b in held}
         return [a for a in frames if id_of(a) not in near]
 
     def _element_notes(self) -> list[str]:
         """Say which elements no HF label is about."""
-        low, high = (
-            {int(z) for a in self._frames if has_label(a, name, Label.ENERGY) for z in a.numbers}
+        elements = {
+            name: {int(z) for a in self._learnable if has_label(a, name, Label.ENERGY) for z in a.numbers}
             for name in self.fidelities
-        )
-        if not (alone := sorted(low - high)):
+        }
+        high = elements.pop(self.high)
+        if not (alone := sorted(set().union(*elements.values()) - high)):
             return []
         symbols = ", ".join(chemical_symbols[z] for z in alone)
+        lows = " or ".join(f"'{name}'" for name in elements)
         return [
-            f"no '{self.high}' label has {symbols}: arms whose network learns it at '{self.fidelities[0]}' answer with "
+            f"no '{self.high}' label has {symbols}: arms whose network learns it at {lows} answer with "
             "an estimate and warn of it, the others refuse"
         ]
 
     @property
     def candidates(self) -> list[Atoms]:
-        """Frames with an HF energy that may be held out: all but isolated atoms."""
-        return [a for a in self.frames if has_label(a, self.high, Label.ENERGY) and not is_isolated(a)]
+        """Frames with an HF energy, but those of test files, that may be held out: all but isolated atoms."""
+        return [a for a in self._learnable if has_label(a, self.high, Label.ENERGY) and not is_isolated(a)]
+
+    @property
+    def n_test(self) -> int:
+        """Number of test frames."""
+        return sum(len(frames) for frames in self._tests[0].values())
+
+    def tests_without(self, fidelity: str) -> int:
+        """Return how many frames of test files have no energy of a fidelity."""
+        return sum(not has_label(a, fidelity, Label.ENERGY) for a in self._frames[: self._n_test])
 
     @cached_property
-    def _test(self) -> tuple[list[Atoms], list[Atoms]]:
+    def _tests(self) -> tuple[dict[str, list[Atoms]], list[Atoms]]:
+        """Test frames by split, and the HF frames that are none."""
         high = self.candidates
-        held, rest = self._split({"test": max(_LEAST, round(TEST_FRACTION * len(high)))}, high, 0)
-        return held["test"], rest
+        if not self.test_files:
+            held, rest = self._split({TEST: max(LEAST, round(TEST_FRACTION * len(high)))}, high, 0)
+            return {IN_COVERAGE: held[TEST]}, rest
+        return self._of_test_files(), high
+
+    def _of_test_files(self) -> dict[str, list[Atoms]]:
+        tests, start = dict[str, list[Atoms]](), 0
+        names = [path.name for path in self.test_files]
+        for path, n in zip(self.test_files, self._test_sizes, strict=True):
+            tests[path.name if names.count(path.name) == 1 else str(path)] = self._frames[start : start + n]
+            start += n
+        return tests
 
     def _split(
         self, sizes: dict[str, int], frames: Sequence[Atoms], draw: int
@@ -223,93 +286,24 @@ class UserTask(Task):
             raise DataError(str(error), file=self.high_file, key="group") from None
 
     def _common(self, fidelity: str) -> LabelSet:
-        """Return the labels that any frame has of this fidelity."""
-        return LabelSet.of(label for label in Label if any(has_label(a, fidelity, label) for a in self._frames))
+        """Return the labels that any frame has of this fidelity, tests apart."""
+        return LabelSet.of(label for label in Label if any(has_label(a, fidelity, label) for a in self._learnable))
+
+    def _labels(self) -> str:
+        """Labels of the regime: by role, but by name where cheaper levels have different ones."""
+        sets = {name: self._common(name) for name in self.fidelities}
+        lows = {str(sets[name]) for name in self.fidelities[:-1]}
+        if len(lows) > 1:
+            return format_label_regime(sets)
+        return ",".join([*(f"low={labels}" for labels in lows), f"high={sets[self.high]}"])
+
+    def _pairing(self) -> Any:
+        """Say "paired" if every HF frame has labels of all cheaper levels."""
+        high, lows = [a for a in self._learnable if has_label(a, self.high, Label.ENERGY)], self.fidelities[:-1]
+        paired = bool(lows) and all(has_label(a, low, Label.ENERGY) for a in high for low in lows)
+        return "paired" if paired else "disjoint"
 
 
-def _read(
-    path: Path, name: str | None, role: str, avoid: str | None, reading: Reading
-) -> tuple[list[Atoms], str, list[str]]:
-    """Read a file, settle which of its fidelities is meant, and say how it was read."""
-    keys = LabelKeys(**reading.keys.get(role, {}))
-    read = read_file(path, name, keys=keys, group_key=reading.group_key)
-    frames, notes = read.frames, [f"{path}: {note}" for note in read.notes]
-    if name is None:
-        name = UNNAMED_FIDELITY if keys else _meant(frames, path, role, avoid, notes)
-    if name == UNNAMED_FIDELITY:
-        name = role
-        for atoms in frames:
-            rename_fidelity(atoms, UNNAMED_FIDELITY, role)
-    if not any(has_label(a, name, Label.ENERGY) for a in frames):
-        raise DataError("no frame has an energy of this fidelity.", file=path, key=f"{name}_energy")
-    return frames, name, notes
-
-
-def _meant(frames: Sequence[Atoms], path: Path, role: str, avoid: str | None, notes: list[str]) -> str:
-    """Return the fidelity of a file that a role means: the only one, else the plain keys if they alone have forces."""
-    found = [f for f in fidelities_in(frames) if any(has_label(a, f, Label.ENERGY) for a in frames)]
-    forced = [f for f in fidelities_in(frames) if any(has_label(a, f, Label.FORCES) for a in frames)]
-    complete = [f for f in found if f in forced]
-    candidates = [UNNAMED_FIDELITY] if complete == [UNNAMED_FIDELITY] else found
-    candidates = [f for f in candidates if f != avoid] or candidates
-    if len(candidates) != 1:
-        listed = ", ".join(found) if found else "none"
-        raise DataError(
-            f"which labels are the {role} fidelity? The file has {listed}.",
-            file=path,
-            hint=f"Name one of them (--{role}-name)." if found else "Expected keys energy (eV) and forces (eV/Å).",
-        )
-    (name,) = candidates
-    if apart := [f for f in forced if f not in found and name not in forced]:
-        raise DataError(
-            f"the energies are those of '{name}' and the forces those of '{apart[0]}'.",
-            file=path,
-            hint="Name the keys that belong together: --energy-key KEY --forces-key KEY.",
-        )
-    for other in (f for f in found if f != name):
-        notes.append(f"{path}: '{other}_energy' is not read (--{role}-name {other} takes it)")
-    return name
-
-
-def _merge(lows: Sequence[Atoms], highs: Sequence[Atoms], fidelities: tuple[str, str]) -> list[Atoms]:
-    """Return HF frames, with the LF labels of LF frames of the same geometry, and then the other LF frames."""
-    frames = [a.copy() for a in highs]
-    same: dict[int, int] = {}
-    for pair in near_duplicates(lows, frames, tolerance=SAME_GEOMETRY):
-        if np.array_equal(lows[pair.first].numbers, frames[pair.second].numbers):
-            same.setdefault(pair.first, pair.second)
-    names = {id_of(a) for a in frames}
-    for index, original in enumerate(lows):
-        if index in same:
-            target = frames[same[index]]
-            _take_labels(target, original, fidelities[0])
-            own = target.info["group"] == id_of(target) or str(target.info["group"]).startswith(BLOCK)
-            if own and str(original.info["group"]).startswith(BLOCK):  # one trajectory: its blocks are those of LF
-                target.info["group"] = original.info["group"]
-            continue
-        atoms = original.copy()
-        if id_of(atoms) in names:  # another structure of that name, such as a counter that starts anew
-            own = atoms.info["group"] == id_of(atoms)
-            atoms.info["structure_id"] = f"low:{id_of(atoms)}"
-            if own:
-                atoms.info["group"] = id_of(atoms)
-        names.add(id_of(atoms))
-        frames.append(atoms)
-    for atoms in frames:
-        for fidelity in fidelities_in([atoms]):
-            if fidelity not in fidelities:
-                drop_labels(atoms, fidelity)
-    return frames
-
-
-def _take_labels(target: Atoms, source: Atoms, fidelity: str) -> None:
-    turned = not np.allclose(target.positions, source.positions, atol=1e-3)
-    if has_label(source, fidelity, Label.ENERGY):
-        check_one_energy(target, source, fidelity)
-        set_labels(target, fidelity, energy=energy_of(source, fidelity))
-    if turned:
-        return  # forces and stress belong to another orientation
-    if has_label(source, fidelity, Label.FORCES):
-        set_labels(target, fidelity, forces=forces_of(source, fidelity))
-    if has_label(source, fidelity, Label.STRESS):
-        set_labels(target, fidelity, stress=stress_of(source, fidelity))
+def validation_size(n_high: int) -> int:
+    """Number of HF frames, of so many, that models of a comparison are selected on, at least."""
+    return max(LEAST, round(VALIDATION_FRACTION * n_high))

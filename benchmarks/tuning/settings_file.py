@@ -46,6 +46,8 @@ class Provenance(SettingsModel):
         Weights and forms of the validation loss, the same for every trial.
     sampler, sampler_seed, space, space_sha256
         How the trials were chosen, the same for every arm.
+    core
+        Network of the trials; None in files that do not say it.
     rule, atom_gradients, patience
         Budget of a trial; `atom_gradients` by arm, since a ceiling may have another.
     """
@@ -68,6 +70,7 @@ class Provenance(SettingsModel):
     rule: Rule
     atom_gradients: dict[str, PositiveFloat]
     patience: PositiveInt | None = None
+    core: str | None = None
 
 
 class TunedArm(SettingsModel):
@@ -120,13 +123,14 @@ def tuned_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yml") for entry in folder.iterdir() if entry.name.endswith(".yml"))
 
 
-def load_tuned(name_or_path: str, task: str) -> TunedSettings:
+def load_tuned(name_or_path: str, task: str | None = None) -> TunedSettings:
     """Read tuned settings: those that come along by the task's name, or a file by its path.
 
     Raises
     ------
     ConfigError
-        If there are none, the file is not valid (names file and key), or it is of another task than `task`.
+        If there are none, the file is not valid (names file and key), or it is of another task than `task` (None: of
+        any).
     DataError
         If the file was changed since it was written and does not say so.
     """
@@ -149,7 +153,7 @@ def load_tuned(name_or_path: str, task: str) -> TunedSettings:
         )
     except ValidationError as error:
         raise ConfigError(f"{source}: {faults(error)}.") from error
-    if found.task != task:
+    if task is not None and found.task != task:
         raise ConfigError(f"{source}: tuned on task '{found.task}', not on '{task}'.")
     return found.model_copy(update={"source": source})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,9 +112,99 @@ def test_compare_answers_and_remembers(call, files: Files) -> None:
     assert result.exit_code == 0, result.stderr
     verdicts = ("Use single_fidelity", "Use multi_fidelity", "No arm can be named")
     assert sum(verdict in result.stdout for verdict in verdicts) == 1
-    assert "left out: delta_labels" in result.stdout
+    everything = call("compare", "--low", files.low, "--high", files.high, "--dry-run")
+    assert "left out: delta_labels: it needs LF labels of the HF structures" in everything.stdout
+    assert "left out" not in result.stdout
     again = call(*files.compare())
     assert "4 runs: 4 stored, 0 to compute." in again.stdout
+
+
+def test_a_learning_curve_on_own_test_frames(call, files: Files, tmp_path: Path) -> None:
+    own = tmp_path / "own.xyz"
+    test = frames(6, "high", "cc", 7)
+    for number, atoms in enumerate(test):
+        atoms.info["group"] = f"own{number}"
+    write(own, test)
+    arms = ("--arm", "single_fidelity", "--arm", "multi_fidelity", "--arm", "single_fidelity_all")
+    words = ("--low", files.low, "--high", files.high, "--out", files.out, "--settings", files.settings)
+    sizes = ("--n-high", 12, "--n-high", 6)
+    result = call("compare", *words, "--test", own, *sizes, *arms, "--budget", 600, "--draws", 1, "--workers", 1)
+    assert result.exit_code == 0, result.stdout + result.stderr
+    assert "The test is 6 HF frames of" in result.stdout
+    assert result.stdout.index("n_high = 6,") < result.stdout.index("n_high = 12,")
+    assert "own.xyz" in result.stdout.split("n_high = 6,")[1].split("n_high = 12,")[0]
+    assert "test frames of own.xyz" in result.stdout
+
+
+def test_more_high_frames_than_there_are(call, files: Files) -> None:
+    result = call(*files.compare(), "--n-high", 500)
+    assert result.exit_code == 2
+    assert "--n-high 500: there are " in result.stderr
+    result = call(*files.compare(), "--n-high", "some")
+    assert "--n-high some: expected a positive number of HF frames, or all" in result.stderr
+    assert files.untouched()
+
+
+def test_single_fidelity_needs_no_low_frames_and_does_not_say_that_it_learns_from_them(call, files: Files) -> None:
+    words = ["--high", files.high, "--out", files.out, "--settings", files.settings, "--budget", 600]
+    result = call("fit", "--arm", "single_fidelity", *words)
+    assert result.exit_code == 0, result.stderr
+    assert "Training single_fidelity on 20 cc (EF); 4 for selection." in result.stderr
+    assert "4 of 24 HF frames are not trained on and select the model" in result.stderr
+    assert "at least 4, since 0.1 of them (--validation-fraction) are 2" in result.stderr
+    again = call(
+        "fit",
+        "--arm",
+        "single_fidelity",
+        "--low",
+        files.low,
+        *words[:2],
+        "--out",
+        files.low.parent / "again",
+        *words[4:],
+    )
+    assert "low.xyz is not read" in again.stderr
+    assert "Training single_fidelity on 20 cc (EF)" in again.stderr
+
+
+def test_arms_that_learn_from_low_frames_ask_for_them(call, files: Files) -> None:
+    for words in (("fit", "--arm", "transfer"), ("compare", "--arm", "transfer"), ("compare",)):
+        result = call(*words, "--high", files.high, "--out", files.out)
+        assert result.exit_code == 2
+        assert "--low FILE" in result.stderr
+    assert files.untouched()
+
+
+def test_levels_are_fitted_by_their_names(call, files: Files) -> None:
+    middle = files.low.with_name("middle.xyz")
+    between = frames(16, "high", "other", 5)
+    for atoms in between:
+        atoms.info["group"] = f"middle {atoms.info['group']}"
+    write(middle, between)
+    words = ["--level", f"dft={files.low}", "--level", f"mp2={middle}", "--level", f"cc={files.high}"]
+    rest = ["--out", files.out, "--settings", files.settings, "--budget", 2000]
+    result = call("fit", "--arm", "transfer", *words, *rest)
+    assert result.exit_code == 0, result.stderr
+    assert "the labels of 'other' are those of 'mp2'" in result.stderr
+    assert re.search(r"on 24 dft \(EF\), 1\d mp2 \(EF\), 20 cc \(EF\)", result.stderr)
+    refused = call("fit", "--arm", "delta_model", *words, "--out", files.low.parent / "delta")
+    assert refused.exit_code == 2
+    assert "one LF level alone, and there are 2" in refused.stderr
+    for wrong, told in (
+        (["--low", files.low], "in place of --low"),
+        (["--energy-key", "low=E"], "no file is 'low'"),
+        (["--level", "x"], "expected NAME=FILE"),
+    ):
+        refused = call("fit", "--arm", "transfer", *words, *wrong, "--out", files.low.parent / "wrong")
+        assert refused.exit_code == 2
+        assert told in refused.stderr
+
+
+def test_a_key_of_inspect_is_for_its_one_file(call, files: Files) -> None:
+    result = call("data", "inspect", files.high, "--energy-key", "low=cc_energy")
+    assert result.exit_code == 2
+    assert "--energy-key low=cc_energy: one file is read here" in result.stderr
+    assert call("data", "inspect", files.high, "--energy-key", "cc_energy").exit_code == 0
 
 
 def test_the_files_of_a_comparison_are_read_once(call, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

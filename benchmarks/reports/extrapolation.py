@@ -1,0 +1,81 @@
+"""Errors that twice the HF labels would give the arms, and the cost of the labels, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mfbench.benchmarks.reports.arms import traits
+from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.numbers import number
+from mfbench.benchmarks.reports.results import Part
+from mfbench.benchmarks.reports.rows import ALL
+from mfbench.mfcore.metrics.extrapolation import LEAST_SIZES, extrapolate
+from mfbench.mfcore.metrics.intervals import Runs
+
+LEVEL = 0.95
+
+
+def curve_lines(part: Part, n_all: int | None, cost: float | None = None, low_cost: float | None = None) -> list[str]:
+    """Say for each arm what twice the labels would give: sentences, one an arm, under a headline.
+
+    Parameters
+    ----------
+    part
+        Runs of one regime.
+    n_all
+        HF training frames of runs that take all; None: there are none.
+    cost, low_cost
+        CPU-s of the labels of a frame at the target, and at the level next to it; None: not known.
+    """
+    sizes = _sizes(part, n_all)
+    if len(sizes) < 2:
+        return []
+    arms = [arm for arm in part.candidates if traits(arm).role != "floor"]
+    n, metric = max(sizes.values()), metric_of(part.metric)
+    unit, title = (metric.unit, metric.title) if metric else ("", part.metric)
+    words = f"{n} further HF frames" + _price(n, cost)
+    runs = {name: part.of_size(name) for name in sizes}
+    lines = [f"With twice the HF labels, {2 * n}, that is {words}, by the power law of each arm's errors ({title}):"]
+    for arm in arms:
+        found = {size: runs[name].runs(arm, part.split, part.metric) for name, size in sizes.items()}
+        curve = {size: values for size, values in found.items() if values}
+        also = f"; it takes as many LF labels more{_price(n, low_cost)}" if traits(arm).needs_paired else ""
+        lines.append(f"  {arm}: {_sentence(curve, n, unit)}{also}.")
+    if len(sizes) < LEAST_SIZES:
+        lines.append(f"  Give {LEAST_SIZES} or more numbers of HF frames (--n-high), a factor of two or more apart.")
+    return lines
+
+
+def _sizes(part: Part, n_all: int | None) -> dict[str, int]:
+    """Numbers of HF frames of the runs, by their names in rows."""
+    names = part.size_names if part.candidates else []
+    return {name: n for name in names if (n := n_all if name == ALL else int(name)) is not None}
+
+
+def _price(n: int, cost: float | None) -> str:
+    return "" if cost is None else f" ({cpu_time(n * cost)})"
+
+
+def _sentence(curve: Mapping[int, Runs], n: int, unit: str) -> str:
+    found = extrapolate(curve, 2 * n, LEVEL)
+    if found.law is None or found.reason:
+        return f"cannot be extrapolated: {found.reason}"
+    if n not in curve:
+        return f"cannot be extrapolated: no run with {n} has finished"
+    exponent = found.law.exponent
+    draws = f"{exponent.n_units} draws" if exponent.n_units > 1 else "the fit of one draw"
+    return (
+        f"{number(found.estimate)} {unit} [{number(found.low)}, {number(found.high)}] are to be expected, after "
+        f"{number(_mean(curve[n].values()))} with {n} (error ∝ n^-{exponent.estimate:.2f}, "
+        f"{100 * LEVEL:.0f} % intervals over {draws})"
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    known: Sequence[float] = list(values)
+    return sum(known) / len(known)
+
+
+def cpu_time(seconds: float) -> str:
+    """CPU time with its unit, with three digits."""
+    return f"{number(seconds)} CPU-s" if seconds < 3600 else f"{number(seconds / 3600)} CPU-h"
