@@ -71,7 +71,8 @@ class TrialStore:
 
     def all(self) -> list[dict[str, Any]]:
         """Every stored trial."""
-        return [_read(path) for path in sorted((self.root / "trials").glob("*.json"))]
+        # a hidden one is half-written: its writer was killed, or goes on
+        return [_read(path) for path in sorted((self.root / "trials").glob("[!.]*.json"))]
 
     def save(self, key: str, record: dict[str, Any]) -> None:
         """Store a trial that ended, and drop its checkpoints."""

@@ -150,6 +150,21 @@ def test_a_damaged_trial_is_named(fakes: Path, tmp_path: Path) -> None:
         TrialStore(tmp_path).all()
 
 
+def test_a_trial_that_was_killed_while_it_was_written_is_none(fakes: Path, tmp_path: Path) -> None:
+    """It kept every later search from beginning."""
+    (job,) = planned(tmp_path, trials=1)
+    done(job)
+    store = TrialStore(tmp_path)
+    (path,) = (tmp_path / "trials").glob("*.json")
+    half = path.with_name(f".{path.stem}.mfbench-x.json")
+    half.write_bytes(path.read_bytes())
+    assert [record["key"] for record in store.all()] == [path.stem]
+    store.workdir(path.stem).mkdir(parents=True)
+    store.sweep()
+    assert not half.exists()
+    assert not store.workdir(path.stem).exists()
+
+
 def test_arms_with_losses_of_their_own_cannot_be_compared(tmp_path: Path) -> None:
     loss = {"training": {"loss": {"energy_weight": 3.0}}}
     regime = Regime(n_low=20, n_high=10)
