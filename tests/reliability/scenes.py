@@ -248,7 +248,7 @@ class Stage:
         shutil.copytree(self._start, self.folder)
 
     def made(self) -> Made:
-        """What is there: all that is there can be read."""
+        """Things that are there, all of which can be read."""
         return self.scene.made(self.folder)
 
     def litter(self) -> list[str]:
