@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mfbench.mfcore.metrics.bootstrap import hierarchical_interval, hierarchical_ratio_interval
 from mfbench.mfcore.metrics.intervals import Array, Interval, Runs, mean_interval
+from mfbench.mfcore.metrics.structures import StructureErrors, structure_errors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,6 +64,42 @@ class Blocks:
             return plain, 0
         values, weights = arranged
         return hierarchical_interval(values, weights, level=LEVEL), len(weights)
+
+    def structures(self, errors: Mapping[str, Runs], split: str, metric: str) -> dict[str, StructureErrors] | None:
+        """Deviations of the groups of test frames in the runs of some arms; None where they are not stored for all.
+
+        They have to be the same groups, of the same weights, in every run: the tests do not depend on the draw.
+
+        Parameters
+        ----------
+        errors
+            By arm: error of each finished run by (draw, seed).
+        split, metric
+            Which error it is.
+        """
+        found: dict[str, StructureErrors] = {}
+        names: list[str] | None = None
+        shared: Array | None = None
+        for arm, runs in errors.items():
+            groups = self._groups.get((arm, split, metric), {})
+            values = {}
+            for run in runs:
+                own = groups.get(run, {})
+                if names is None or shared is None:
+                    names = sorted(own)
+                    shared = np.array([own[name][1] for name in names])
+                if not own or sorted(own) != names:
+                    return None
+                if not np.allclose([own[name][1] for name in names], shared, rtol=1e-6):
+                    return None
+                values[run] = np.array([own[name][0] for name in names])
+            if shared is None:
+                return None
+            try:
+                found[arm] = structure_errors(values, shared)
+            except ValueError:  # an error of zero, or one that is not finite
+                return None
+        return found
 
     def ratio(
         self, first: str, second: str, runs: Collection[tuple[int, int]], split: str, metric: str, level: float = LEVEL

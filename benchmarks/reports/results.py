@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.harness.columns import with_core
 from mfbench.benchmarks.reports.arms import ceilings, in_order, not_installed, traits
+from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.rows import ALL, NEEDED, REGIME, regime_title, size_key
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.metrics.intervals import Runs
-from mfbench.mfcore.metrics.recommendation import THRESHOLD, Recommendation, recommend
+from mfbench.mfcore.metrics.recommendation import Recommendation, recommend
+from mfbench.mfcore.metrics.structures import StructureErrors
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -135,6 +137,18 @@ class Part:
         return self._details[name]
 
     @cached_property
+    def blocks(self) -> Blocks:
+        """Errors by group of test frames of these runs."""
+        return Blocks(self.detail("blocks"))
+
+    def structures(self, errors: Mapping[str, Runs], split: str, metric: str) -> dict[str, StructureErrors] | None:
+        """Errors of some arms by group of test frames; None where they are not stored for every run.
+
+        Where the runs have several HF set sizes, ask the parts of :meth:`of_size`.
+        """
+        return self.blocks.structures(errors, split, metric)
+
+    @cached_property
     def size_names(self) -> list[str]:
         """HF set sizes of the candidates, or of the ceilings where there are no others, ascending; "all" is last."""
         rows = self.without_ceilings if self.candidates else self.rows
@@ -198,7 +212,7 @@ class Cell(Part):
     def __init__(self, rows: DataFrame, details: Details, regime: Mapping[str, str], n_high: str) -> None:
         super().__init__(rows, details, regime)
         self.n_high = n_high
-        self._recommendations: dict[tuple[str, str, float, bool], Recommendation] = {}
+        self._recommendations: dict[tuple[str, str, bool], Recommendation] = {}
 
     @property
     def own_test(self) -> bool:
@@ -211,11 +225,7 @@ class Cell(Part):
         return regime_title(self.regime, self.n_high)
 
     def recommendation(
-        self,
-        metric: str | None = None,
-        split: str | None = None,
-        threshold: float = THRESHOLD,
-        self_contained: bool = False,
+        self, metric: str | None = None, split: str | None = None, self_contained: bool = False
     ) -> Recommendation:
         """Name the arm to use, or say why none can be named; computed once.
 
@@ -225,18 +235,17 @@ class Cell(Part):
             Smaller is better; default: the first of `CRITERIA` that was measured.
         split
             Test split; default: out of coverage where there is one, which is the harder half.
-        threshold
-            Probability of being best below which no arm is named.
         self_contained
             Leave out arms that need LF calculations to predict, which dynamics can seldom afford.
         """
-        asked = metric or self.metric, split or self.split, threshold, self_contained
+        asked = metric or self.metric, split or self.split, self_contained
         if asked not in self._recommendations:
             arms = [arm for arm in self.candidates if traits(arm).self_contained or not self_contained]
+            errors = {arm: self.runs(arm, asked[1], asked[0]) for arm in arms}
             self._recommendations[asked] = recommend(
-                {arm: self.runs(arm, asked[1], asked[0]) for arm in arms},
+                errors,
+                self.structures({arm: runs for arm, runs in errors.items() if runs}, asked[1], asked[0]),
                 n_failed={arm: self.counts(arm)[1] for arm in arms},
-                threshold=threshold,
             )
         return self._recommendations[asked]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +11,15 @@ from mfbench.benchmarks.observables.declarations import ERRORS, RETENTION, Bette
 from mfbench.benchmarks.observables.declarations import Section as Declared
 from mfbench.benchmarks.observables.registry import declaring, observables
 from mfbench.benchmarks.reports.arms import ceilings, left_out, traits
-from mfbench.benchmarks.reports.blocks import LEVEL, Blocks
+from mfbench.benchmarks.reports.blocks import LEVEL
 from mfbench.benchmarks.reports.metrics import metric_of, of_family, report_sections
 from mfbench.benchmarks.reports.numbers import number
 from mfbench.benchmarks.reports.results import SPLITS, Cell, Results
 from mfbench.benchmarks.reports.rows import REGIME
 from mfbench.mfcore.metrics.comparison import best_arms, compare_arms
 from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval
+from mfbench.mfcore.metrics.recommendation import comparable
+from mfbench.mfcore.metrics.structures import StructureErrors
 
 COSTS = {
     "train_atom_gradients": ("train", "10⁶ atom gradients", 1e-6),
@@ -293,12 +295,13 @@ def _summary(cell: Cell) -> Summary:
         del known_costs["train_steps"]  # runs that were stored before steps were
     costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in known_costs.items())
     entries: dict[tuple[str, Quantity], Entry] = {}
-    blocks = Blocks(cell.detail("blocks"))
+    blocks = cell.blocks
     for quantity in (*scores, *retention, *(quantity for _, found in declared for quantity in found)):
         runs = {arm: cell.runs(arm, quantity.split, quantity.key) for arm in arms}
         metric = metric_of(quantity.key)
+        ranked = comparable({arm: v for arm, v in runs.items() if not traits(arm).is_ceiling})
         best = best_of(
-            {arm: v for arm, v in runs.items() if not traits(arm).is_ceiling}, metric.better if metric else "lower"
+            ranked, metric.better if metric else "lower", blocks.structures(ranked, quantity.split, quantity.key)
         )
         for arm, values in runs.items():
             if values:
@@ -324,17 +327,28 @@ def _sections(declared: Sequence[tuple[Declared, tuple[Quantity, ...]]], cell: C
         yield Section(section, quantities, owner.words(section.family, cell.detail), reference)
 
 
-def best_of(runs: dict[str, Runs], better: Better = "lower") -> tuple[str, ...]:
-    """Give the best arm and its ties, if the runs can tell: they need repeats that all arms have, and a direction.
+def best_of(
+    runs: dict[str, Runs], better: Better = "lower", structures: Mapping[str, StructureErrors] | None = None
+) -> tuple[str, ...]:
+    """Give the best arm and its ties, if the runs can tell: they need repeats in common, and a direction.
 
     Errors are compared as ratios; what is better when higher or nearer zero (fractions, times, signed drifts) has
     zeros and signs and is compared by differences.
+
+    Parameters
+    ----------
+    runs
+        By arm: value of each finished run by (draw, seed).
+    better
+        Direction.
+    structures
+        By arm: deviations of the groups of test frames in these runs, of errors; None where they are not known.
     """
     finished = {arm: values for arm, values in runs.items() if values}
-    if len(finished) < 2 or not better or len(set.intersection(*(set(values) for values in finished.values()))) < 2:
+    if len(finished) < 2 or not better or len({run for values in finished.values() for run in values}) < 2:
         return ()
     if better == "lower" and all(value > 0.0 for values in finished.values() for value in values.values()):
-        return best_arms(compare_arms(finished), LEVEL)
+        return _best(finished, structures)
     sign = -1.0 if better == "higher" else 1.0
     ranked = {
         arm: {key: sign * (abs(value) if better == "nearer zero" else value) for key, value in values.items()}
@@ -344,8 +358,14 @@ def best_of(runs: dict[str, Runs], better: Better = "lower") -> tuple[str, ...]:
     if scale == 0.0:
         return ()  # all alike, and nothing to mark
     # The comparison takes logarithms: of these exponentials they are the values, in units of the largest.
-    exponentials = {arm: {key: math.exp(v / scale) for key, v in values.items()} for arm, values in ranked.items()}
-    return best_arms(compare_arms(exponentials), LEVEL)
+    return _best({arm: {key: math.exp(v / scale) for key, v in values.items()} for arm, values in ranked.items()})
+
+
+def _best(runs: Mapping[str, Runs], structures: Mapping[str, StructureErrors] | None = None) -> tuple[str, ...]:
+    try:
+        return best_arms(compare_arms(runs, structures), LEVEL)
+    except ValueError:  # no (draw, seed) in common
+        return ()
 
 
 def _quantities(cell: Cell, family: str) -> tuple[Quantity, ...]:

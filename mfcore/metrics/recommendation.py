@@ -1,15 +1,29 @@
-"""Naming an arm, or declining to."""
+"""Naming an arm, or declining to.
+
+An arm is named if it is the only one that may be the best (`comparison.best_arms`): every other is worse at p < 0.02,
+counting the scatter over repeats *and* over groups of test structures. Among equal arms one is then named in at most
+5 % of cases, which a threshold on the probability of being best does not give: of two equal arms one has a probability
+above 0.8 in 40 % of cases, by what that probability means. It is information beside the verdict.
+
+The price: an arm that leads the next one by two standard errors of their difference is named in 30 to 50 % of cases,
+and no rule with so few false alarms could do it in more than 52 %. (The standard errors of single arms, which tables
+give as ±, have in them what all arms share, such as a hard draw: two of those are mostly far more.)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from mfbench.mfcore.metrics.comparison import best_arms, compare_arms, probability_best
+from mfbench.mfcore.metrics.comparison import ArmComparison, best_arms, compare_arms, probability_best
 from mfbench.mfcore.metrics.intervals import Runs
+from mfbench.mfcore.metrics.structures import StructureErrors
 
-THRESHOLD = 0.8
-"""Probability of being best below which no arm is named."""
+FEWEST_REPEATS = 3
+"""Draws (or seeds) below which the scatter over repeats is too little known for a probability."""
+
+FEWEST_GROUPS = 3
+"""Groups of test structures below which the scatter over them is too little known for a probability."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +33,19 @@ class Recommendation:
     Attributes
     ----------
     arm
-        Its name; None if the evidence does not reach the threshold.
+        Its name; None if others may be the best as well, or if the evidence allows no verdict.
     probability
-        That of the most probable arm; NaN where none can be given.
+        Probability of being best of the most probable arm; NaN where none can be given.
     probabilities
-        By arm, the most probable first; only arms that could be compared.
+        By arm, the most probable first; empty where none can be given.
     ties
-        Arms that may be the best at 95 % confidence.
+        Arms that may be the best at 95 % confidence; empty where that cannot be told.
     reason
         One sentence.
     n_failed
         Failed runs by arm, where there are any.
+    compared
+        Arms that could be compared.
     """
 
     arm: str | None
@@ -38,56 +54,130 @@ class Recommendation:
     ties: tuple[str, ...]
     reason: str
     n_failed: Mapping[str, int] = field(default_factory=dict)
+    compared: tuple[str, ...] = ()
+
+
+def n_repeats(runs: Runs) -> int:
+    """Number of draws that some runs are of."""
+    return len({draw for draw, _ in runs})
+
+
+def comparable(errors: Mapping[str, Runs]) -> dict[str, Runs]:
+    """Leave out arms that finished too few repeats to be compared, though others have enough."""
+    runs = {arm: values for arm, values in errors.items() if values}
+    if max((n_repeats(values) for values in runs.values()), default=0) < FEWEST_REPEATS:
+        return runs
+    return {arm: values for arm, values in runs.items() if n_repeats(values) >= FEWEST_REPEATS}
 
 
 def recommend(
-    errors: Mapping[str, Runs], *, n_failed: Mapping[str, int] | None = None, threshold: float = THRESHOLD
+    errors: Mapping[str, Runs],
+    structures: Mapping[str, StructureErrors] | None = None,
+    *,
+    n_failed: Mapping[str, int] | None = None,
+    untrained: Collection[str] = (),
+    repeats: str = "draws",
+    n_samples: int = 20_000,
 ) -> Recommendation:
-    """Name the arm with the smallest expected error if its probability of being best reaches `threshold`.
+    """Name the arm with the smallest expected error if no other may be the best.
 
-    At least two draws are asked for: seeds of one draw do not tell how the next HF set would turn out. An arm
-    with failed runs is compared on those that it finished, but is never named.
+    At least three draws and three groups of test structures are asked for. An arm with failed runs is compared on
+    those that it finished, but is never named.
 
     Parameters
     ----------
     errors
         By arm: the error of each finished run by (draw, seed). An arm without a finished run is left out.
+    structures
+        By arm: the deviations of the groups of test structures in these runs; None where they are not known.
     n_failed
         Failed runs by arm.
-    threshold
-        Smallest probability of being best that is acted on.
+    untrained
+        Arms that failed to train: their error is no smaller than a constant's. They are left out, and named.
+    repeats
+        Name of the repeats: "draws", or "seeds" where the draws have most of their HF frames in common.
+    n_samples
+        Number of samples that probabilities are read from.
     """
     failed = {arm: n for arm, n in (n_failed or {}).items() if n}
-    runs = {arm: values for arm, values in errors.items() if values}
+    trained = {arm: values for arm, values in errors.items() if arm not in untrained}
+    runs = comparable(trained)
+    n = max((n_repeats(values) for values in runs.values()), default=0)
+    remarks = _remarks(errors, trained, runs, untrained)
 
-    def abstain(reason: str, **known: object) -> Recommendation:
-        fields: dict[str, object] = {"probability": float("nan"), "probabilities": {}, "ties": ()}
-        return Recommendation(arm=None, reason=reason, n_failed=failed, **{**fields, **known})  # type: ignore[arg-type]
+    def verdict(
+        reason: str,
+        arm: str | None = None,
+        probabilities: Mapping[str, float] | None = None,
+        ties: tuple[str, ...] = (),
+    ) -> Recommendation:
+        known = dict(probabilities or {})
+        most = next(iter(known.values()), float("nan"))
+        return Recommendation(arm, most, known, ties, " ".join([reason, *remarks]), failed, tuple(runs))
 
     if len(runs) < 2:
-        return abstain("fewer than two arms have a finished run: nothing can be compared.")
-    common = set.intersection(*(set(values) for values in runs.values()))
-    n_draws = len({draw for draw, _ in common})
-    if n_draws < 2:
-        return abstain(
-            f"all arms finished {len(common)} common run(s) on {n_draws} draw(s): a recommendation needs at "
-            "least two draws of the high-fidelity set (and says more with five)."
+        return verdict("fewer than two arms have a finished run: nothing can be compared.")
+    if n < FEWEST_REPEATS:
+        return verdict(
+            f"the arms have {n} draw{'s' * (n != 1)} of the high-fidelity set: a verdict needs at least "
+            f"{FEWEST_REPEATS} (and says more with five)."
         )
-    comparison = compare_arms(runs)
-    probabilities = dict(sorted(probability_best(comparison).items(), key=lambda item: -item[1]))
-    ties = best_arms(comparison)
+    n_groups = min((structures[arm].n_groups for arm in runs), default=0) if structures is not None else 0
+    try:
+        comparison = compare_arms(runs, structures if n_groups >= FEWEST_GROUPS else None)
+    except ValueError:
+        return verdict("the arms have no draws in common: they cannot be compared.")
+    if structures is None:
+        return verdict(
+            f"errors by group of test structures are not stored with these runs, so that nothing is known of how other "
+            f"test structures would rank the arms. On these, over {n} {repeats}, {_may_be_best(comparison)}."
+        )
+    if n_groups < FEWEST_GROUPS:
+        groups = f"{n_groups} group{'s' * (n_groups != 1)}"
+        return verdict(
+            f"the test has {groups} of structures, too few to tell how others would rank the arms (at least "
+            f"{FEWEST_GROUPS}). On these, over {n} {repeats}, {_may_be_best(comparison)}."
+        )
+    probabilities = dict(sorted(probability_best(comparison, n_samples=n_samples).items(), key=lambda item: -item[1]))
+    ties = best_arms(comparison)  # of one, it is also the most probable
     arm, probability = next(iter(probabilities.items()))
-    known = {"probability": probability, "probabilities": probabilities, "ties": ties}
-    if probability < threshold:
-        return abstain(
-            f"no arm reaches a probability of {threshold:.2f} of being best; {arm} comes closest with "
-            f"{probability:.2f} over {n_draws} draws.",
-            **known,
+    over = f"over {n} {repeats} and {n_groups} groups of test structures"
+    if len(ties) > 1:
+        reason = (
+            f"{_listed(ties)} may each be the best at 95 % confidence; the most probable is {arm} ({probability:.2f}, "
+            f"{over})."
         )
+        return verdict(reason, None, probabilities, ties)
     if arm in failed:
-        return abstain(
-            f"{arm} would be best (probability {probability:.2f}), but {failed[arm]} of its runs failed.",
-            **known,
-        )
-    reason = f"{arm} is best with probability {probability:.2f} over {n_draws} draws ({len(common)} runs)."
-    return Recommendation(arm, probability, probabilities, ties, reason, failed)
+        reason = f"{arm} would be best (every other arm is significantly worse), but {failed[arm]} of its runs failed."
+        return verdict(reason, None, probabilities, ties)
+    reason = (
+        f"{arm} is best: every other arm is significantly worse {over} ({sum(map(len, runs.values()))} runs); its "
+        f"probability of being best is {probability:.2f}."
+    )
+    return verdict(reason, arm, probabilities, ties)
+
+
+def _remarks(
+    errors: Mapping[str, Runs], trained: Mapping[str, Runs], runs: Mapping[str, Runs], untrained: Collection[str]
+) -> list[str]:
+    """Name the arms that are left out, and why."""
+    remarks = []
+    if found := [arm for arm in errors if arm in untrained]:
+        remarks.append(f"Left out, since not better than a constant: {', '.join(found)}.")
+    few = [f"{arm} ({n_repeats(values)})" for arm, values in trained.items() if values and arm not in runs]
+    if few:
+        remarks.append(f"Left out, since most of their draws failed: {', '.join(few)} finished.")
+    return remarks
+
+
+def _may_be_best(comparison: ArmComparison) -> str:
+    ties = best_arms(comparison)
+    if len(ties) == 1:
+        return f"{ties[0]} has the smallest error, and every other arm is significantly worse"
+    return f"{_listed(ties)} may each be the best"
+
+
+def _listed(arms: Collection[str]) -> str:
+    *first, last = arms
+    return f"{', '.join(first)} and {last}" if first else last

@@ -7,13 +7,11 @@ from scipy import stats
 from mfbench.mfcore.metrics.comparison import (
     best_arms,
     compare_arms,
-    compare_means,
-    log_means,
     paired_difference,
     probability_best,
 )
 from mfbench.mfcore.metrics.intervals import mean_interval, t_interval
-from mfbench.mfcore.metrics.recommendation import recommend
+from mfbench.mfcore.metrics.structures import combined, structure_errors
 
 
 def runs(table):
@@ -107,17 +105,11 @@ def test_moderated_variance_by_hand():
     assert error == pytest.approx(np.sqrt((2 * pooled + own) / 2 / 2))
 
 
-def test_means_that_are_known_give_the_same_comparison_and_samples_are_drawn_once():
-    rng = np.random.default_rng(3)
-    errors = {arm: runs(np.exp(rng.normal(size=(4, 2)))) for arm in "abc"}
-    first = compare_arms(errors)
-    second = compare_means({arm: log_means(own) for arm, own in errors.items()}, n_runs=8)
-    assert (second.arms, second.n_runs, second.n_units, second.over) == (("a", "b", "c"), 8, 4, "draws")
-    assert np.array_equal(first.centre, second.centre)
-    assert np.array_equal(first.covariance, second.covariance)
-    chances = probability_best(first)
-    probability_best(first, seed=1)
-    assert probability_best(second) == chances
+def test_samples_of_a_seed_are_the_same_each_time():
+    comparison = compare_arms({arm: runs(np.exp(np.random.default_rng(3).normal(size=(4, 2)))) for arm in "abc"})
+    chances = probability_best(comparison)
+    probability_best(comparison, seed=1)
+    assert probability_best(comparison) == chances
 
 
 def test_a_clear_winner_is_the_only_best():
@@ -150,38 +142,63 @@ def test_probabilities_agree_with_the_one_sided_test():
     assert probability_best(comparison, n_samples=200_000)["a"] == pytest.approx(expected, abs=0.005)
 
 
-def test_recommendation_names_a_clear_winner():
-    found = recommend({"good": runs([[1.0], [1.1], [0.9]]), "poor": runs([[9.0], [10.0], [11.0]])})
-    assert found.arm == "good"
-    assert found.probability > 0.8
-    assert next(iter(found.probabilities)) == "good"
-    assert found.ties == ("good",)
+def test_pseudo_values_of_a_mean_are_its_groups():
+    """Equal weights: errors 1, 2, 3 of mean 2 deviate by -1/2, 0 and 1/2; joined, so do logarithms."""
+    found = structure_errors({(0, 0): [1.0, 2.0, 3.0]}, np.ones(3))
+    assert found.deviations[0, 0] == pytest.approx([-0.5, 0.0, 0.5])
+    assert found.degrees_of_freedom == pytest.approx(2.0)
+    half = combined([(0.5, found), (0.5, structure_errors({(0, 0): [2.0, 2.0, 2.0]}, np.ones(3)))])
+    assert half.deviations[0, 0] == pytest.approx([-0.25, 0.0, 0.25])
+    assert structure_errors({}, [8.0, 1.0, 1.0]).degrees_of_freedom < 0.1  # as good as one group
+    with pytest.raises(ValueError, match="finite errors"):
+        structure_errors({(0, 0): [1.0, np.nan, 3.0]}, np.ones(3))
 
 
-def test_recommendation_abstains_between_equals():
-    found = recommend({"a": runs([[1.0], [1.2], [0.8]]), "b": runs([[1.1], [0.9], [1.0]])})
-    assert found.arm is None
-    assert found.probability < 0.8
-    assert "no arm reaches" in found.reason
+def test_of_one_run_s_groups_two_arms_are_compared_by_students_t():
+    """No scatter over runs: over four groups the difference is Student's with three degrees of freedom."""
+    errors = {"a": runs([[1.0], [1.0], [1.0]]), "b": runs([[1.1], [1.1], [1.1]])}
+    groups = {"a": [0.9, 1.1, 1.2, 0.8], "b": [1.1, 1.2, 0.9, 1.2]}
+    structures = {arm: structure_errors(dict.fromkeys(errors[arm], groups[arm]), np.ones(4)) for arm in errors}
+    comparison = compare_arms(errors, structures)
+    contributions = [np.array(groups[arm]) / np.mean(groups[arm]) for arm in "ab"]
+    error = (contributions[0] - contributions[1]).std(ddof=1) / 2.0
+    t = np.log(1.1) / error
+    assert comparison.p_worse("b", "a") == pytest.approx(stats.t.sf(t, 3))
+    assert comparison.n_groups == 4
+    assert compare_arms(errors).p_worse("b", "a") == 0.0  # without the groups it seems certain
 
 
-@pytest.mark.parametrize("table", [[[1.0]], [[1.0, 1.1, 1.2]]])
-def test_recommendation_needs_two_draws(table):
-    found = recommend({"a": runs(table), "b": runs(np.asarray(table) * 50)})
-    assert found.arm is None
-    assert np.isnan(found.probability)
-    assert "two draws" in found.reason
+def test_scatter_by_run_and_by_group_adds_up():
+    generator = np.random.default_rng(0)
+    draws, groups = 0.1 * generator.normal(size=(6, 1)), 0.2 * generator.normal(size=(1, 8))
+    table = np.exp(draws) * (1.0 + groups)
+    errors = {"a": runs(table.mean(axis=1)[:, None]), "b": runs(np.full((6, 1), 1.0))}
+    structures = {
+        "a": structure_errors({(d, 0): table[d] for d in range(6)}, np.ones(8)),
+        "b": structure_errors({(d, 0): np.ones(8) for d in range(6)}, np.ones(8)),
+    }
+    _, error = compare_arms(errors, structures).difference("a", "b")
+    relative = groups / (1.0 + groups.mean())
+    assert error**2 == pytest.approx(draws.var(ddof=1) / 6 + relative.var(ddof=1) / 8)
 
 
-def test_recommendation_does_not_name_an_arm_that_fails():
-    good = runs([[1.0, 1.0], [1.1, 1.1], [0.9, 0.9]])
-    del good[1, 1]
-    found = recommend({"good": good, "poor": runs([[9.0, 9.0], [10.0, 9.9], [11.0, 11.1]])}, n_failed={"good": 1})
-    assert found.arm is None
-    assert found.probability > 0.8
-    assert "1 of its runs failed" in found.reason
-    assert found.n_failed == {"good": 1}
+def test_a_missing_run_changes_nothing_between_the_other_arms():
+    logs = {"a": [0.0, 0.1, 0.3, 0.2], "b": [0.2, 0.2, 0.4, 0.5], "c": [0.5, 0.4, 0.9, 0.6]}
+    errors = {arm: runs(np.exp([[x] for x in draws])) for arm, draws in logs.items()}
+    whole = compare_arms(errors, prior_units=0.0)
+    lacking = compare_arms({**errors, "c": {k: v for k, v in errors["c"].items() if k != (2, 0)}}, prior_units=0.0)
+    assert lacking.ratio("a", "b") == whole.ratio("a", "b")
+    assert lacking.p_worse("a", "b") == whole.p_worse("a", "b")
+    estimate, error = lacking.difference("c", "a")
+    kept = [0.5, 0.3, 0.4]  # of the draws that both have
+    assert error == pytest.approx(np.std(kept, ddof=1) / np.sqrt(3), rel=0.5)
+    assert estimate == pytest.approx(np.mean(kept), abs=0.1)
+    assert lacking.ratio("c", "a").n_runs == 3
 
 
-def test_recommendation_needs_two_arms():
-    assert "nothing can be compared" in recommend({"a": runs([[1.0], [2.0]]), "b": {}}).reason
+def test_arms_without_a_common_run_cannot_be_compared():
+    with pytest.raises(ValueError, match="in common"):
+        compare_arms({"a": {(0, 0): 1.0}, "b": {(1, 0): 1.0}})
+    two_islands = {"a": runs([[1.0], [1.0]]), "b": runs([[1.0], [1.0]]), "c": {(5, 0): 1.0}, "d": {(5, 0): 2.0}}
+    with pytest.raises(ValueError, match="in common"):
+        compare_arms(two_islands)

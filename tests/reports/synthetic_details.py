@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame
+from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.results import Results
 
 GROUPS = {"a": 2.0, "b": 1.0, "c": 1.0, "d": 4.0, "e": 2.0}
 """Weight of each group of test frames."""
@@ -34,6 +36,11 @@ def make_details(rows: pd.DataFrame, *names: str, seed: int = 0) -> dict[str, pd
             parts.append(pd.concat([head, detail_frame(name, records)], axis=1))
         tables[name] = pd.concat(parts, ignore_index=True)
     return tables
+
+
+def results_by_group(rows: pd.DataFrame) -> Results:
+    """Rows with their errors by five groups of test frames, which a verdict needs."""
+    return Results(rows, Details(tables=make_details(rows, "blocks")))
 
 
 def quality(rows: pd.DataFrame) -> float:

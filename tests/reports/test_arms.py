@@ -9,6 +9,7 @@ from mfbench.benchmarks.reports.results import Results
 from mfbench.strategies import Strategy, registry
 from mfbench.strategies.registry import arm_class
 from tests.reports.synthetic import make_rows
+from tests.reports.synthetic_details import results_by_group
 
 
 class Outside(Strategy):
@@ -58,10 +59,10 @@ def test_an_outside_arm_has_its_own_role_and_look():
 @pytest.mark.usefixtures("outside")
 def test_an_outside_ceiling_is_shown_and_never_recommended():
     rows = make_rows({"outside_all": 1.0, "transfer": 10.0, "outside": 20.0, "outside_floor": 90.0}, draws=4)
-    (found,) = recommendation(Results(rows)).values()
+    (found,) = recommendation(results_by_group(rows)).values()
     assert found.arm == "transfer"
     assert "outside_all" not in found.probabilities
-    (alone,) = recommendation(Results(rows), self_contained=True).values()
+    (alone,) = recommendation(results_by_group(rows), self_contained=True).values()
     assert "outside_floor" not in alone.probabilities
     text = report(Results(rows))
     assert "outside_all: the ceiling" in text
@@ -72,6 +73,6 @@ def test_rows_of_an_arm_that_is_not_installed_are_reported():
     rows = make_rows({"gone": 10.0, "transfer": 20.0}, draws=3)
     assert not_installed(["transfer", "gone"]) == ["gone"]
     assert traits("gone").role == "candidate"
-    (found,) = recommendation(Results(rows)).values()
+    (found,) = recommendation(results_by_group(rows)).values()
     assert found.arm == "gone"
     assert "gone" in report(Results(rows))

@@ -4,13 +4,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.html.budget import ArmCurve, BudgetRule
 from mfbench.benchmarks.reports.html.grid import arm_curves
 from mfbench.benchmarks.reports.recommend import recommendation
-from mfbench.benchmarks.reports.results import Results
+from mfbench.mfcore.metrics.structures import structure_errors
 from tests.reports.synthetic import make_rows
+from tests.reports.synthetic_details import results_by_group
 
 ARMS = {"single_fidelity": 20.0, "transfer": 10.0, "delta_labels": 10.5, "single_fidelity_all": 4.0}
 METRIC, SPLIT = "force_mae_mev_per_A", "out_of_coverage"
@@ -29,14 +31,20 @@ def choose(arms, *, n_high, n_low, ratio):
     return BudgetRule(arms, n_low=n_low).choose(n_high, ratio)
 
 
+def arm_curve(curve, **more):
+    """An arm whose errors are alike on four groups of test structures."""
+    groups = {n: structure_errors(dict.fromkeys(runs, np.ones(4)), np.ones(4)) for n, runs in curve.items()}
+    return ArmCurve(curve, structures=groups, **more)
+
+
 def test_two_arms_follow_students_t():
-    """Differences of two draws are 1 and 3 times 0.1: t = 2 at one degree of freedom, 1/2 + atan(2)/π."""
-    first = {(0, 0): 1.0, (1, 0): 1.0}
-    second = {(0, 0): math.exp(0.1), (1, 0): math.exp(0.3)}
-    expected = 0.5 + math.atan(2.0) / math.pi
+    """Differences of three draws are 1, 2 and 3 times 0.1: t = 2 √3 at two degrees of freedom."""
+    first = {(0, 0): 1.0, (1, 0): 1.0, (2, 0): 1.0}
+    second = {(0, 0): math.exp(0.1), (1, 0): math.exp(0.3), (2, 0): math.exp(0.2)}
+    expected = stats.t.cdf(2.0 * math.sqrt(3.0), 2)
     # at the one measured size, and between two sizes that have the same errors
     for sizes in ((100,), (25, 100)):
-        arms = {"a": ArmCurve(dict.fromkeys(sizes, first)), "b": ArmCurve(dict.fromkeys(sizes, second))}
+        arms = {"a": arm_curve(dict.fromkeys(sizes, first)), "b": arm_curve(dict.fromkeys(sizes, second))}
         found = choose(arms, n_high=50, n_low=0, ratio=0)
         assert found.probability == pytest.approx(expected, abs=0.02)
         assert found.options[1].error == pytest.approx(math.exp(0.2))
@@ -45,11 +53,11 @@ def test_two_arms_follow_students_t():
 @pytest.mark.parametrize("self_contained", [False, True])
 @pytest.mark.parametrize("n_high", [25, 100, 400])
 def test_at_a_measured_size_with_free_lf_labels_the_rule_is_the_recommendation(rows, n_high, self_contained):
-    curves = arm_curves(Results(rows).regimes[0], METRIC, SPLIT)
+    curves = arm_curves(results_by_group(rows).regimes[0], METRIC, SPLIT)
     if self_contained:
         curves = {arm: curve for arm, curve in curves.items() if traits(arm).self_contained}
     found = choose(curves, n_high=n_high, n_low=400, ratio=0)
-    advised = recommendation(Results(rows), self_contained=self_contained)
+    advised = recommendation(results_by_group(rows), self_contained=self_contained)
     (advised,) = (r for title, r in advised.items() if f"n_high = {n_high}," in title)
     assert found.arm == advised.arm
     assert {option.arm: option.probability for option in found.options} == dict(advised.probabilities)
@@ -69,12 +77,11 @@ def test_every_arm_spends_the_whole_budget(arm):
 
 
 def test_needs_of_the_arms_come_from_their_factories(rows):
-    curves = arm_curves(Results(rows).regimes[0], METRIC, SPLIT)
+    curves = arm_curves(results_by_group(rows).regimes[0], METRIC, SPLIT)
     assert (curves["single_fidelity"].uses_low, curves["transfer"].uses_low) == (False, True)
     assert (curves["delta_labels"].low_per_high, curves["transfer"].low_per_high) == (1, 0)
-    assert (
-        arm_curves(Results(rows.assign(pairing="paired")).regimes[0], METRIC, SPLIT)["delta_labels"].low_per_high == 0
-    )
+    paired = results_by_group(rows.assign(pairing="paired")).regimes[0]
+    assert arm_curves(paired, METRIC, SPLIT)["delta_labels"].low_per_high == 0
     assert "single_fidelity_all" not in curves
 
 
@@ -91,7 +98,7 @@ def law(amplitude, exponent, sizes=(25, 100, 400), draws=4, noise=0.01):
 
 
 def test_between_and_beyond_the_sizes_a_power_law_stays_a_power_law():
-    arms = {"a": ArmCurve(law(100.0, 0.5, noise=0.0)), "b": ArmCurve(law(90.0, 0.3), uses_low=False)}
+    arms = {"a": arm_curve(law(100.0, 0.5, noise=0.0)), "b": arm_curve(law(90.0, 0.3), uses_low=False)}
     for n in (20.0, 60.0, 100.0, 550.0):
         found = choose(arms, n_high=n, n_low=0, ratio=0)
         (option,) = [o for o in found.options if o.arm == "a"]
@@ -101,43 +108,43 @@ def test_between_and_beyond_the_sizes_a_power_law_stays_a_power_law():
 
 def test_cheap_hf_labels_change_the_arm():
     """Single fidelity needs four times the HF labels: it wins once they cost no more than the LF labels save."""
-    arms = {"single": ArmCurve(law(200.0, 0.5), uses_low=False), "transfer": ArmCurve(law(100.0, 0.5))}
+    arms = {"single": arm_curve(law(200.0, 0.5), uses_low=False), "transfer": arm_curve(law(100.0, 0.5))}
     dear = choose(arms, n_high=50, n_low=400, ratio=0.001)
     cheap = choose(arms, n_high=50, n_low=400, ratio=1)
     assert (dear.arm, cheap.arm) == ("transfer", "single")
     assert min(dear.probability, cheap.probability) > 0.99
-    assert "(8 runs)" in dear.reason
+    assert "over 4 draws and 4 groups of test structures (16 runs)" in dear.reason
 
 
 def test_an_arm_that_could_buy_more_than_was_measured_keeps_the_others_from_being_named():
-    arms = {"single": ArmCurve(law(200.0, 0.5), uses_low=False), "transfer": ArmCurve(law(20.0, 0.5))}
+    arms = {"single": arm_curve(law(200.0, 0.5), uses_low=False), "transfer": arm_curve(law(20.0, 0.5))}
     found = choose(arms, n_high=50, n_low=4000, ratio=1)
     assert found.arm is None
     assert "single could buy more HF labels than were measured" in found.reason
-    better = {**arms, "single": ArmCurve(law(2.0, 0.5), uses_low=False)}
+    better = {**arms, "single": arm_curve(law(2.0, 0.5), uses_low=False)}
     assert choose(better, n_high=50, n_low=4000, ratio=1).arm == "single"
 
 
 def test_an_arm_that_can_buy_fewer_than_were_measured_is_not_named():
-    arms = {"delta": ArmCurve(law(10.0, 0.5), low_per_high=1), "transfer": ArmCurve(law(100.0, 0.5))}
+    arms = {"delta": arm_curve(law(10.0, 0.5), low_per_high=1), "transfer": arm_curve(law(100.0, 0.5))}
     found = choose(arms, n_high=25, n_low=0, ratio=1)
     assert found.arm is None
     assert "with so few it was not measured" in found.reason
-    worse = {**arms, "delta": ArmCurve(law(1000.0, 0.5), low_per_high=1)}
+    worse = {**arms, "delta": arm_curve(law(1000.0, 0.5), low_per_high=1)}
     assert choose(worse, n_high=25, n_low=0, ratio=1).arm == "transfer"
 
 
 def test_the_rule_abstains():
-    equal = choose(dict.fromkeys("ab", ArmCurve(law(10.0, 0.5))), n_high=50, n_low=0, ratio=0)
-    assert "No arm reaches a probability of 0.80" in equal.reason
+    equal = choose(dict.fromkeys("ab", arm_curve(law(10.0, 0.5))), n_high=50, n_low=0, ratio=0)
+    assert "A and b may each be the best at 95 % confidence" in equal.reason
     assert [option.probability for option in equal.options] == [0.5, 0.5]
-    arms = {"a": ArmCurve(law(10.0, 0.5), n_failed={100: 1}), "b": ArmCurve(law(90.0, 0.5))}
+    arms = {"a": arm_curve(law(10.0, 0.5), n_failed={100: 1}), "b": arm_curve(law(90.0, 0.5))}
     at = {"n_low": 0, "ratio": 0}
     assert choose(arms, n_high=100, **at).arm is None
     assert choose(arms, n_high=60, **at).arm is None  # on the line to the size with failures
     assert choose(arms, n_high=25, **at).arm == "a"
-    one_draw = {"a": ArmCurve(law(10.0, 0.5, draws=1)), "b": ArmCurve(law(90.0, 0.5, draws=1))}
-    assert "fewer than two draws" in choose(one_draw, n_high=50, **at).reason
+    one_draw = {"a": arm_curve(law(10.0, 0.5, draws=1)), "b": arm_curve(law(90.0, 0.5, draws=1))}
+    assert "a verdict needs at least 3" in choose(one_draw, n_high=50, **at).reason
     assert "Fewer than two arms" in choose({"a": arms["a"]}, n_high=50, **at).reason
     empty = choose({**arms, "c": ArmCurve({25: {}})}, n_high=25, **at)
     assert (empty.arm, [o.state for o in empty.options]) == ("a", ["judged", "judged", "none"])

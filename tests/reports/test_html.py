@@ -28,7 +28,7 @@ from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import summaries
 from mfbench.mfcore.errors import ConfigError
 from tests.reports.synthetic import make_rows, with_metric
-from tests.reports.synthetic_details import make_details
+from tests.reports.synthetic_details import make_details, results_by_group
 
 ARMS = {"single_fidelity": 20.0, "transfer": 10.0, "delta_labels": 10.5, "single_fidelity_all": 4.0}
 METRIC, SPLIT = "force_mae_mev_per_A", "out_of_coverage"
@@ -78,7 +78,8 @@ def few():
 
 @pytest.fixture(scope="module")
 def made(rows):
-    return page(Results(rows), Origin("rows.csv.gz", "mfbench report rows.csv.gz --format html", rows_hash="abc"))
+    origin = Origin("rows.csv.gz", "mfbench report rows.csv.gz --format html", rows_hash="abc")
+    return page(results_by_group(rows), origin)
 
 
 # ---------------------------------------------------------------- the page
@@ -123,12 +124,12 @@ def test_a_script_that_would_end_its_element_is_refused():
 
 
 def test_cells_are_those_of_the_tables(rows, made):
-    for table in summaries(Results(rows)):
+    for table in summaries(results_by_group(rows)):
         for (arm, quantity), entry in table.entries.items():
             value = quantity.scale * entry.interval.estimate
             assert f'data-value="{value}"' in made, (arm, quantity)
     # half-width of three draws, two significant digits, the best in bold
-    tables = summaries(Results(rows))
+    tables = summaries(results_by_group(rows))
     entry = next(
         e for (arm, q), e in tables[1].entries.items() if arm == "transfer" and q.key == METRIC and q.split == SPLIT
     )
@@ -146,7 +147,7 @@ def test_the_head_says_where_the_numbers_are_from(rows, made):
 
 
 def test_the_recommendation_stands_in_words(rows, made):
-    for found in recommendation(Results(rows)).values():
+    for found in recommendation(results_by_group(rows)).values():
         assert found.reason in made or found.reason[0].upper() + found.reason[1:] in made
 
 
@@ -229,7 +230,7 @@ def test_rows_without_a_column_are_refused(rows):
 
 @pytest.fixture(scope="module")
 def data(rows):
-    return payload(Results(rows), Origin())
+    return payload(results_by_group(rows), Origin())
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,23 @@
 2. *Error.* Each run's log error at the sizes that were measured, joined by straight lines against log n and continued
    beyond the first and the last size by a factor `REACH`. An arm that could buy more or fewer HF labels than that is
    judged at the end of the reach.
-3. *Probability* of having the smallest expected error, from `mfbench.mfcore.metrics.comparison`. At a measured size
-   with free LF labels it is the recommendation's.
-4. *Abstain* below `THRESHOLD`, with fewer than two draws, or if the best arm had failed runs. Errors are taken to
-   fall with n: an arm judged at more labels than it can buy is not named, and none is named beside another arm that
-   could buy more than was measured.
+3. *Verdict* of `mfbench.mfcore.metrics.recommendation` on these errors, which counts draws and groups of test
+   structures (their deviations are joined by the same lines). At a measured size with free LF labels it is that of
+   the tables.
+4. *Abstain* where it does. Errors are taken to fall with n: an arm judged at more labels than it can buy is not named,
+   and none is named beside another arm that could buy more than was measured.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mfbench.mfcore.metrics.comparison import ArmComparison, compare_means, log_means, probability_best
-from mfbench.mfcore.metrics.intervals import Array, Runs, Unit
-from mfbench.mfcore.metrics.recommendation import THRESHOLD
+from mfbench.mfcore.metrics.intervals import Runs, unit_means
+from mfbench.mfcore.metrics.recommendation import Recommendation, recommend
+from mfbench.mfcore.metrics.structures import StructureErrors, combined
 
 REACH = 1.5
 """How far beyond the measured set sizes a learning curve is continued: a factor of n."""
@@ -59,12 +59,18 @@ class ArmCurve:
         LF labels that it pays for each HF label beside the regime's n_low: 1 for a Δ on labels with disjoint sets.
     n_failed
         Failed runs by HF set size.
+    structures
+        Deviations of the groups of test structures in these runs by HF set size, as far as they are known.
+    untrained
+        HF set sizes at which the arm failed to train: its error is no smaller than a constant's.
     """
 
     curve: Mapping[int, Runs]
     uses_low: bool = True
     low_per_high: int = 0
     n_failed: Mapping[int, int] = field(default_factory=dict)
+    structures: Mapping[int, StructureErrors] = field(default_factory=dict)
+    untrained: frozenset[int] = frozenset()
 
     def cost(self, n_high: float, n_low: float, ratio: float) -> float:
         """Price of its labels with so many HF labels, in HF labels; `ratio` is the price of one LF label."""
@@ -118,12 +124,10 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Judged:
-    """Expected errors and probabilities of the arms at their places; none with fewer than two common draws."""
+    """Expected errors of the arms at their places, and the verdict on them."""
 
-    n_draws: int
-    n_runs: int
-    errors: Mapping[str, float] = field(default_factory=dict)
-    probabilities: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, float]
+    verdict: Recommendation
 
 
 class BudgetRule:
@@ -135,16 +139,15 @@ class BudgetRule:
         Candidates by name.
     n_low
         LF labels in the budget, at least 0.
-    threshold
-        Smallest probability of being best that is acted on.
+    repeats
+        Name of the repeats: "draws", or "seeds" where the draws have most of their HF frames in common.
     """
 
-    def __init__(self, arms: Mapping[str, ArmCurve], *, n_low: float, threshold: float = THRESHOLD) -> None:
+    def __init__(self, arms: Mapping[str, ArmCurve], *, n_low: float, repeats: str = "draws") -> None:
         self.arms = dict(arms)
         self.n_low = n_low
-        self.threshold = threshold
-        self._judged: dict[tuple[tuple[str, _Weights], ...], _Judged] = {}
-        self._means: dict[tuple[str, _Weights, frozenset[tuple[int, int]]], tuple[Array, Unit]] = {}
+        self.repeats = repeats
+        self._judged: dict[tuple[tuple[str, tuple[tuple[int, float], ...]], ...], _Judged] = {}
 
     def choose(self, n_high: float, ratio: float) -> Choice:
         """Name the arm with the smallest expected error for a budget, or none.
@@ -166,77 +169,76 @@ class BudgetRule:
         if len(places) < 2:
             return _abstain(options, "Fewer than two arms can be judged: nothing can be compared.")
         found = self._judge(places)
-        if found.n_draws < 2:
-            return _abstain(
-                options, "The arms have fewer than two draws of the HF set in common: no probability can be given."
-            )
+        chances = found.verdict.probabilities
         options = [
-            Option(o.arm, o.n_high, o.state, found.errors[o.arm], found.probabilities[o.arm]) if o.arm in places else o
+            Option(o.arm, o.n_high, o.state, found.errors[o.arm], chances.get(o.arm, math.nan))
+            if o.arm in places
+            else o
             for o in options
         ]
-        best = max((option for option in options if option.arm in places), key=lambda option: option.probability)
-        chance = best.probability
-        if chance < self.threshold:
-            reason = (
-                f"No arm reaches a probability of {self.threshold:.2f} of having the smallest error; {best.arm} comes "
-                f"closest with {chance:.2f} over {found.n_draws} draws."
-            )
-            return _abstain(options, reason, chance)
-        doubt = self._doubt(best, options, places[best.arm])
-        if doubt:
-            return _abstain(options, doubt, chance)
-        reason = (
-            f"{best.arm} has the smallest expected error with probability {chance:.2f} over {found.n_draws} draws "
-            f"({found.n_runs} runs)."
-        )
-        return Choice(best.arm, chance, reason, tuple(options))
+        chance, reason = found.verdict.probability, found.verdict.reason
+        if found.verdict.arm is None:
+            return _abstain(options, reason[0].upper() + reason[1:], chance)
+        best = next(option for option in options if option.arm == found.verdict.arm)
+        doubt = self._doubt(best, options)
+        return _abstain(options, doubt, chance) if doubt else Choice(best.arm, chance, reason, tuple(options))
 
-    def _doubt(self, best: Option, options: list[Option], place: _Place) -> str:
-        """Say why the arm that is most probably the best is not named; empty if it is."""
-        would = f"{best.arm} would be best (probability {best.probability:.2f}), but"
-        if any(self.arms[best.arm].n_failed.get(n) for n, _ in place.weights):
-            return f"{would} some of its runs failed."
+    def _doubt(self, best: Option, options: list[Option]) -> str:
+        """Say why the arm that is the best where arms are judged is not named; empty if it is."""
         if best.state == "fewer":
             return f"{best.arm} would be best with more HF labels than it can buy; with so few it was not measured."
         unknown = [option.arm for option in options if option.state == "more" and option.arm != best.arm]
-        return f"{would} {', '.join(unknown)} could buy more HF labels than were measured." if unknown else ""
+        more = f"{best.arm} would be best, but {', '.join(unknown)} could buy more HF labels than were measured."
+        return more if unknown else ""
 
     def _judge(self, places: Mapping[str, _Place]) -> _Judged:
         key = tuple((arm, place.weights) for arm, place in places.items())
         if key not in self._judged:
-            self._judged[key] = self._compare({arm: place.weights for arm, place in places.items()})
+            self._judged[key] = self._verdict(places)
         return self._judged[key]
 
-    def _compare(self, places: Mapping[str, _Weights]) -> _Judged:
-        """Compare arms, each at a place of its curve, over the runs that all of them finished."""
-        runs = (set(self.arms[arm].curve[n]) for arm, weights in places.items() for n, _ in weights)
-        common = frozenset(set.intersection(*runs))
-        n_draws = len({draw for draw, _ in common})
-        if n_draws < 2:
-            return _Judged(n_draws, len(common))
-        means = {arm: self._means_of(arm, weights, common) for arm, weights in places.items()}
-        return _judged(compare_means(means, n_runs=len(common)), list(places.values()), n_draws)
-
-    def _means_of(self, arm: str, weights: _Weights, common: frozenset[tuple[int, int]]) -> tuple[Array, Unit]:
-        key = (arm, weights, common)
-        if key not in self._means:
-            self._means[key] = log_means(_errors(self.arms[arm].curve, weights, common))
-        return self._means[key]
-
-
-def _judged(comparison: ArmComparison, places: Sequence[_Weights], n_draws: int) -> _Judged:
-    # All arms at one measured size: the comparison, and the samples, of the recommendation.
-    measured = len(set(places)) == 1 and all(len(weights) == 1 for weights in places)
-    chances = probability_best(comparison) if measured else probability_best(comparison, n_samples=SAMPLES)
-    errors = {arm: math.exp(log) for arm, log in zip(comparison.arms, comparison.centre, strict=True)}
-    return _Judged(n_draws, comparison.n_runs, errors, chances)
+    def _verdict(self, places: Mapping[str, _Place]) -> _Judged:
+        """Compare arms, each at a place of its curve."""
+        errors = {arm: _errors(self.arms[arm].curve, place.weights) for arm, place in places.items()}
+        structures = {arm: _structures(self.arms[arm], place.weights) for arm, place in places.items()}
+        known = {arm: found for arm, found in structures.items() if found is not None}
+        # All arms at one measured size: the comparison, and the samples, of the recommendation.
+        weights = {place.weights for place in places.values()}
+        measured = len(weights) == 1 and all(len(found) == 1 for found in weights)
+        verdict = recommend(
+            errors,
+            known if len(known) == len(structures) else None,
+            n_failed={
+                arm: sum(self.arms[arm].n_failed.get(n, 0) for n, _ in place.weights) for arm, place in places.items()
+            },
+            untrained={arm for arm, p in places.items() if any(n in self.arms[arm].untrained for n, _ in p.weights)},
+            repeats=self.repeats,
+            **({} if measured else {"n_samples": SAMPLES}),
+        )
+        means = {arm: math.exp(_mean_log(runs)) if runs else math.nan for arm, runs in errors.items()}
+        return _Judged(means, verdict)
 
 
-def _errors(curve: Mapping[int, Runs], weights: _Weights, common: frozenset[tuple[int, int]]) -> Runs:
+def _errors(curve: Mapping[int, Runs], weights: tuple[tuple[int, float], ...]) -> Runs:
+    """Error of each run that was made at all sizes of a place, joined by a straight line of logarithms."""
     if len(weights) == 1:
-        runs = curve[weights[0][0]]
-        return {key: runs[key] for key in common}
-    return {key: math.exp(sum(weight * math.log(curve[n][key]) for n, weight in weights)) for key in common}
+        return curve[weights[0][0]]
+    common = set.intersection(*(set(curve[n]) for n, _ in weights))
+    return {key: math.exp(sum(weight * math.log(curve[n][key]) for n, weight in weights)) for key in sorted(common)}
+
+
+def _structures(arm: ArmCurve, weights: tuple[tuple[int, float], ...]) -> StructureErrors | None:
+    known = [(weight, arm.structures[n]) for n, weight in weights if n in arm.structures]
+    try:
+        return combined(known) if len(known) == len(weights) else None
+    except ValueError:
+        return None
+
+
+def _mean_log(runs: Runs) -> float:
+    """Mean log error over draws."""
+    means, _ = unit_means({key: math.log(value) for key, value in runs.items()})
+    return float(means.mean())
 
 
 def _abstain(options: list[Option], reason: str, probability: float = math.nan) -> Choice:

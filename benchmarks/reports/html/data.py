@@ -21,7 +21,6 @@ from mfbench.benchmarks.reports.summary import COSTS
 from mfbench.mfcore.metrics.comparison import compare_arms
 from mfbench.mfcore.metrics.intervals import Runs, mean_interval
 from mfbench.mfcore.metrics.learning_curve import fit_power_law
-from mfbench.mfcore.metrics.recommendation import THRESHOLD
 from mfbench.mfcore.metrics.significance import holm
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ())
     reasons = Reasons()
     splits = sorted({split for name in names for split in results.splits_of(name)}, key=_split_rank)
     return {
-        "rule": {"reach": REACH, "threshold": THRESHOLD, "level": LEVEL, "remarks": list(REMARKS.values())},
+        "rule": {"reach": REACH, "level": LEVEL, "remarks": list(REMARKS.values())},
         "arms": [_arm(arm) | styles[arm] for arm in results.arms],
         "metrics": [{"name": m.name, "label": m.label, "unit": m.unit} for m in metrics],
         "splits": [{"name": s, "label": PANELS.get(s, s)} for s in splits],

@@ -18,6 +18,7 @@ from mfbench.benchmarks.reports.html.budget import REMARKS, ArmCurve, BudgetRule
 from mfbench.benchmarks.reports.html.values import finite
 from mfbench.benchmarks.reports.results import Part
 from mfbench.benchmarks.reports.rows import size_key
+from mfbench.mfcore.metrics.structures import StructureErrors
 
 POSITIONS = 16
 """Positions of the slider of HF labels, about: the measured sizes are among them."""
@@ -126,12 +127,28 @@ class Reasons:
 def arm_curves(part: Part, metric: str, split: str) -> dict[str, ArmCurve]:
     """Read what the budget rule needs of each arm but the ceiling, from the runs of one regime."""
     found = {}
+    known = _structures(part, metric, split)
     for arm in part.candidates:
         sizes = [int(n) for n in part.sizes_of_arm(arm) if math.isfinite(size_key(n))]
         curve = {n: part.of_size(n).positive(arm, split, metric) for n in sizes}
         failed = {n: part.of_size(n).counts(arm)[1] for n in sizes}
         needs = _needs(part, arm)
-        found[arm] = ArmCurve(curve, needs.uses_low, needs.low_per_high, {n: k for n, k in failed.items() if k})
+        found[arm] = ArmCurve(
+            curve,
+            needs.uses_low,
+            needs.low_per_high,
+            {n: k for n, k in failed.items() if k},
+            {n: known[n][arm] for n in sizes if arm in known[n]},
+        )
+    return found
+
+
+def _structures(part: Part, metric: str, split: str) -> dict[int, dict[str, StructureErrors]]:
+    """Errors by group of test frames, by HF set size and arm, where every run of all candidates has them."""
+    found = {}
+    for n in part.sizes:
+        errors = {arm: part.of_size(n).positive(arm, split, metric) for arm in part.candidates}
+        found[n] = part.of_size(n).structures({arm: runs for arm, runs in errors.items() if runs}, split, metric) or {}
     return found
 
 
