@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mfbench.mfcore.metrics.arm_spread import joint_degrees_of_freedom
 from mfbench.mfcore.metrics.comparison import (
     best_arms,
     compare_arms,
@@ -202,3 +203,10 @@ def test_arms_without_a_common_run_cannot_be_compared():
     two_islands = {"a": runs([[1.0], [1.0]]), "b": runs([[1.0], [1.0]]), "c": {(5, 0): 1.0}, "d": {(5, 0): 2.0}}
     with pytest.raises(ValueError, match="in common"):
         compare_arms(two_islands)
+
+
+def test_degrees_of_freedom_are_those_of_the_part_that_rules():
+    """Weights 1/4 and 3/4 of 2 and 6 degrees of freedom: 1/d = 1/8 + 1/8; a part without spread has no say."""
+    assert joint_degrees_of_freedom([(1.0, 2.0), (3.0, 6.0)]) == pytest.approx(4.0)
+    assert joint_degrees_of_freedom([(1.0, 2.0), (0.0, 6.0)]) == pytest.approx(2.0)
+    assert joint_degrees_of_freedom([(1.0, 0.0), (1.0, 6.0)]) == 0.0
