@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "score-discovery",
         epilog="Example: mfbench score-discovery preds.csv.gz --wbm wbm-summary.csv.gz\n\n"
+        "Of a subset's summary: mfbench score-discovery preds.csv.gz --wbm my-subset.csv --intersect\n\n"
         "For a program, one part only: mfbench score-discovery preds.csv.gz --wbm wbm-summary.csv.gz "
         "--column e_form_per_atom_mace --subset unique_prototypes --format json",
     )(score_discovery)
@@ -54,29 +55,44 @@ def score_discovery(
         bool,
         typer.Option("--exact", help="Do not round to 1 meV/atom, and keep predictions over 5 eV/atom off."),
     ] = False,
+    intersect: Annotated[
+        bool,
+        typer.Option("--intersect", help="Score only materials that both files have, and say how many are left out."),
+    ] = False,
     format: Annotated[Format, typer.Option(help="How to write the scores.")] = Format.md,
 ) -> None:
     """Score a Matbench Discovery prediction file: F1, DAF and errors for each part of its WBM test set.
 
-    By that benchmark's rules, a missing prediction counts as unstable. Scored with matbench_discovery's own function
-    where that package is installed (pip install matbench-discovery), else with the same definitions; the output says
-    which.
+    By that benchmark's rules, a missing prediction counts as unstable. Scores are made by matbench_discovery's own
+    function (pip install 'mfbench[discovery]'). Files are read up to 512 MB, also where they are compressed.
     """
     import math
 
+    from rich.console import Console
+
     from mfbench.benchmarks.discovery.files import read_predictions, read_summary
-    from mfbench.benchmarks.discovery.score import SUBSETS, published_functions, write_report
+    from mfbench.benchmarks.discovery.published import stable_metrics
+    from mfbench.benchmarks.discovery.score import SUBSETS, write_report
     from mfbench.benchmarks.discovery.score import score_discovery as score
     from mfbench.mfcore.errors import ConfigError, DataError
 
     if not math.isfinite(threshold):
         raise ConfigError("--threshold: expected a finite distance to the hull in eV/atom.")
     subsets = SUBSETS if subset is Subset.all else (subset.value,)
-    reference = read_summary(wbm, unique=subsets != ("full",))
-    energies = read_predictions(predictions, column=column, id_column=id)
+    with Console(stderr=True).status("Reading predictions and summary") as status:
+        reference = read_summary(wbm, unique=subsets != ("full",))
+        energies = read_predictions(predictions, column=column, id_column=id)
+        status.update("Importing matbench_discovery")
+        published = stable_metrics()
     try:
         report = score(
-            reference, energies, subsets=subsets, threshold=threshold, exact=exact, published=published_functions()
+            reference,
+            energies,
+            subsets=subsets,
+            threshold=threshold,
+            exact=exact,
+            intersect=intersect,
+            published=published,
         )
     except DataError as error:
         raise DataError(error.problem, file=predictions, key=error.key, hint=error.hint) from error

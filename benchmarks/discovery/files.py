@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
+import math
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mfbench.benchmarks.discovery.score import FORMATION, HULL, UNIQUE
+from mfbench.benchmarks.discovery.tables import read_table
 from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.settings_model import shortened
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -18,7 +22,9 @@ PREDICTED = "e_form"
 """Parts of the name of a column of predicted formation energies; the DFT ones in the summary have it, too."""
 
 REFERENCES = (FORMATION, "e_form_per_atom_uncorrected", "e_form_per_atom_wbm")
-COMPRESSED = (".gz", ".bz2", ".xz")
+LONGEST_NAME = 60
+"""Characters of a column's name in a message."""
+
 SUMMARY_HINT = "Expected the WBM summary of Matbench Discovery (https://figshare.com/articles/dataset/22715158)."
 
 
@@ -39,15 +45,14 @@ def read_predictions(path: Path, *, column: str | None = None, id_column: str = 
         prediction is not a number. An empty cell is a missing prediction, not an error.
     """
     wanted = {id_column, column} if column else None
-    table = _indexed(
-        _read(path, id_column, lambda name: name in wanted if wanted else name == id_column or PREDICTED in name),
-        path,
-        id_column,
+    read, names = read_table(
+        path, id_column, lambda name: name in wanted if wanted else name == id_column or PREDICTED in name
     )
+    table = _indexed(read, path, id_column, names)
     if column is None:
         candidates = [str(name) for name in table.columns if PREDICTED in str(name) and name not in REFERENCES]
         if len(candidates) != 1:
-            found = f"{len(candidates)} could be it: {', '.join(candidates[:8])}" if candidates else _found(path)
+            found = f"{len(candidates)} could be it: {_listed(candidates)}" if candidates else _found(names)
             raise DataError(
                 f"expected one column of predicted formation energies, '{PREDICTED}_per_atom_MODEL'; {found}.",
                 file=path,
@@ -55,7 +60,7 @@ def read_predictions(path: Path, *, column: str | None = None, id_column: str = 
             )
         (column,) = candidates
     if column not in table:
-        raise DataError(f"no such column; {_found(path)}.", file=path, key=column)
+        raise DataError(f"no such column; {_found(names)}.", file=path, key=column)
     return _numbers(table[column], path)
 
 
@@ -73,72 +78,89 @@ def read_summary(path: Path, *, unique: bool = True) -> DataFrame:
         If the file cannot be read, lacks a column, an id is there twice, or a value is missing.
     """
     wanted = [HULL, FORMATION, *([UNIQUE] if unique else [])]
-    table = _indexed(_read(path, ID, lambda name: name in (ID, *wanted)), path, ID)
+    read, names = read_table(path, ID, lambda name: name in (ID, *wanted))
+    table = _indexed(read, path, ID, names)
     for name in wanted:
         if name not in table:
             only = " Without it, only --subset full can be scored." if name == UNIQUE else ""
-            raise DataError(f"no such column; {_found(path)}.{only}", file=path, key=name, hint=SUMMARY_HINT)
+            raise DataError(f"no such column; {_found(names)}.{only}", file=path, key=name, hint=SUMMARY_HINT)
     table = table[wanted].copy()
     for name in (HULL, FORMATION):
         table[name] = _numbers(table[name], path)
         missing = table.index[table[name].isna()]
         if len(missing):
-            raise DataError(f"{len(missing)} materials have no value, such as {missing[0]}.", file=path, key=name)
+            raise DataError(
+                f"{len(missing)} materials have no value, such as {shortened(missing[0])}.", file=path, key=name
+            )
+        if not np.isfinite(table[name]).all():
+            row = table.index[~np.isfinite(table[name])][0]
+            raise DataError(f"material {shortened(row)}: expected a finite energy.", file=path, key=name)
     if unique:
         flags = table[UNIQUE].astype(str).str.lower().map({"true": True, "1": True, "false": False, "0": False})
         if flags.isna().any():
             row = flags.index[flags.isna()][0]
-            raise DataError(f"material {row}: expected true or false.", file=path, key=UNIQUE)
+            raise DataError(f"material {shortened(row)}: expected true or false.", file=path, key=UNIQUE)
         table[UNIQUE] = flags.astype(bool)
     return table
 
 
-def _read(path: Path, id_column: str, keep: Callable[[str], bool]) -> DataFrame:
-    """Read the columns that `keep` says; ids as text."""
-    import pandas as pd
-
-    kind = Path(path.stem).suffix if path.suffix.lower() in COMPRESSED else path.suffix
-    try:
-        if kind.lower() == ".csv":
-            return pd.read_csv(path, usecols=keep, dtype={id_column: str}, low_memory=False)
-        if kind.lower() == ".json":
-            table = pd.read_json(path, dtype=False, convert_axes=False)
-        elif kind.lower() == ".parquet" and kind == path.suffix:
-            table = pd.read_parquet(path)
-        else:
-            raise DataError("expected a .csv, .csv.gz, .json, .json.gz or .parquet file.", file=path)
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read: {error}", file=path) from error
-    if id_column not in table:  # written with the ids as its index
-        table = table.rename_axis(index=id_column).reset_index()
-    return table[[name for name in table.columns if keep(str(name))]]
-
-
-def _indexed(table: DataFrame, path: Path, id_column: str) -> DataFrame:
+def _indexed(table: DataFrame, path: Path, id_column: str, names: list[str]) -> DataFrame:
     if id_column not in table:
-        raise DataError(f"no such column; {_found(path)}.", file=path, key=id_column, hint="Name it with --id.")
+        raise DataError(f"no such column; {_found(names)}.", file=path, key=id_column, hint="Name it with --id.")
     if table[id_column].isna().any():
         row = int(table[id_column].isna().to_numpy().argmax())
         raise DataError(f"row {row} has no id.", file=path, key=id_column)
     table = table.assign(**{id_column: table[id_column].astype(str)}).set_index(id_column)
     twice = table.index[table.index.duplicated()]
     if len(twice):
-        raise DataError(f"{len(twice)} ids are there more than once, such as {twice[0]}.", file=path, key=id_column)
+        raise DataError(
+            f"{len(twice)} ids are there more than once, such as {shortened(twice[0])}.", file=path, key=id_column
+        )
     return table
 
 
 def _numbers(values: Series[Any], path: Path) -> Series[float]:
+    """Numbers as Python reads them, exactly; a cell without a value is NaN."""
+    numbers = np.empty(len(values))
+    for place, value in enumerate(values.array):
+        number = _number(value)
+        if number is None:
+            hint = "Is it a decimal comma? Write a point." if isinstance(value, str) and "," in value else None
+            raise DataError(
+                f"material {shortened(values.index[place])}: expected a number, found {shortened(value)}.",
+                file=path,
+                key=str(values.name),
+                hint=hint,
+            )
+        numbers[place] = number
     import pandas as pd
 
-    numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    bad = values.index[numbers.isna() & values.notna()]
-    if len(bad):
-        raise DataError(
-            f"material {bad[0]}: expected a number, found {values[bad[0]]!r}.", file=path, key=str(values.name)
-        )
-    return numbers
+    return pd.Series(numbers, values.index, name=values.name)
 
 
-def _found(path: Path) -> str:
-    names = [str(name) for name in _read(path, "", lambda name: bool(name)).columns]
-    return f"there are {', '.join(names[:12])}{' and others' if len(names) > 12 else ''}"
+def _number(value: Any) -> float | None:
+    """The number of a cell; None if it has none, and NaN if it is empty."""
+    if value is None or value is _missing():
+        return math.nan
+    if isinstance(value, bool | np.bool_) or (isinstance(value, str) and "_" in value):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+@cache
+def _missing() -> Any:
+    import pandas as pd
+
+    return pd.NA
+
+
+def _found(names: list[str]) -> str:
+    return f"there are {_listed(names)}"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…" for name in names[:12])
+    return shown + (" and others" if len(names) > 12 else "")

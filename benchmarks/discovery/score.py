@@ -17,13 +17,15 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.discovery.published import Published, stable_metrics
 from mfbench.benchmarks.reports.numbers import MISSING
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.metrics.discovery import StabilityScores, stability_scores
+from mfbench.mfcore.settings_model import shortened
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -36,8 +38,6 @@ SUBSETS = ("full", "unique_prototypes", "most_stable_10k")
 MAX_ERROR_EV_PER_ATOM = 5.0
 DECIMALS = 3
 N_MOST_STABLE = 10_000
-
-Published = Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class DiscoveryReport:
         How many predictions were taken as missing for their error.
     functions
         Whose functions made the scores.
+    n_dropped
+        Materials that were left out since one of the files lacks them: predictions, and materials of the test set.
     """
 
     subsets: dict[str, StabilityScores]
@@ -66,27 +68,7 @@ class DiscoveryReport:
     exact: bool
     n_unrealistic: int
     functions: str
-
-
-def published_functions() -> tuple[Published | None, str]:
-    """Give `stable_metrics` of matbench_discovery if it can be used, and whose functions score then.
-
-    Only of the package as it is on PyPI: its repository's later layout may download data when imported.
-    """
-    import warnings
-    from importlib.metadata import version
-    from importlib.util import find_spec
-
-    own = "mfbench.mfcore.metrics.discovery"
-    if find_spec("matbench_discovery") is None:
-        return None, f"{own} (matbench_discovery is not installed)"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from matbench_discovery.metrics import stable_metrics
-        return stable_metrics, f"stable_metrics of matbench_discovery {version('matbench-discovery')}"
-    except Exception as error:  # it makes folders and sets plotting defaults on import, so anything may fail
-        return None, f"{own} (matbench_discovery cannot be imported: {error})"
+    n_dropped: tuple[int, int] = (0, 0)
 
 
 def score_discovery(
@@ -96,7 +78,8 @@ def score_discovery(
     subsets: Sequence[str] = SUBSETS,
     threshold: float = 0.0,
     exact: bool = False,
-    published: tuple[Published | None, str] = (None, "mfbench.mfcore.metrics.discovery"),
+    intersect: bool = False,
+    published: tuple[Published, str] | None = None,
 ) -> DiscoveryReport:
     """Score predicted formation energies as a search for stable materials.
 
@@ -112,19 +95,32 @@ def score_discovery(
         Largest distance to the hull of a stable material, eV/atom.
     exact
         Leave out the cleaning and the rounding.
+    intersect
+        Leave out what only one of the two has: predictions of unknown materials, and materials without a row among the
+        predictions.
     published
-        Functions to score with, from `published_functions`.
+        Function to score with and its name; by default that of matbench_discovery.
 
     Raises
     ------
     DataError
-        If a prediction is of an unknown material, there is none, or most are not formation energies in eV/atom.
+        If a prediction is of an unknown material (without `intersect`), there is none, or most are not formation
+        energies in eV/atom.
+    ConfigError
+        If matbench_discovery cannot be used.
     """
     unknown = predictions.index.difference(reference.index)
-    if len(unknown):
+    dropped = (0, 0)
+    if intersect:
+        common = reference.index.intersection(predictions.index)
+        if not len(common):
+            raise DataError("no material is in both files.", hint="Are they of the same test set?")
+        dropped = len(unknown), len(reference) - len(common)
+        reference, predictions = reference.loc[common], predictions.loc[common]
+    elif len(unknown):
         raise DataError(
-            f"{len(unknown)} of {len(predictions)} materials are not in the test set, such as {unknown[0]!r}.",
-            hint="Predictions must belong to the summary that they are scored with.",
+            f"{len(unknown)} of {len(predictions)} materials are not in the test set, such as {shortened(unknown[0])}.",
+            hint="Predictions must belong to the summary that they are scored with; --intersect scores what both have.",
         )
     aligned = predictions.reindex(reference.index)
     errors = (aligned - reference[FORMATION]).abs()
@@ -136,7 +132,7 @@ def score_discovery(
         energies = energies.round(DECIMALS)
     # in this order, as there: at the threshold another one may round to the other side
     distances = energies[HULL] + aligned - energies[FORMATION]
-    function, functions = published
+    function, functions = published or stable_metrics()
     scores = {}
     for name in subsets:
         chosen, prevalence = distances, None
@@ -148,7 +144,7 @@ def score_discovery(
         truth = energies.loc[chosen.index, HULL]
         own = stability_scores(truth, chosen, threshold_ref=threshold, prevalence=prevalence)
         scores[name] = _as_published(own, truth, chosen, threshold, prevalence, function)
-    return DiscoveryReport(scores, str(predictions.name), threshold, exact, n_unrealistic, functions)
+    return DiscoveryReport(scores, str(predictions.name), threshold, exact, n_unrealistic, functions, dropped)
 
 
 def _check_unit(predicted: Series[float], formation: Series[float], errors: Series[float]) -> None:
@@ -173,7 +169,7 @@ def _as_published(
     predicted: Series[float],
     threshold: float,
     prevalence: float | None,
-    function: Published | None,
+    function: Published,
 ) -> StabilityScores:
     """Take the scores from `stable_metrics` where it defines them.
 
@@ -182,7 +178,7 @@ def _as_published(
     own stay.
     """
     defined = own.true_positives and own.n_stable < own.n and math.isfinite(own.r2)
-    if function is None or not defined:
+    if not defined:
         return own
     theirs = function(truth, predicted, stability_threshold=threshold, fillna=True)
     return replace(
@@ -205,7 +201,13 @@ def notes(report: DiscoveryReport) -> list[str]:
         else f"As on the leaderboard, energies are rounded to {DECIMALS} decimals and predictions further than "
         f"{MAX_ERROR_EV_PER_ATOM:g} eV/atom from DFT ({report.n_unrealistic} here) count as missing."
     )
+    unknown, absent = report.n_dropped
+    left_out = [
+        f"Only materials of both files: {unknown} predictions of materials that the summary lacks and {absent} "
+        "materials without a row among the predictions were left out, so that no score is one of the leaderboard."
+    ]
     return [
+        *(left_out if unknown or absent else []),
         f"Column {report.column}. Stable: at most {report.threshold_ev_per_atom:g} eV/atom above the DFT hull. "
         "A missing prediction counts as unstable; MAE, RMSE and R² leave it out.",
         rules,

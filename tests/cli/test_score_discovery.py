@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
-import importlib.util
+import gzip
+import importlib.metadata
 import json
+import lzma
 import math
-import subprocess
-import sys
-import types
+import warnings
+import zipfile
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import plotly.express as px
+import plotly.io as pio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mfbench.benchmarks.discovery.score
+from mfbench.benchmarks.discovery import tables
 from mfbench.benchmarks.discovery.files import ID, read_predictions, read_summary
-from mfbench.benchmarks.discovery.score import FORMATION, HULL, UNIQUE, published_functions, score_discovery
-from mfbench.mfcore.errors import DataError
+from mfbench.benchmarks.discovery.published import stable_metrics
+from mfbench.benchmarks.discovery.score import FORMATION, HULL, UNIQUE, score_discovery
+from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.metrics.discovery import stability_scores
 
 MODEL = "e_form_per_atom_made"
@@ -52,16 +59,6 @@ def scores_of(call, mine: Path, summary: Path, *words: object) -> dict[str, dict
     result = call("score-discovery", mine, "--wbm", summary, "--format", "json", *words)
     assert result.exit_code == 0, result.stderr
     return {record.pop("subset"): record for record in json.loads(result.stdout)["subsets"]}
-
-
-@pytest.fixture(autouse=True)
-def own_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing the published package sets plotting defaults of the whole process: only where a test asks for it."""
-    monkeypatch.setitem(sys.modules, "matbench_discovery", None)
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *more: None if name == "matbench_discovery" else find(name, *more)
-    )
 
 
 def test_by_hand(call, tmp_path: Path) -> None:
@@ -100,7 +97,7 @@ def test_the_table_names_subsets_missing_ones_and_whose_functions(call, tmp_path
     assert full[:4] == ["full", "60", str(truth.n_stable), "7"]
     assert full[4:6] == [f"{truth.f1:.3f}", f"{truth.daf:.3f}"]
     assert f"Column {MODEL}. Stable: at most 0 eV/atom above the DFT hull. A missing prediction counts" in result.stdout
-    assert "Scored with mfbench.mfcore.metrics.discovery (matbench_discovery is not installed)." in result.stdout
+    assert "Scored with stable_metrics of matbench_discovery 1." in result.stdout
     table = list(csv.DictReader(call("score-discovery", mine, "--wbm", summary, "--format", "csv").stdout.splitlines()))
     assert [row["subset"] for row in table] == ["full", "unique_prototypes", "most_stable_10k"]
     assert float(table[0]["f1"]) == pytest.approx(truth.f1)
@@ -193,9 +190,9 @@ def test_faults_of_predictions_are_named(call, tmp_path: Path) -> None:
     files(tmp_path, reference, predictions.rename(index={material(5): "mp-5"}))
     assert "1 of 60 materials are not in the test set, such as 'mp-5'" in complaint(call, mine, summary)
     files(tmp_path, reference, pd.concat([predictions, predictions.iloc[:2]]))
-    assert "2 ids are there more than once, such as wbm-1-0" in complaint(call, mine, summary)
+    assert "2 ids are there more than once, such as 'wbm-1-0'" in complaint(call, mine, summary)
     files(tmp_path, reference, predictions.astype(object).where(predictions.index != material(4), "n.a.!"))
-    assert f"key '{MODEL}': material wbm-1-4: expected a number, found 'n.a.!'" in complaint(call, mine, summary)
+    assert f"key '{MODEL}': material 'wbm-1-4': expected a number, found 'n.a.!'" in complaint(call, mine, summary)
     files(tmp_path, reference, predictions * math.nan)
     assert "not a single prediction" in complaint(call, mine, summary)
     files(tmp_path, reference, predictions.rename("energy"))
@@ -230,7 +227,7 @@ def test_faults_of_files_are_named(call, tmp_path: Path) -> None:
     assert "only --subset full can be scored" in complaint(call, mine, summary)
     assert scores_of(call, mine, summary, "--subset", "full")["full"]["n"] == 60
     files(tmp_path, reference.assign(**{HULL: reference[HULL].where(reference.index != material(3))}), predictions)
-    assert "1 materials have no value, such as wbm-1-3" in complaint(call, mine, summary)
+    assert "1 materials have no value, such as 'wbm-1-3'" in complaint(call, mine, summary)
     files(tmp_path, reference.astype({UNIQUE: object}).replace({UNIQUE: {True: "maybe"}}), predictions)
     assert "expected true or false" in complaint(call, mine, summary)
     assert "finite" in complaint(call, mine, summary, "--threshold", "nan")
@@ -239,7 +236,7 @@ def test_faults_of_files_are_named(call, tmp_path: Path) -> None:
         read_predictions(tmp_path / "holes.csv")
 
 
-def test_the_published_function_is_used_where_it_is_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_published_function_is_used_where_it_is_defined() -> None:
     reference, predictions = made()
     seen = []
 
@@ -248,14 +245,7 @@ def test_the_published_function_is_used_where_it_is_defined(monkeypatch: pytest.
         names = ("F1", "DAF", "Precision", "Recall", "Accuracy", "MAE", "RMSE", "R2")
         return dict.fromkeys(names, 0.125)
 
-    package, module = types.ModuleType("matbench_discovery"), types.ModuleType("matbench_discovery.metrics")
-    module.stable_metrics = stable_metrics
-    monkeypatch.setitem(sys.modules, "matbench_discovery", package)
-    monkeypatch.setitem(sys.modules, "matbench_discovery.metrics", module)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.8")
-    published = published_functions()
-    assert published == (stable_metrics, "stable_metrics of matbench_discovery 9.8")
+    published = stable_metrics, "a fake"
     report = score_discovery(reference, predictions, threshold=0.01, published=published)
     full = report.subsets["full"]
     assert (full.f1, full.precision, full.r2, full.daf) == (0.125, 0.125, 0.125, 0.125)
@@ -265,34 +255,31 @@ def test_the_published_function_is_used_where_it_is_defined(monkeypatch: pytest.
     assert seen[0] == (60, 0.01, True)
     silent = score_discovery(reference, reference[FORMATION].rename(MODEL) + 3, published=published)
     assert (silent.subsets["full"].f1, len(seen)) == (0, 3)  # nothing called stable: there it would divide by zero
-    monkeypatch.delattr(module, "stable_metrics")
-    function, functions = published_functions()
-    assert function is None
-    assert "cannot be imported" in functions
 
 
-PUBLISHED = """
-import json, sys, warnings
-warnings.simplefilter("ignore")
-import pandas as pd
-from matbench_discovery.metrics import stable_metrics
-truth, predicted = (pd.Series(values, dtype=float) for values in json.load(sys.stdin))
-print(json.dumps({key: float(value) for key, value in stable_metrics(truth, predicted).items()}))
-"""
+def test_the_import_of_the_package_leaves_no_trace() -> None:
+    before = dict(mpl.rcParams), pio.templates.default, px.defaults.template, list(warnings.filters)
+    function, name = stable_metrics()
+    assert (dict(mpl.rcParams), pio.templates.default, px.defaults.template, list(warnings.filters)) == before
+    assert function.__module__ == "matbench_discovery.metrics"
+    assert name.startswith("stable_metrics of matbench_discovery 1.")
+
+
+def test_without_the_package_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", lacks)
+    with pytest.raises(ConfigError, match=r"pip install 'mfbench\[discovery\]'"):
+        stable_metrics()
 
 
 @pytest.mark.parametrize("share_missing", [0.0, 0.2])
-def test_the_definitions_are_the_published_ones(monkeypatch: pytest.MonkeyPatch, share_missing: float) -> None:
-    monkeypatch.undo()
-    if importlib.util.find_spec("matbench_discovery") is None:
-        pytest.skip("needs matbench_discovery (pip install matbench-discovery)")
+def test_scores_are_those_of_an_independent_computation(share_missing: float) -> None:
     draw = np.random.default_rng(7)
     truth = draw.normal(0.05, 0.1, 500)
     predicted = np.where(draw.random(500) < share_missing, math.nan, truth + draw.normal(0, 0.05, 500))
-    pairs = json.dumps([list(truth), [None if math.isnan(p) else p for p in predicted]])
-    done = subprocess.run([sys.executable, "-c", PUBLISHED], input=pairs, capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stderr
-    theirs = json.loads(done.stdout.splitlines()[-1])
+    theirs = stable_metrics()[0](pd.Series(truth), pd.Series(predicted))
     ours = stability_scores(truth, predicted)
     pairs_of = {
         "F1": ours.f1,
@@ -313,6 +300,26 @@ def test_the_definitions_are_the_published_ones(monkeypatch: pytest.MonkeyPatch,
         assert theirs["Accuracy"] == pytest.approx(ours.accuracy)
 
 
+def test_what_only_one_file_has_is_left_out_on_request(call, tmp_path: Path) -> None:
+    reference, predictions = made()
+    kept = reference.index[10:50]
+    mine, summary = files(tmp_path, reference.loc[kept], predictions)  # all predictions, a subset's summary
+    assert "20 of 60 materials are not in the test set" in complaint(call, mine, summary)
+    found = scores_of(call, mine, summary, "--intersect")
+    files(tmp_path, reference.loc[kept], predictions[kept])
+    assert found == scores_of(call, mine, summary)
+    assert found == scores_of(call, mine, summary, "--intersect")
+    files(tmp_path, reference, predictions[kept].where(kept != material(20)))  # and the other way round
+    assert scores_of(call, mine, summary)["full"]["n_missing"] == 21
+    both = scores_of(call, mine, summary, "--intersect")["full"]
+    assert (both["n"], both["n_missing"]) == (40, 1)  # an empty cell is a missing prediction all the same
+    files(tmp_path, reference.iloc[:50], predictions.iloc[10:])
+    text = call("score-discovery", mine, "--wbm", summary, "--intersect").stdout
+    assert "10 predictions of materials that the summary lacks and 10 materials without a row" in text
+    files(tmp_path, reference.iloc[:5], predictions.iloc[10:])
+    assert "no material is in both files" in complaint(call, mine, summary, "--intersect")
+
+
 def test_a_full_test_set_takes_seconds(tmp_path: Path) -> None:
     import time
 
@@ -324,3 +331,110 @@ def test_a_full_test_set_takes_seconds(tmp_path: Path) -> None:
     report = score_discovery(read_summary(summary), read_predictions(mine))
     assert time.process_time() - start < 10
     assert report.subsets["most_stable_10k"].n == 10_000
+
+
+def test_what_decompresses_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "LARGEST_BYTES", 3 * 2**20)
+    monkeypatch.setattr(tables, "LARGEST_JSON_BYTES", 3 * 2**20)
+    lines = f"{ID},{MODEL}\n".encode() + b"wbm-1-1,0.5\n" * 2**19
+    writers = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    for ending, compress in writers.items():
+        for kind in ("csv", "json"):
+            path = tmp_path / f"bomb.{kind}.{ending}"
+            path.write_bytes(compress(lines))
+            with pytest.raises(DataError, match=r"bomb\..*: it holds more than 3,145,728 bytes"):
+                read_predictions(path)
+    with zipfile.ZipFile(tmp_path / "bomb.csv.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.csv", lines)
+    with pytest.raises(DataError, match=r"it holds more than 3,145,728 bytes"):
+        read_predictions(tmp_path / "bomb.csv.zip")
+    line = tmp_path / "line.csv.gz"
+    line.write_bytes(gzip.compress(f"{ID},{MODEL}\nwbm-1-1,".encode() + b"0" * 2**21))
+    with pytest.raises(DataError, match=r"line\.csv\.gz: a line has more than 1,048,576 bytes"):
+        read_predictions(line)
+    monkeypatch.setattr(tables, "MOST_ROWS", 1000)
+    monkeypatch.setattr(tables, "LARGEST_BYTES", 2**30)
+    with pytest.raises(DataError, match="more than 1,000 rows"):
+        read_predictions(tmp_path / "bomb.csv.zip")
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zip"])
+def test_damaged_archives_are_a_sentence_with_the_name(tmp_path: Path, ending: str) -> None:
+    text = f"{ID},{MODEL}\n" + "".join(f"{material(i)},{i / 7}\n" for i in range(400))
+    path = tmp_path / f"mine.csv.{ending}"
+    writers = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    if ending == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("mine.csv", text)
+    else:
+        path.write_bytes(writers[ending](text.encode()))
+    right, whole = read_predictions(path), path.read_bytes()
+    assert len(right) == 400
+    draw = np.random.default_rng(0)
+    refused = damaged = 0
+    for _ in range(60):
+        content = bytearray(whole)
+        content[draw.integers(len(content))] ^= 1 << draw.integers(8)
+        path.write_bytes(content[: draw.integers(len(content))] if draw.random() < 0.3 else content)
+        try:
+            found = read_predictions(path)
+        except DataError as error:
+            refused += f"mine.csv.{ending}" in str(error) and len(str(error)) < 500
+            damaged += 1
+        else:  # in what says nothing of the content, such as a time
+            pd.testing.assert_series_equal(found, right)
+    assert refused == damaged > 30
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"{ID},{MODEL}\nwbm-1-1,0,5\n", r"row 2 has 3 fields, the header has 2.*decimal comma"),
+        (f'{ID},{MODEL}\nwbm-1-1,"0,5"\n', r"expected a number, found '0,5'\. Is it a decimal comma"),
+        (f"{ID};{MODEL}\nwbm-1-1;0,5\n", "semicolons or tabs"),
+        (f"{ID},{MODEL}\nwbm-1-1\n", "row 2 has 1 fields"),
+        (f"{ID},{MODEL},{MODEL}\nwbm-1-1,1,2\n", "is there twice"),
+        (f"{ID},{MODEL}\nwbm-1-1,1_000\n", "found '1_000'"),
+        (f"{ID},{MODEL}\nwbm-1-1,{'x' * 10**5}\n", "expected a number, found 'xxx"),
+        (f"{ID},{MODEL}\nwbm-1-1,0.5\xff\n", "cannot be read"),
+        (f"{ID},{'e_form' * 10**5}\nwbm-1-1,0.5,1\n", "field larger than field limit"),
+        (f"\xef\xbb\xbf{ID},{MODEL}\nwbm-1-1,x\n", "found 'x'"),  # after a byte-order mark
+        ("", "there is no line"),
+    ],
+)
+def test_odd_tables_are_refused_in_short_words(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=problem) as caught:
+        read_predictions(path)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"e_form_a": {"wbm-1-1": 0.1, "wbm-1-1": 0.2}}', "stands twice"),
+        ('{"e_form_a": {"wbm-1-1": true}}', "expected a number, found True"),
+        ('{"e_form_a": {"wbm-1-1": [1]}}', "expected a number"),
+        ('{"e_form_a": 3}', "expected columns of values"),
+        ('{"e_form_a": [1, 2], "material_id": ["a"]}', "not of one length"),
+        ("[" * 10_000, "cannot be read"),
+        ("[" * 2_000_000, "more than 1,000,000 lists"),
+        ('{"e_form_a": {"wbm-1-1": 1e400}, "e_form_b": {}}', "2 could be it"),
+        ("3", "expected columns of values"),
+    ],
+)
+def test_odd_json_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=problem):
+        read_predictions(path)
+
+
+def test_numbers_are_read_exactly(tmp_path: Path) -> None:
+    values = [0.1, -1.2345678901234567, 5e-324, 1.7976931348623157e308, 2 / 3]
+    table = pd.DataFrame({ID: [material(i) for i in range(5)], MODEL: values})
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    (tmp_path / "mine.json").write_text(json.dumps({MODEL: dict(zip(table[ID], values, strict=True))}))
+    for name in ("mine.csv", "mine.json"):
+        assert list(read_predictions(tmp_path / name)) == values
