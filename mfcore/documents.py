@@ -113,11 +113,13 @@ def read_yaml(path: Path, *, largest: int = LARGEST_BYTES) -> Any:
     return parse_yaml(read_document(path, largest=largest), str(path))
 
 
-def parse_json(text: str, fail: Fail) -> Any:
+def parse_json(text: str, fail: Fail, *, most: int = MOST_VALUES) -> Any:
     """Parse a JSON document.
 
     Parameters
     ----------
+    most
+        Number of values above which it is refused.
     fail
         Makes the error that is raised, from the problem in words: no JSON, a key that stands twice in one object, NaN
         or an infinity, a number beyond a double's range, or too deep nesting.
@@ -151,7 +153,7 @@ def parse_json(text: str, fail: Fail) -> Any:
         raise fail(f"not valid JSON, line {error.lineno}: {_short(error.msg, 160)}.") from error
     except (ValueError, RecursionError) as error:
         raise fail(f"not valid JSON ({_short(error, 80)}).") from error
-    _check_values(content, fail)
+    _check_values(content, fail, most)
     return content
 
 
@@ -206,7 +208,7 @@ def _check(root: yaml.Node, fail: Fail) -> None:
                 raise fail(f"{line}: a number has {len(node.value)} digits, more than {MOST_DIGITS}.")
 
 
-def _check_values(content: Any, fail: Fail) -> None:
+def _check_values(content: Any, fail: Fail, most: int = MOST_VALUES) -> None:
     """Refuse what aliases make too large, endless or too deep, and text that is none."""
     count = 0
     waiting: list[tuple[Any, int]] = [(content, 0)]
@@ -215,8 +217,8 @@ def _check_values(content: Any, fail: Fail) -> None:
         count += 1
         if depth > DEEPEST:
             raise fail(f"values are nested more than {DEEPEST} deep.")
-        if count > MOST_VALUES:
-            raise fail(f"there are more than {MOST_VALUES:,} values, those of aliases counted each time.")
+        if count > most:
+            raise fail(f"there are more than {most:,} values, those of aliases counted each time.")
         if isinstance(value, Mapping):
             children: Iterable[Any] = [*value.keys(), *value.values()]
         elif isinstance(value, list | tuple | set):

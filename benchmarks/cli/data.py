@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.reading import ONE_FILE, Block, ForcesKey, GroupKey, StressKey, reading_of
 
 data = typer.Typer(no_args_is_help=True, help="Inspect a file; fetch, verify or generate the data of the tasks.")
@@ -47,7 +48,7 @@ def inspect_file(
     keys = LabelKeys(**reading["keys"].get("file", {}))
     with Preparation(Console(stderr=True)) as told:
         report = inspect(file, fidelity, keys=keys, group_key=group_key, block=block, told=told)
-    typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else str(report))
+    say(json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else str(report))
 
 
 @data.command("fetch", epilog="Example: mfbench data fetch h2co")
@@ -56,7 +57,7 @@ def fetch(task: Annotated[str, typer.Argument(help="Name of a task (mfbench list
     from mfbench.benchmarks.tasks.registry import make_task
 
     for name, sha256 in make_task(task).data_hashes().items():
-        typer.echo(f"{sha256}  {name}")
+        say(f"{sha256}  {name}")
 
 
 @data.command("verify", epilog="Example: mfbench data verify molecular_cc")
@@ -163,7 +164,7 @@ def generate(
             limit,
             lambda done, total, what: bar.update(shown, completed=done, total=total, description=what),
         )
-    typer.echo(str(made))
+    say(str(made))
 
 
 def _generator_of(task: str) -> Any:

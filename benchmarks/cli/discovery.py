@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.output import say
+
 
 class Subset(StrEnum):
     """Which materials of the test set are scored."""
@@ -96,4 +98,4 @@ def score_discovery(
         )
     except DataError as error:
         raise DataError(error.problem, file=predictions, key=error.key, hint=error.hint) from error
-    typer.echo(write_report(report, format.value))
+    say(write_report(report, format.value))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.source import say_missing
 
 
@@ -45,6 +46,6 @@ def export(
         for name in store.details():
             sweep(detail_path(file, name))
         write_rows(rows, file)
-        typer.echo(f"{file}: {len(rows)} rows of {rows['run_key'].nunique()} runs")
+        say(f"{file}: {len(rows)} rows of {rows['run_key'].nunique()} runs")
         for path in write_details(store, file, names, list_draws=predictions_of_draw or None):
-            typer.echo(str(path))
+            say(str(path))

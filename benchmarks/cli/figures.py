@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.source import Source, read, say_missing
 
 
@@ -52,7 +53,7 @@ def figures(
         command=f"mfbench figures {source}{''.join(options)}",
         style=style.value,
         only=only or (),
-        on_skip=lambda reason: typer.echo(f"left out: {reason}", err=True),
+        on_skip=lambda reason: say(f"left out: {reason}", err=True),
     )
     for path in written:
-        typer.echo(str(path))
+        say(str(path))

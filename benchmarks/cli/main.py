@@ -54,8 +54,11 @@ class _Group(TyperGroup):
 def _complain(message: str) -> None:
     from rich.console import Console
 
+    from mfbench.mfcore.text import printable
+
     # No markup and no wrapping: paths and keys stay whole, and brackets stay brackets.
-    Console(stderr=True, highlight=False).print(f"error: {message}", style="bold red", markup=False, soft_wrap=True)
+    text = printable(f"error: {message}")
+    Console(stderr=True, highlight=False).print(text, style="bold red", markup=False, soft_wrap=True)
 
 
 app = typer.Typer(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.output import say
+
 #: Under this name predictions are written beside the labels of a frame.
 PREDICTED = "predicted"
 
@@ -30,7 +32,7 @@ def predict(
 
     with only_writer_of(out):
         _predict(model, file, out, fidelity, stress)
-    typer.echo(str(out))
+    say(str(out))
 
 
 def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: bool) -> None:
@@ -54,7 +56,7 @@ def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: b
         more = f" (of {len(near.frames)} frames with such pairs)" if near.frames[1:] else ""
         typer.echo(f"warning: {near.sentence(f' in frame {near.frame}{more}')}.", err=True)
     for warning in caught:
-        typer.echo(f"warning: {warning.message}.", err=True)
+        say(f"warning: {warning.message}.", err=True)
     forces, stresses = predicted.forces, predicted.stress
     for number, atoms in enumerate(frames):
         set_labels(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.output import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -87,7 +89,7 @@ def regress(
 
         with only_writer_of(trend):
             draw_trend(read_history(past), trend)
-        typer.echo(str(trend), err=format is Format.json)
+        say(str(trend), err=format is Format.json)
     if not update and (runs is not None or times):
         from mfbench.benchmarks.regression.judge import failed
 
@@ -134,4 +136,4 @@ def _update(file: Path, past: Path, runs: Measured | None, times: Sequence[Speed
     seeds = {key.partition("/")[2] for entry in fresh.cells for key in entry.values}
     parts = [f"{len(fresh.cells)} numbers of {len(seeds)} seeds"] if fresh.cells else []
     parts += [f"{len(fresh.speed)} speed ratios"] if fresh.speed else []
-    typer.echo(f"{file}: {', '.join(parts)}; history: {past}")
+    say(f"{file}: {', '.join(parts)}; history: {past}")

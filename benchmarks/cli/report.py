@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.source import Source, read, say_missing
 
 
@@ -49,7 +50,7 @@ def report(
         command = shlex.join(["mfbench", "report", str(source), "--format", "html", "--out", str(path)])
         with only_writer_of(path):
             write_text(path, page(read(source), origin_of(source, command)))
-        typer.echo(str(path))
+        say(str(path))
         return
 
     from mfbench.benchmarks.reports import report as make_report
@@ -57,10 +58,10 @@ def report(
     styled = out is None and sys.stdout.isatty()
     text = make_report(read(source), format.value, styled=styled)
     if out is None:
-        typer.echo(text)
+        typer.echo(text)  # may be styled; names in it are in one line already
     else:
         from mfbench.mfcore.files import write_text
 
         with only_writer_of(out):
             write_text(out, text)
-        typer.echo(str(out))
+        say(str(out))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mfbench.benchmarks.cli.output import say
+
 if TYPE_CHECKING:
     from mfbench.benchmarks.reports import Results
 
@@ -19,9 +21,7 @@ def say_missing(source: Path) -> None:
 
     missing = RunStore(source).missing() if source.is_dir() else 0
     if missing:
-        typer.echo(
-            f"{source}: {missing} planned runs are not stored and missing here; `mfbench run` adds them", err=True
-        )
+        say(f"{source}: {missing} planned runs are not stored and missing here; `mfbench run` adds them", err=True)
 
 
 def read(source: Path) -> Results:
@@ -31,5 +31,5 @@ def read(source: Path) -> Results:
     results = Results.read(source)
     if results.unknown_arms:
         names = ", ".join(results.unknown_arms)
-        typer.echo(f"not installed here: {names}; shown as ordinary arms that learn from LF labels.", err=True)
+        say(f"not installed here: {names}; shown as ordinary arms that learn from LF labels.", err=True)
     return results

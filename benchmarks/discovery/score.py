@@ -26,6 +26,7 @@ from mfbench.benchmarks.reports.numbers import MISSING
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.metrics.discovery import StabilityScores, stability_scores
 from mfbench.mfcore.settings_model import shortened
+from mfbench.mfcore.text import markdown
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -208,8 +209,8 @@ def notes(report: DiscoveryReport) -> list[str]:
     ]
     return [
         *(left_out if unknown or absent else []),
-        f"Column {report.column}. Stable: at most {report.threshold_ev_per_atom:g} eV/atom above the DFT hull. "
-        "A missing prediction counts as unstable; MAE, RMSE and R² leave it out.",
+        f"Column {markdown(report.column)}. Stable: at most {report.threshold_ev_per_atom:g} eV/atom above the DFT "
+        "hull. A missing prediction counts as unstable; MAE, RMSE and R² leave it out.",
         rules,
         "DAF relative to the share of stable materials; of the 10k most stable, to that of the unique prototypes.",
         f"Scored with {report.functions}.",

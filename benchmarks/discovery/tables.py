@@ -213,12 +213,13 @@ def _parquet(path: Path, index: str, keep: Keep) -> tuple[DataFrame, list[str]]:
         found = file.read(columns=stored, use_threads=False)
     if found.nbytes > LARGEST_BYTES:
         raise DataError(f"the columns have more than {LARGEST_BYTES:,} bytes.", file=path)
-    table = found.to_pandas()
+    table = found.to_pandas(ignore_metadata=True)  # which need not be right, and says nothing that is needed
+    unnamed = [name for name in stored if name.startswith("__index_level_")]
+    if index not in table and len(unnamed) == 1:
+        table = table.rename(columns={unnamed[0]: index})
     for name in table.columns:
         if isinstance(table[name].dtype, pd.CategoricalDtype):
             table[name] = table[name].astype(object)
-    if index not in table and (index in table.index.names or table.index.name is None):
-        table = table.rename_axis(index=index).reset_index()
     return table[[name for name in table.columns if keep(str(name))]], names
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -76,3 +76,18 @@ def empty_detail(name: str) -> DataFrame:
     import pandas as pd
 
     return pd.DataFrame(columns=[*RUN_COLUMNS, *types_of(name)])
+
+
+def change_texts(table: DataFrame, change: Callable[[str], str]) -> DataFrame:
+    """Change all texts in the columns of a table; it is given back as it is where the change makes no other text."""
+    changed = {}
+    for name in table.columns:
+        column = table[name]
+        first = column.dropna().head(1)
+        if not len(first) or not isinstance(first.iloc[0], str):
+            continue
+        texts = {value for value in column.unique() if isinstance(value, str)}
+        other = {text: new for text in texts if (new := change(text)) != text}
+        if other:
+            changed[name] = column.map(lambda value, other=other: other.get(value, value))
+    return table.assign(**changed) if changed else table

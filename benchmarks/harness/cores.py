@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from mfbench.mfcore.cores.registry import DEFAULT, core_class, core_names
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.provenance import digest
+from mfbench.mfcore.text import one_line
 from mfbench.strategies.registry import arm_class
 
 LONGEST_TAG = 32
@@ -61,7 +62,7 @@ class CoreEntry(BaseModel):
         tag = ",".join(parts)
         if len(tag) > LONGEST_TAG:
             tag = digest([self.checkpoint, self.settings])[:6]
-        return f"{self.name}({tag})" if tag else self.name
+        return one_line(f"{self.name}({tag})" if tag else self.name)
 
     def over(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of an arm with this core; what they say of another core is left out.

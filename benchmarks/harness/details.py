@@ -8,10 +8,18 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import RUN_COLUMNS, empty_detail, has_lists, types_of, with_core
+from mfbench.benchmarks.harness.columns import (
+    RUN_COLUMNS,
+    change_texts,
+    empty_detail,
+    has_lists,
+    types_of,
+    with_core,
+)
 from mfbench.benchmarks.harness.parquet import read_parquet
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.text import of_csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +77,7 @@ def read_detail(source: Path, name: str) -> DataFrame:
         raise DataError(
             f"not a file of {name} ({reason(error)}).", file=path, hint="`mfbench export` writes it."
         ) from error
-    table = with_core(table)
+    table = with_core(table if has_lists(name) else change_texts(table, of_csv_text))
     missing = [column for column in (*RUN_COLUMNS, *types) if column not in table.columns]
     if missing:
         raise DataError(f"no column {', '.join(missing)}.", file=path, hint="`mfbench export` writes such files.")

@@ -7,11 +7,12 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import has_lists, with_core
+from mfbench.benchmarks.harness.columns import change_texts, has_lists, with_core
 from mfbench.benchmarks.harness.details import UNREADABLE, check_numbers, detail_path, reason
 from mfbench.benchmarks.harness.parquet import sealed_parquet
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import write_bytes
+from mfbench.mfcore.text import csv_text, of_csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def write_rows(rows: pd.DataFrame, path: Path, *, na_rep: str = "") -> None:
     if not path.name.endswith(SUFFIX):
         raise DataError(f"expected a name that ends in {SUFFIX}.", file=path)
     order = [name for name in ORDER if name in rows.columns]
-    text = rows.sort_values(order, kind="stable").to_csv(
+    text = change_texts(rows.sort_values(order, kind="stable"), csv_text).to_csv(
         index=False, float_format="%.8g", lineterminator="\n", na_rep=na_rep
     )
     content = io.BytesIO()
@@ -98,7 +99,8 @@ def read_rows(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        rows = with_core(with_costs(pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})))
+        found = pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})
+        rows = with_core(with_costs(change_texts(found, of_csv_text)))
     except UNREADABLE as error:
         raise DataError(
             f"not a file of rows ({reason(error)}).", file=path, hint="Give DIR of runs or a .csv.gz."

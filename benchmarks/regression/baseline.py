@@ -6,15 +6,17 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, field_validator
 
 from mfbench.benchmarks.regression.measure import Cell
 from mfbench.benchmarks.regression.statistics import FEWEST
+from mfbench.mfcore.documents import parse_json, read_document
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.files import write_text
 from mfbench.mfcore.sealed import check_editable, sealed_first
+from mfbench.mfcore.settings_model import SettingsModel, faults
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.regression.measure import Measured, Speed
@@ -22,21 +24,23 @@ if TYPE_CHECKING:
 SCHEMA = 1
 REMEDY = "`mfbench regress DIR --baseline FILE --update` writes one."
 
+LARGEST_BYTES = 16 * 2**20
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+Name = Annotated[str, StringConstraints(max_length=200)]
+Repetition = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,9})$")]
+"""Draw and seed."""
 
 
-class BaselineCell(_Model):
+class BaselineCell(SettingsModel):
     """A number of the runs: what it is about, what measured it, and its value by "draw/seed"."""
 
-    task: str
-    regime: str
-    arm: str
-    split: str
-    metric: str
-    benchmark: str
-    values: dict[str, float]
+    task: Name
+    regime: Name
+    arm: Name
+    split: Name
+    metric: Name
+    benchmark: Name
+    values: dict[Repetition, float] = Field(min_length=1)
 
     @property
     def cell(self) -> Cell:
@@ -48,25 +52,35 @@ class BaselineCell(_Model):
         return {(int(key.split("/")[0]), int(key.split("/")[1])): value for key, value in self.values.items()}
 
 
-class BaselineSpeed(_Model):
+class BaselineSpeed(SettingsModel):
     """A benchmark's time as ratios to the reference kernel, one a repeat of the suite, and the hash of its source."""
 
-    name: str
-    source: str
-    ratios: list[float]
+    name: Name
+    source: Name
+    ratios: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
 
 
-class Baseline(_Model):
+class Baseline(SettingsModel):
     """Content of `results/baselines/*.json`."""
 
     schema_version: int = SCHEMA
-    preset: str
-    date: str
-    mfbench_version: str
-    commit: str | None
-    torch_version: str
+    preset: Name
+    date: Name
+    mfbench_version: Name
+    commit: Name | None
+    torch_version: Name
     cells: list[BaselineCell]
-    speed: list[BaselineSpeed] = []
+    speed: list[BaselineSpeed] = Field(default_factory=list)
+
+    @field_validator("cells")
+    @classmethod
+    def _each_once(cls, values: list[BaselineCell]) -> list[BaselineCell]:
+        seen = set[Cell]()
+        for entry in values:
+            if entry.cell in seen:
+                raise ValueError(f"two entries are of {', '.join(entry.cell)}")
+            seen.add(entry.cell)
+        return values
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -77,20 +91,19 @@ def read_baseline(path: Path) -> Baseline:
     DataError
         If it is missing, not a baseline of this schema, or was changed since it was written and does not say so.
     """
+
+    def fail(problem: str) -> DataError:
+        return DataError(f"not a baseline: {problem}", file=path, hint=REMEDY)
+
+    if not path.exists():
+        raise DataError("no baseline (no such file).", file=path, hint=REMEDY)
+    content = parse_json(read_document(path, largest=LARGEST_BYTES, fail=fail), fail, most=1_000_000)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"no baseline ({error.strerror}).", file=path, hint=REMEDY) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"not a baseline: no JSON ({str(error)[:200]}).", file=path, hint=REMEDY) from error
-    if isinstance(content, dict) and content.get("schema_version", SCHEMA) == SCHEMA:
-        content = check_editable(content, path, "the baseline")
-    try:
-        baseline = Baseline.model_validate_json(json.dumps(content))
+        if isinstance(content, dict) and content.get("schema_version", SCHEMA) == SCHEMA:
+            content = check_editable(content, path, "the baseline")
+        baseline = Baseline.model_validate(content)
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise DataError(f"not a baseline: {fault['msg']}.", file=path, key=place or None, hint=REMEDY) from error
+        raise fail(f"{faults(error)}.") from error
     if baseline.schema_version != SCHEMA:
         raise DataError(
             f"expected {SCHEMA}, found {baseline.schema_version}.", file=path, key="schema_version", hint=REMEDY

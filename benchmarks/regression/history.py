@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from mfbench.mfcore.documents import parse_json, read_document
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.files import replacing, write_text
 from mfbench.mfcore.provenance import digest
 from mfbench.mfcore.sealed import SEAL, check_editable
+from mfbench.mfcore.settings_model import SettingsModel, faults
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.regression.baseline import Baseline
 
 SCHEMA = 1
+LARGEST_BYTES = 16 * 2**20
 
 
 def point(baseline: Baseline) -> dict[str, Any]:
@@ -70,26 +74,44 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """
     remedy = "Take the file from git."
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"not a history ({error}).", file=path, hint=remedy) from error
+        path.stat()
     except OSError as error:
         raise DataError(
             f"no history ({error.strerror}).", file=path, hint="`mfbench regress --update` begins one."
         ) from error
+
+
+    def fail(problem: str) -> DataError:
+        return DataError(problem, file=path, hint=remedy)
+
+    lines = read_document(path, largest=LARGEST_BYTES, fail=fail).split("\n")
     found: list[Any] = []
     for number, line in enumerate(lines[: -1 if lines[-1] == "" else None], start=1):
-        try:
-            found.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"line {number} is not JSON ({error}).", file=path, hint=remedy) from error
+        found.append(parse_json(line, lambda problem, number=number: fail(f"line {number}: {problem}")))
     for number, item in enumerate(found[1:], start=2):
         if not isinstance(item, dict) or item.get("schema_version") != SCHEMA:
             raise DataError(f"line {number} does not have schema {SCHEMA}.", file=path, key="schema_version")
+        try:
+            _Point.model_validate(item)
+        except ValidationError as error:
+            raise fail(f"line {number}: {faults(error)}.") from error
     head = found[0] if found and isinstance(found[0], dict) else {}
     points: list[dict[str, Any]] = found[1:]
     check_editable({SEAL: head.get(SEAL, ""), "points": points}, path, "the history")
     return points
+
+
+class _Point(SettingsModel):
+    """A line of the history, see :func:`point`."""
+
+    schema_version: int
+    date: str
+    preset: str
+    mfbench_version: str
+    commit: str | None
+    metrics: dict[str, float]
+    benchmarks: dict[str, str]
+    speed: dict[str, float]
 
 
 def draw_trend(points: list[dict[str, Any]], path: Path) -> None:

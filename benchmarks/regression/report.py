@@ -12,6 +12,7 @@ from dataclasses import asdict
 from mfbench.benchmarks.regression.judge import ALL_ARMS, FAILING, Finding, Verdict, failed
 from mfbench.benchmarks.regression.statistics import LEVEL, POWER
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.text import markdown, one_line
 
 STYLES = {
     Verdict.better: "green",
@@ -77,7 +78,8 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     what = finding.arm if finding.group in ("arm", "cost") else finding.group
     seeds = f"{finding.n_new}/{finding.n_baseline}" if finding.n_baseline else ""
     numbers = (_percent(finding.change), _percent(finding.alarm), _percent(finding.detectable))
-    return (finding.verdict.value, what, finding.metric, finding.split, *numbers, seeds, finding.note)
+    texts = (what, finding.metric, finding.split, *numbers, seeds, finding.note)
+    return (finding.verdict.value, *map(one_line, texts))
 
 
 def _percent(change: float) -> str:
@@ -114,7 +116,7 @@ def _markdown(findings: Sequence[Finding], shown: Sequence[Finding], notes: Sequ
     if shown:
         lines += ["| " + " | ".join(HEADER) + " |", "|:--|:--|:--|:--|--:|--:|--:|--:|:--|"]
         for finding in shown:
-            verdict, *rest = (text.replace("|", "\\|") for text in _cells(finding))
+            verdict, *rest = map(markdown, _cells(finding))
             lines.append("| " + " | ".join([f"**{verdict}**" if finding.verdict in FAILING else verdict, *rest]) + " |")
         lines.append("")
     return "\n".join([*lines, " ".join(notes), ""])

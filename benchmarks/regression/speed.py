@@ -6,7 +6,6 @@ both is in the spread over repeats of the suite, or over the rounds of one, and 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from scipy import special
 from mfbench.benchmarks.regression.judge import Finding, Verdict
 from mfbench.benchmarks.regression.measure import Speed
 from mfbench.benchmarks.regression.statistics import LEVEL, POWER, Error
+from mfbench.mfcore.documents import parse_json, read_document
 from mfbench.mfcore.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ doubles is 0.69."""
 BLOCKS = 3
 """Parts of a benchmark's rounds whose least times tell how well the least time is known."""
 
+LARGEST_BYTES = 64 * 2**20
 HINT = "`pytest --benchmark-json=FILE --benchmark-timer=time.process_time` writes such files."
 
 
@@ -67,11 +68,27 @@ def read_speed(paths: Sequence[Path]) -> list[Speed]:
 
 
 def _entries(path: Path) -> dict[str, Mapping[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {_name(str(entry["fullname"])): entry for entry in content["benchmarks"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"not a pytest-benchmark JSON ({error!r}).", file=path, hint=HINT) from error
+    def fail(problem: str) -> DataError:
+        return DataError(f"not a pytest-benchmark JSON: {problem}", file=path, hint=HINT)
+
+    content = parse_json(read_document(path, largest=LARGEST_BYTES, fail=fail), fail, most=5_000_000)
+    entries = content.get("benchmarks") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise fail("expected a list 'benchmarks'.")
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("fullname"), str):
+            raise fail("an entry of 'benchmarks' has no 'fullname'.")
+        for key in ("stats", "extra_info"):
+            if not isinstance(entry.get(key, {}), dict):
+                raise fail(f"'{key}' of an entry is no object.")
+        if not all(isinstance(x, int | float) for x in _data(entry)):
+            raise fail("'data' of an entry has other values than numbers.")
+    return {_name(entry["fullname"]): entry for entry in entries}
+
+
+def _data(entry: Mapping[str, Any]) -> list[Any]:
+    found = entry.get("stats", {}).get("data", [])
+    return found if isinstance(found, list) else [found]
 
 
 def _name(fullname: str) -> str:
@@ -88,7 +105,7 @@ def _least(path: Path, name: str, entry: Mapping[str, Any]) -> float:
 
 def _spread(entry: Mapping[str, Any]) -> float:
     """Spread of the logarithm of the least time, from parts of the rounds in the order in which they were timed."""
-    rounds = [float(x) for x in entry.get("stats", {}).get("data", []) if x > 0.0]
+    rounds = [float(x) for x in _data(entry) if x > 0.0]
     if len(rounds) < 2 * BLOCKS:
         return 0.0
     least = [min(part) for part in np.array_split(np.array(rounds), BLOCKS)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.harness.columns import empty_detail
 from mfbench.benchmarks.harness.details import read_detail
+from mfbench.benchmarks.reports.names import in_one_line
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -26,7 +27,7 @@ class Details:
 
     def __init__(self, source: Path | None = None, tables: Mapping[str, DataFrame] | None = None) -> None:
         self._source = source
-        self._tables = dict(tables or {})
+        self._tables = {name: in_one_line(table) for name, table in (tables or {}).items()}
         self._data: dict[str, dict[str, str]] = {}
 
     def table(self, name: str, rows: DataFrame | None = None) -> DataFrame:
@@ -40,7 +41,8 @@ class Details:
             If given, only the lines of the runs in these rows.
         """
         if name not in self._tables:
-            self._tables[name] = empty_detail(name) if self._source is None else read_detail(self._source, name)
+            found = empty_detail(name) if self._source is None else read_detail(self._source, name)
+            self._tables[name] = in_one_line(found)
         found = self._tables[name]
         return found if rows is None else found[found["run_key"].isin(set(rows["run_key"]))]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mfbench.benchmarks.reports.grids import Field, Grid, Page, grid
 from mfbench.benchmarks.reports.numbers import MISSING
+from mfbench.mfcore.text import one_line
 
 PREAMBLE = (
     r"% \usepackage{booktabs,siunitx}",
@@ -55,10 +56,14 @@ def latex(made: Sequence[Page], advised: Callable[[Page], list[str]]) -> str:
         table = page.summary
         parts = [grid(table, table.scores, True), grid(table, table.costs, False)] if table else []
         for part in (*parts, *page.grids):
-            lines += ["", f"% {page.title}", *([f"% {part.title}"] if part.title else []), *_tabular(part)]
+            lines += ["", _comment(page.title), *([_comment(part.title)] if part.title else []), *_tabular(part)]
         notes = [note.replace("bold, or *", "bold") for note in page.notes]
-        lines += [f"% {note}" for note in (*notes, *advised(page))]
+        lines += [_comment(note) for note in (*notes, *advised(page))]
     return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> str:
+    return f"% {one_line(text)}"
 
 
 def _tabular(part: Grid) -> list[str]:
@@ -92,4 +97,4 @@ def _field(field: Field) -> str:
 
 def tex(text: str) -> str:
     """Escape what LaTeX would take as a command, and write signs that a plain document does not have."""
-    return "".join(ESCAPES.get(sign, sign) for sign in text)
+    return "".join(ESCAPES.get(sign, sign) for sign in one_line(text))

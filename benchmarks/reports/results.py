@@ -12,6 +12,7 @@ from mfbench.benchmarks.harness.columns import with_core
 from mfbench.benchmarks.reports.arms import ceilings, in_order, not_installed, traits
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.names import in_one_line
 from mfbench.benchmarks.reports.rows import ALL, NEEDED, REGIME, regime_title, size_key
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.metrics.intervals import Runs
@@ -271,7 +272,7 @@ class Results(Part):
         missing = [name for name in NEEDED if name not in rows.columns]
         if missing:
             raise ConfigError(f"rows: no column {', '.join(missing)}; expected the rows that `mfbench run` stores.")
-        super().__init__(rows, details or Details())
+        super().__init__(in_one_line(rows), details or Details())
 
     @classmethod
     def read(cls, source: Path) -> Results:

@@ -15,6 +15,7 @@ from mfbench.benchmarks.reports.recommend import advice
 from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import HF_REFERENCE, Quantity, Summary, summaries, tidy
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.text import csv_text, markdown, markdown_code
 
 __all__ = ["MISSING", "number", "report", "with_error"]
 
@@ -153,30 +154,22 @@ def _head(title: str, unit: str) -> str:
 def _markdown(made: Sequence[Page]) -> str:
     lines: list[str] = []
     for page in made:
-        lines += [f"### {page.title}", ""]
+        lines += [f"### {markdown(page.title)}", ""]
         table = page.summary
         for below in (*([grid(table, (*table.scores, *table.costs), True)] if table else []), *page.grids):
             if below.title:
-                lines += [f"{below.title[0].upper()}{below.title[1:]}:", ""]
-            header = [f"{title} ({unit})" if unit else title for title, unit in below.header]
+                lines += [f"{markdown(below.title[0].upper() + below.title[1:])}:", ""]
+            header = [markdown(f"{title} ({unit})" if unit else title) for title, unit in below.header]
             lines.append("| " + " | ".join(header) + " |")
             lines.append("|:--" + "|--:" * (len(header) - 1) + "|")
             for name, *fields in below.lines:
-                texts = [f"**{field.text}**" if field.best else _markdown_text(field) for field in fields]
-                first = name.text if name.text == HF_REFERENCE else f"`{name.text}`"
+                texts = [f"**{field.text}**" if field.best else markdown(field.text) for field in fields]
+                first = name.text if name.text == HF_REFERENCE else markdown_code(name.text)
                 lines.append("| " + " | ".join([first, *texts]) + " |")
             lines.append("")
         notes = [note.replace("bold, or *", "bold") for note in page.notes]
-        lines += [" ".join([*notes, *_advised(page)]), ""]
+        lines += [markdown(" ".join([*notes, *_advised(page)])), ""]
     return "\n".join(lines)
-
-
-def _markdown_text(field: Field) -> str:
-    """Brackets would be links, and angles tags."""
-    text = field.text
-    for mark in "[]<>|":
-        text = text.replace(mark, f"\\{mark}")
-    return text
 
 
 def _records(results: Results) -> list[dict[str, object]]:
@@ -186,7 +179,8 @@ def _records(results: Results) -> list[dict[str, object]]:
 def _csv(records: list[dict[str, object]]) -> str:
     import pandas as pd
 
-    return str(pd.DataFrame(records).to_csv(index=False))
+    safe = [{k: csv_text(v) if isinstance(v, str) else v for k, v in record.items()} for record in records]
+    return str(pd.DataFrame(safe).to_csv(index=False))
 
 
 def _without_nan(records: list[dict[str, object]]) -> list[dict[str, object]]:

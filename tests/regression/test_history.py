@@ -36,7 +36,7 @@ def test_a_faulty_history_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     append(path, points(1.0)[0])
     path.write_text(path.read_text() + "nonsense\n")
-    with pytest.raises(DataError, match="line 3 is not JSON"):
+    with pytest.raises(DataError, match="line 3: not valid JSON"):
         append(path, points(1.0)[0])
     assert path.read_text().endswith("nonsense\n")
 
