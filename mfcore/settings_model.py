@@ -52,6 +52,17 @@ def _admits_bool(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
+def odd_key(content: Any) -> str:
+    """The dotted place of a key that is no text, in nested settings; "" if all are."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if not isinstance(key, str):
+                return shortened(key)
+            if inner := odd_key(value):
+                return f"{key}.{inner}"
+    return next(filter(None, map(odd_key, content)), "") if isinstance(content, list | tuple) else ""
+
+
 def dotted(location: Iterable[int | str]) -> str:
     """The dotted key of a fault, without the member of a union that pydantic tried ("int", "literal['all']")."""
     unions = ("int", "float", "str", "bool", "constrained-int", "literal[", "list[", "tuple[", "function-", "nullable")

@@ -14,6 +14,7 @@ from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.potentials.potential import Potential
+from mfbench.mfcore.settings_model import odd_key
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.progress import Progress
 from mfbench.strategies.checks import check_potential
@@ -92,6 +93,8 @@ class Strategy(ABC):
     line: ClassVar[str] = "-"
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        if key := odd_key(settings or {}):
+            raise ConfigError(f"settings of {self.name}, key '{key}': expected a word.")
         try:
             self.settings = self.Settings.model_validate(dict(settings or {}))
         except ValidationError as error:

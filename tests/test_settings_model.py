@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from mfbench.mfcore.settings_model import SettingsModel, faults, shortened
+from mfbench.mfcore.settings_model import SettingsModel, faults, odd_key, shortened
 
 
 class Inner(SettingsModel):
@@ -45,6 +45,12 @@ def test_faults_name_key_and_value(content: dict[str, Any], sentence: str) -> No
 def test_truth_values_stand_where_they_are_meant() -> None:
     found = Outer.model_validate({"inner": {"flag": True}, "free": {"a": True}, "counts": [3]})
     assert (found.inner.flag, found.free["a"], found.counts) == (True, True, [3])
+
+
+def test_keys_that_are_no_words_are_found() -> None:
+    assert odd_key({"a": {"b": [{"c": 1}, {2: 3}]}}) == "a.b.2"
+    assert odd_key({"a": {"b": [1, {"c": None}]}}) == ""
+    assert odd_key({None: 1}) == "None"
 
 
 def test_long_values_and_many_faults_are_shortened() -> None:

@@ -31,7 +31,7 @@ from mfbench.benchmarks.tasks.base import Regime
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.documents import parse_yaml, read_document
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.settings_model import SettingsModel, faults, shortened
+from mfbench.mfcore.settings_model import SettingsModel, faults, odd_key, shortened
 from mfbench.mfcore.training.budget import Rule
 
 MOST_REPEATS = 10_000
@@ -162,6 +162,13 @@ class TaskPlan(SettingsModel):
         fields: dict[str, Any] = {name: (observable_of(name).plan_class, ...) for name in content}
         model = create_model("Observables", **fields).model_validate(content)
         return {name: getattr(model, name) for name in content}
+
+    @field_validator("settings", "arm_settings", "core", mode="before")
+    @classmethod
+    def _keys_are_words(cls, content: Any) -> Any:
+        if key := odd_key(content):
+            raise ValueError(f"key {key}: expected a word")
+        return content
 
     @field_validator("core", mode="before")
     @classmethod

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import random
+from typing import Any
 
 JUNK = (
     *("nan", ".inf", "inf", "-", "1e999", "T", "=", '"', "'", "{", "]", "\\", "\x00", "\t", "9" * 5000, "0", "-1", ":"),
@@ -61,6 +64,58 @@ def text(content: str, chance: random.Random, junk: tuple[str, ...] = JUNK) -> s
         if words is not None:
             lines[k] = " ".join(words)
         content = "\n".join(lines)
+    return content
+
+
+VALUES: tuple[Any, ...] = (
+    *(
+        -1,
+        0,
+        1,
+        2,
+        7,
+        2**40,
+        10**30,
+        0.5,
+        -0.5,
+        1e300,
+        math.nan,
+        math.inf,
+        True,
+        None,
+        "",
+        "a",
+        "all",
+        "none",
+        "x" * 300,
+    ),
+    *([], {}, [1], [1, 1], [0.5, "a"], {"a": 1}, {1: 2}, "2026-11-30", "equivariant", "../x", [[[]]], "low=EF,high=EF"),
+)
+
+
+def values(content: Any, chance: random.Random) -> Any:
+    """One to three values of nested settings replaced, removed, or doubled."""
+    content = copy.deepcopy(content)
+    for _ in range(chance.randint(1, 3)):
+        place = content
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            key = chance.choice(keys)
+            if isinstance(place[key], dict | list) and chance.random() < 0.85:
+                place = place[key]
+                continue
+            kind = chance.random()
+            if kind < 0.1:
+                del place[key]
+            elif kind < 0.2 and isinstance(place, list):
+                place.append(copy.deepcopy(place[key]))
+            elif kind < 0.5 and isinstance(place[key], int | float):
+                place[key] = place[key] * chance.choice([1, 2, 3]) + chance.choice([0, 1])
+            else:
+                place[key] = copy.deepcopy(chance.choice(VALUES))
+            break
     return content
 
 

@@ -61,10 +61,20 @@ def plain(value: Any) -> Any:
         return value
 
 
+def other_values(source: str, chance: random.Random) -> str:
+    """A preset with other values; most of the changes are within its task."""
+    content = yaml.safe_load(source)
+    if chance.random() < 0.15:
+        return yaml.safe_dump(mutate.values(content, chance))
+    return yaml.safe_dump(content | {"tasks": [mutate.values(content["tasks"][0], chance), *content["tasks"][1:]]})
+
+
 def check(path: Path, seed: int, watch: Watch) -> str:
     chance = random.Random(seed)
-    content = mutate.text(chance.choice(sources()), chance).encode("utf-8", "surrogatepass")
-    path.write_bytes(mutate.data(content, chance) if seed % 4 == 0 else content)
+    source = chance.choice(sources())
+    text = mutate.text(source, chance) if seed % 2 else other_values(source, chance)
+    content = text.encode("utf-8", "surrogatepass")
+    path.write_bytes(mutate.data(content, chance) if seed % 8 == 1 else content)
 
     def case() -> Preset:
         preset = load_preset(str(path))
