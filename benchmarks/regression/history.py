@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,21 +81,20 @@ def read_history(path: Path) -> list[dict[str, Any]]:
             f"no history ({error.strerror}).", file=path, hint="`mfbench regress --update` begins one."
         ) from error
 
-
-    def fail(problem: str) -> DataError:
-        return DataError(problem, file=path, hint=remedy)
+    def fail(problem: str, line: int | None = None) -> DataError:
+        return DataError(problem if line is None else f"line {line}: {problem}", file=path, hint=remedy)
 
     lines = read_document(path, largest=LARGEST_BYTES, fail=fail).split("\n")
     found: list[Any] = []
     for number, line in enumerate(lines[: -1 if lines[-1] == "" else None], start=1):
-        found.append(parse_json(line, lambda problem, number=number: fail(f"line {number}: {problem}")))
+        found.append(parse_json(line, partial(fail, line=number)))
     for number, item in enumerate(found[1:], start=2):
         if not isinstance(item, dict) or item.get("schema_version") != SCHEMA:
             raise DataError(f"line {number} does not have schema {SCHEMA}.", file=path, key="schema_version")
         try:
             _Point.model_validate(item)
         except ValidationError as error:
-            raise fail(f"line {number}: {faults(error)}.") from error
+            raise fail(f"{faults(error)}.", number) from error
     head = found[0] if found and isinstance(found[0], dict) else {}
     points: list[dict[str, Any]] = found[1:]
     check_editable({SEAL: head.get(SEAL, ""), "points": points}, path, "the history")
