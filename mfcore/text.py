@@ -10,6 +10,7 @@ import re
 
 # an underscore within a word is none of emphasis, and an ampersand begins an entity before a letter or # alone
 _MARKDOWN = re.compile(r"([\\`*\[\]<>|~$]|(?<!\w)_|_(?!\w)|&(?=[#A-Za-z])|^#)")
+_ORDER = re.compile(r"(?<!^)\\(>)|\\(?=<(?![A-Za-z/!?]))")
 _CODE = re.compile(r"`+")
 _FORMULA = ("=", "+", "-", "@")
 
@@ -39,6 +40,11 @@ def _escaped(sign: str) -> str:
 def markdown(text: str) -> str:
     """Escape what Markdown and HTML would take as marks or tags; line breaks are escapes."""
     return _MARKDOWN.sub(r"\\\1", one_line(text))
+
+
+def markdown_prose(text: str) -> str:
+    """The same for sentences, in which ``<`` and ``>`` may be signs of order: those that begin a tag are escaped."""
+    return _ORDER.sub(r"\1", markdown(text))
 
 
 def markdown_code(text: str) -> str:

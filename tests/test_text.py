@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.reports.latex import tex
-from mfbench.mfcore.text import csv_text, markdown, markdown_code, of_csv_text, one_line, printable
+from mfbench.mfcore.text import csv_text, markdown, markdown_code, markdown_prose, of_csv_text, one_line, printable
 
 texts = st.text(st.characters(codec="utf-8"), max_size=30) | st.text("=+-@'|`<>\n\t\x1b*_\\[]&#; a", max_size=12)
 
@@ -68,6 +68,7 @@ def test_names_stay_readable() -> None:
     assert markdown("molecular_cc, n_high = 25 (meV/Å)") == "molecular_cc, n_high = 25 (meV/Å)"
     assert markdown("_a_ <b> *c* [d](e) x|y &lt; $z$") == r"\_a\_ \<b\> \*c\* \[d\](e) x\|y \&lt; \$z\$"
     assert markdown_code("a`b|c") == r"``a`b\|c``"
+    assert markdown_prose("> and <: beyond; <b> </b> a<b|") == r"\> and <: beyond; \<b> \</b> a\<b\|"
     assert csv_text("multi_fidelity") == "multi_fidelity"
     assert csv_text("=1+1") == "'=1+1"
 

@@ -15,7 +15,7 @@ from mfbench.benchmarks.reports.recommend import advice
 from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.summary import HF_REFERENCE, Quantity, Summary, summaries, tidy
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.text import csv_text, markdown, markdown_code
+from mfbench.mfcore.text import csv_text, markdown, markdown_code, markdown_prose
 
 __all__ = ["MISSING", "number", "report", "with_error"]
 
@@ -168,7 +168,7 @@ def _markdown(made: Sequence[Page]) -> str:
                 lines.append("| " + " | ".join([first, *texts]) + " |")
             lines.append("")
         notes = [note.replace("bold, or *", "bold") for note in page.notes]
-        lines += [markdown(" ".join([*notes, *_advised(page)])), ""]
+        lines += [markdown_prose(" ".join([*notes, *_advised(page)])), ""]
     return "\n".join(lines)
 
 
