@@ -15,6 +15,7 @@ from mfbench.benchmarks.harness.keys import canonical_json, code_hash, digest, o
 from mfbench.benchmarks.harness.plan import RunSpec, merge
 from mfbench.benchmarks.observables.registry import measured
 from mfbench.benchmarks.tasks.base import Regime, Split, Task
+from mfbench.benchmarks.tasks.checks import asked, check_hashes
 from mfbench.benchmarks.tasks.registry import make_task
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import ConfigError, DataError
@@ -61,7 +62,7 @@ def prepare(specs: Sequence[RunSpec]) -> list[PlannedRun]:
 def prepare_one(spec: RunSpec) -> PlannedRun:
     """Resolve one run."""
     task = task_of(spec)
-    data = task.data_hashes()
+    data = check_hashes(task, asked(task, "data_hashes()", task.data_hashes))
     # settings for a user's files are tuned on those of a task
     if spec.tuning is not None and spec.task != USER_TASK and dict(spec.tuning.data) != data:
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ase import Atoms
 from pydantic import field_validator
 
+from mfbench.benchmarks.tasks.checks import asked, check_fidelities, check_frames, check_pools
 from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.leakage import DUPLICATE_TOLERANCE, check_leakage
 from mfbench.mfcore.data.splits import elements_first, groups_of, id_of, ids_hash, low_order, nested_order
@@ -198,8 +199,14 @@ class Task(ABC):
 
     @cached_property
     def frames(self) -> list[Atoms]:
-        """All frames, loaded once."""
-        return self.load()
+        """All frames, loaded and checked once.
+
+        Raises
+        ------
+        ConfigError
+            If a frame lacks a name of its own or a group, or has an energy that is no number.
+        """
+        return check_frames(self, asked(self, "load()", self.load))
 
     def label_cost(self, frames: Sequence[Atoms], fidelity: str, labels: LabelSet) -> float:
         """Return CPU-seconds that these labels cost when they were computed; NaN if nobody measured it."""
@@ -219,11 +226,13 @@ class Task(ABC):
         Raises
         ------
         ConfigError
-            If the regime asks for more frames than there are, or for a gap that the task does not have.
+            If the regime asks for more frames than there are, or for a gap that the task does not have, or if the
+            task gives no frames, pools or tests that can be used.
         LeakageError
             If a test frame's group, or a near-duplicate of it, is among training or validation frames.
         """
-        pools = self.pools(draw)
+        check_fidelities(self)
+        pools = check_pools(self, asked(self, "pools()", lambda: self.pools(draw)), Pools)
         sets = regime.label_sets(self.fidelities)
         allowed = self._allowed(regime, pools)
         validation = [a for a in pools.validation if allowed(a)][: pools.n_validation]

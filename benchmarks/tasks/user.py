@@ -170,6 +170,11 @@ class UserTask(Task):
         """Return the merged frames of all files."""
         return self._frames
 
+    @cached_property
+    def frames(self) -> list[Atoms]:
+        """The merged frames; the reader of files has checked them, and takes NaN for a missing label."""
+        return self._frames
+
     @property
     def high_file(self) -> Path:
         """The file of the target."""
