@@ -79,16 +79,16 @@ class DeltaModel(Strategy):
         validation = model.predict(run.data.validation, stress=True)
         atoms = float(sum(len(a) for a in run.data.train[high]))
         run.ledger.stages.append(Stage(f"{low} model on {high} frames", atom_gradients=atoms))
-        core = difference_core(run, train, validation)
+        core = difference_core(run, train, validation, number=1)  # not a copy of what the base started from
         return Potential(
             self.name, [base, core], {low: (Component(0, low),), high: (Component(0, low), Component(1, DELTA))}
         )
 
 
-def difference_core(run: FitContext, train: Predictions, validation: Predictions) -> Core:
+def difference_core(run: FitContext, train: Predictions, validation: Predictions, number: int = 0) -> Core:
     """A network trained, on what is left of the budget, for HF less a baseline; no repulsion: the baseline has it."""
     difference = run.on(difference_set(run.data, train, validation))
-    data, core = difference.data, difference.core([DELTA], difference=True)
+    data, core = difference.data, difference.core([DELTA], difference=True, number=number)
     difference.train(core, DELTA, data.train, data.labels, run.left, validation=data.validation)
     return core
 

@@ -65,9 +65,9 @@ class FineTuning(Strategy):
         core = run.core(run.data.fidelities)
         budget = run.budget.fraction(self.settings.pretrain_share / len(run.data.low))
         for low in run.data.low:
+            core.set_scale(low, core.scale_of(run.data.low[0]))  # one network for all: its output keeps its unit
             run.train(core, low, {low: run.data.train[low]}, run.data.labels, budget, share=True)
-        # one network for both: its output keeps its unit
-        core.set_scale(run.data.high, core.scale_of(run.data.low[-1]))
+        core.set_scale(run.data.high, core.scale_of(run.data.low[0]))
         if run.policy == "residual":
             run.refit_reference(core, run.data.high, start=run.data.low[-1])
         return core

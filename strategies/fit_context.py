@@ -53,6 +53,11 @@ def _code_hash() -> str:
     return source_hash([Path(mfcore.__file__).parent])
 
 
+def _weight_seed(seed: int, number: int) -> int:
+    """Seed of the weights of one of a run's networks; that of the first is the run's own."""
+    return seed if number == 0 else int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
 class FitContext:
     """One call of a strategy: its inputs, its ledger, and the two steps `core` and `train`.
 
@@ -122,12 +127,14 @@ class FitContext:
         fidelities: Sequence[str],
         conditioning: Conditioning = "none",
         difference: bool = False,
+        number: int = 0,
     ) -> Core:
         """A new network for some fidelities of the training set, with reference energies and scales fitted.
 
         Weights depend on the seed only. The scale is the RMS force of each fidelity; one without force
         labels takes that of the nearest cheaper fidelity that has them, or else the spread of its energies.
-        With `difference` the network is made to be added to another one.
+        With `difference` the network is made to be added to another one. `number` tells the networks of a run apart:
+        those of different numbers start from different weights.
         """
         species = self.species(fidelities)
         frames = [a for f in fidelities for a in self.data.train[f]]
@@ -135,7 +142,7 @@ class FitContext:
         sample = frames[:: max(1, len(frames) // _NEIGHBOUR_SAMPLE)]
         store = GraphStore(sample, ["-"] * len(sample), ["-"], None, species, choice.cutoff)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            torch.manual_seed(_weight_seed(self.seed, number))
             core = choice.build(species, fidelities, conditioning, store.mean_neighbours())
         scale: float | None = None
         reference: ReferenceEnergies | None = None

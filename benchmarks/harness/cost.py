@@ -65,8 +65,19 @@ def labels_of(spec: RunSpec, low_of_high: Collection[str] | None = None) -> list
 
 
 def label_cost(task: Task, used: Iterable[LabelsUsed]) -> float:
-    """CPU time of labels when they were computed, s; NaN if the task does not know one of them."""
-    return float(sum(task.label_cost(list(part.frames), part.fidelity, part.labels) for part in used))
+    """CPU time of labels when they were computed, s; NaN if the task does not know one of them.
+
+    A label on whose calculation another one's started (:attr:`mfbench.benchmarks.tasks.base.Task.starts_from`) is paid
+    with that one.
+    """
+    parts = list(used)
+    paid = {(fidelity, id_of(a)) for p in parts if (fidelity := task.starts_from.get(p.fidelity)) for a in p.frames}
+    return float(
+        sum(
+            task.label_cost([a for a in p.frames if (p.fidelity, id_of(a)) not in paid], p.fidelity, p.labels)
+            for p in parts
+        )
+    )
 
 
 class LabelPool:
@@ -98,9 +109,12 @@ class LabelPool:
         totals: dict[str, float] = defaultdict(float)
         for (name, fidelity), frames in self._frames.items():
             by_kind: dict[frozenset[Label], list[Atoms]] = defaultdict(list)
-            for atoms, labels in frames.values():
-                by_kind[labels].append(atoms)
             task = self._tasks[name]
+            dearer = [high for high, low in task.starts_from.items() if low == fidelity]
+            paid = {key for high in dearer for key in self._frames.get((name, high), {})}
+            for key, (atoms, labels) in frames.items():
+                if key not in paid:
+                    by_kind[labels].append(atoms)
             totals[name] += sum(task.label_cost(chosen, fidelity, LabelSet(kinds)) for kinds, chosen in by_kind.items())
         return {name: float(total) for name, total in totals.items()}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import torch
 from ase.data import chemical_symbols
 
 from mfbench.benchmarks.harness.cores import lacking
@@ -17,6 +18,7 @@ from mfbench.benchmarks.observables.registry import measured
 from mfbench.benchmarks.tasks.base import Regime, Split, Task
 from mfbench.benchmarks.tasks.checks import asked, check_hashes
 from mfbench.benchmarks.tasks.registry import make_task
+from mfbench.mfcore.backends.select import expected_backend
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.training.budget import Budget
@@ -99,8 +101,36 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         "draw": spec.draw,
         "code": code_hash(type(task), arm, None if core is None else core.core),
         "observables": _observables(spec, task),
+        "computed_with": None if core is None else computed_with(resolved),
     }
     return PlannedRun(spec, resolved, identity)
+
+
+def computed_with(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Tell what computes a run, as far as its last digits depend on it: torch, the kind of device, and the kernels.
+
+    A finished run is known by this, too: on another kind of device, or with another torch, it is computed again.
+
+    Parameters
+    ----------
+    settings
+        Resolved settings of an arm.
+    """
+    device = _device(str(settings.get("training", {}).get("accelerator", "auto")))
+    backend = settings.get("core", {}).get("backend", "auto")
+    return {
+        "torch": torch.__version__.partition("+")[0],
+        "device": device,
+        "backend": expected_backend(str(backend), torch.device(device)),
+    }
+
+
+@lru_cache(maxsize=8)
+def _device(accelerator: str) -> str:
+    """Kind of the device that an accelerator stands for."""
+    if accelerator in ("cuda", "gpu") or (accelerator == "auto" and torch.cuda.is_available()):
+        return "cuda"
+    return "cpu"
 
 
 def _observables(spec: RunSpec, task: Task) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,9 @@ from typing import Literal
 Better = Literal["lower", "higher", "nearer zero", ""]
 """Direction of improvement; "" where there is none: a diffusivity is compared with a reference, not ranked."""
 
+BASELINES = {"constant": "constant predictor", "lf_labels": "LF labels"}
+"""Answers without training whose errors every run stores: prefixes of the metrics, and the lines' names in tables."""
+
 ERRORS, RETENTION = "error", "retention"
 """Families of the metrics that stand in the main table of a report, and in the one of errors at lower fidelities."""
 

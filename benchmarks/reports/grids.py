@@ -102,6 +102,11 @@ def grid(
         fields += [Field(str(line.n_runs)), Field(str(line.n_failed))] if counts else []
         fields += [Field(by_arm.get(line.arm, MISSING), words=True) for by_arm in columns.values()]
         lines.append(tuple(fields))
+    for name, known in table.baselines.items():
+        if any(quantity in known for quantity in quantities):
+            values = [number(q.scale * known[q]) if q in known else MISSING for q in quantities]
+            blank = [Field(MISSING)] * (2 if counts else 0) + [Field(MISSING, words=True)] * len(columns)
+            lines.append((Field(name, words=True), *map(Field, values), *blank))
     if reference:
         values = [number(q.scale * reference[q]) if q in reference else MISSING for q in quantities]
         blank = [Field(MISSING)] * (2 if counts else 0) + [Field(MISSING, words=True)] * len(columns)

@@ -109,6 +109,27 @@ class Part:
             if math.isfinite(value)
         }
 
+    def baseline(self, name: str, split: str, metric: str) -> float:
+        """Error of an answer without training (`BASELINES`), mean over draws; NaN where no run stored it.
+
+        It is the same for all arms of a draw, whatever they learn from.
+        """
+        rows = self.without_ceilings
+        chosen = rows[(rows["metric"] == f"{name}_{metric}") & (rows["split"] == split)]
+        return float(chosen.groupby("draw")["value"].first().mean()) if len(chosen) else math.nan
+
+    def untrained(self, split: str, metric: str) -> list[str]:
+        """Arms that failed to train: their error, geometric mean over runs, is not below the constant predictor's."""
+        constant = self.baseline("constant", split, metric)
+        if not constant > 0.0:
+            return []
+        found = []
+        for arm in self.arms:
+            values = list(self.positive(arm, split, metric).values())
+            if values and sum(map(math.log, values)) / len(values) >= math.log(constant):
+                found.append(arm)
+        return found
+
     def counts(self, arm: str) -> tuple[int, int]:
         """Numbers of an arm's runs and of those that failed, be it that they scored NaN or infinity."""
         own = self.by_run[self.by_run["arm"] == arm]
@@ -247,6 +268,7 @@ class Cell(Part):
                 errors,
                 self.structures({arm: runs for arm, runs in errors.items() if runs}, asked[1], asked[0]),
                 n_failed={arm: self.counts(arm)[1] for arm in arms},
+                untrained=self.untrained(asked[1], asked[0]),
             )
         return self._recommendations[asked]
 

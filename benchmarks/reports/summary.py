@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mfbench.benchmarks.observables.declarations import ERRORS, RETENTION, Better
+from mfbench.benchmarks.observables.declarations import BASELINES, ERRORS, RETENTION
 from mfbench.benchmarks.observables.declarations import Section as Declared
 from mfbench.benchmarks.observables.registry import declaring, observables
 from mfbench.benchmarks.reports.arms import ceilings, left_out, traits
 from mfbench.benchmarks.reports.blocks import LEVEL
 from mfbench.benchmarks.reports.metrics import metric_of, of_family, report_sections
 from mfbench.benchmarks.reports.numbers import number
+from mfbench.benchmarks.reports.ranking import best_of
 from mfbench.benchmarks.reports.results import SPLITS, Cell, Results
 from mfbench.benchmarks.reports.rows import REGIME
-from mfbench.mfcore.metrics.comparison import best_arms, compare_arms
-from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval
+from mfbench.mfcore.metrics.intervals import Interval, mean_interval
 from mfbench.mfcore.metrics.recommendation import comparable
-from mfbench.mfcore.metrics.structures import StructureErrors
 
 COSTS = {
     "train_atom_gradients": ("train", "10⁶ atom gradients", 1e-6),
@@ -125,6 +124,7 @@ class Summary:
     retention: tuple[Quantity, ...]
     entries: dict[tuple[str, Quantity], Entry]
     sections: tuple[Section, ...] = ()
+    baselines: dict[str, dict[Quantity, float]] = field(default_factory=dict)
     all_arms: tuple[str, ...] = ()
 
     @property
@@ -142,9 +142,17 @@ class Summary:
         notes = []
         names = "E, F: MAE of HF energies and forces"
         if any("detrended" in quantity.title for quantity in self.scores):
-            names += "; detrended: without the composition-linear part of the errors of energies"
+            names += (
+                "; detrended: without the composition-linear part of the errors of energies (of few compositions, no "
+                "more than elements: without the mean error of each)"
+            )
         if any(quantity.split == "out_of_coverage" for quantity in self.scores):
             names += "; in and out of domain: test frames inside and outside of the HF training set's coverage"
+        if any(quantity.key == "train_atom_gradients" for quantity in self.costs):
+            names += (
+                "; atom gradients: atoms × structures × passes, those on energies alone or of a frozen trunk counted "
+                "like others though they take less time (train, s)"
+            )
         notes.append(names + "; networks: how many are evaluated for a prediction.")
         if self.repeated:
             over = "the seeds of one draw; other HF sets may rank the arms otherwise" if self.single_draw else "draws"
@@ -155,6 +163,7 @@ class Summary:
                 "One run per arm cannot rank the arms: repeat over draws of the HF set (five say much more than two)."
             )
         notes += self._interval_notes()
+        notes += self._baseline_notes()
         for line in self.lines:
             partly = self.cell.partly_failed(line.arm)
             if line.n_failed > partly:
@@ -169,6 +178,22 @@ class Summary:
             notes += [note for note in (self._ceiling(section), self._partial(section)) if note]
         notes += [f"{line.arm}: {note}." for line in self.lines if (note := traits(line.arm).note)]
         return [*notes, *left_out(self.cell.regime["core"], self.all_arms)]
+
+    def _baseline_notes(self) -> list[str]:
+        """Explain the lines of answers without training, and name the arms that are no better than a constant."""
+        notes = []
+        if BASELINES["constant"] in self.baselines:
+            notes.append("Constant predictor: the mean HF energy by composition of the training labels, and no forces.")
+        if BASELINES["lf_labels"] in self.baselines:
+            notes.append("LF labels: as they are, with reference energies refitted to HF.")
+        if found := self.cell.untrained(self.cell.split, self.cell.metric):
+            metric = metric_of(self.cell.metric)
+            name = metric.label if metric else self.cell.metric
+            where = SPLITS.get(self.cell.split, self.cell.split)
+            notes.append(
+                f"Failed to train ({name}, {where}, no better than the constant predictor): {', '.join(found)}."
+            )
+        return notes
 
     def _ceiling(self, section: Section) -> str:
         """Say how often the criteria of an observable pass the potential that is trained on all HF labels."""
@@ -315,7 +340,12 @@ def _summary(cell: Cell) -> Summary:
             if values := cell.costs(arm, quantity.key):
                 entries[arm, quantity] = Entry(mean_interval(values, LEVEL))
     lines = tuple(ArmLine(arm, *cell.counts(arm)) for arm in arms)
-    return Summary(cell, lines, scores, costs, retention, entries, tuple(_sections(declared, cell)))
+    baselines = {
+        title: scored
+        for prefix, title in BASELINES.items()
+        if (scored := {q: v for q in scores if math.isfinite(v := cell.baseline(prefix, q.split, q.key))})
+    }
+    return Summary(cell, lines, scores, costs, retention, entries, tuple(_sections(declared, cell)), baselines)
 
 
 def _sections(declared: Sequence[tuple[Declared, tuple[Quantity, ...]]], cell: Cell) -> Iterator[Section]:
@@ -325,47 +355,6 @@ def _sections(declared: Sequence[tuple[Declared, tuple[Quantity, ...]]], cell: C
         known = owner.reference(cell.detail)
         reference = {quantity: known[quantity.key] for quantity in quantities if quantity.key in known}
         yield Section(section, quantities, owner.words(section.family, cell.detail), reference)
-
-
-def best_of(
-    runs: dict[str, Runs], better: Better = "lower", structures: Mapping[str, StructureErrors] | None = None
-) -> tuple[str, ...]:
-    """Give the best arm and its ties, if the runs can tell: they need repeats in common, and a direction.
-
-    Errors are compared as ratios; what is better when higher or nearer zero (fractions, times, signed drifts) has
-    zeros and signs and is compared by differences.
-
-    Parameters
-    ----------
-    runs
-        By arm: value of each finished run by (draw, seed).
-    better
-        Direction.
-    structures
-        By arm: deviations of the groups of test frames in these runs, of errors; None where they are not known.
-    """
-    finished = {arm: values for arm, values in runs.items() if values}
-    if len(finished) < 2 or not better or len({run for values in finished.values() for run in values}) < 2:
-        return ()
-    if better == "lower" and all(value > 0.0 for values in finished.values() for value in values.values()):
-        return _best(finished, structures)
-    sign = -1.0 if better == "higher" else 1.0
-    ranked = {
-        arm: {key: sign * (abs(value) if better == "nearer zero" else value) for key, value in values.items()}
-        for arm, values in finished.items()
-    }
-    scale = max(abs(value) for values in ranked.values() for value in values.values())
-    if scale == 0.0:
-        return ()  # all alike, and nothing to mark
-    # The comparison takes logarithms: of these exponentials they are the values, in units of the largest.
-    return _best({arm: {key: math.exp(v / scale) for key, v in values.items()} for arm, values in ranked.items()})
-
-
-def _best(runs: Mapping[str, Runs], structures: Mapping[str, StructureErrors] | None = None) -> tuple[str, ...]:
-    try:
-        return best_arms(compare_arms(runs, structures), LEVEL)
-    except ValueError:  # no (draw, seed) in common
-        return ()
 
 
 def _quantities(cell: Cell, family: str) -> tuple[Quantity, ...]:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 
+from mfbench.benchmarks.observables.declarations import BASELINES
 from mfbench.benchmarks.reports.costs import cost_summaries, tidy_costs
 from mfbench.benchmarks.reports.grids import Field, Grid, Page, grid, pages
 from mfbench.benchmarks.reports.latex import latex
@@ -164,7 +165,7 @@ def _markdown(made: Sequence[Page]) -> str:
             lines.append("|:--" + "|--:" * (len(header) - 1) + "|")
             for name, *fields in below.lines:
                 texts = [f"**{field.text}**" if field.best else markdown(field.text) for field in fields]
-                first = name.text if name.text == HF_REFERENCE else markdown_code(name.text)
+                first = name.text if name.text in (HF_REFERENCE, *BASELINES.values()) else markdown_code(name.text)
                 lines.append("| " + " | ".join([first, *texts]) + " |")
             lines.append("")
         notes = [note.replace("bold, or *", "bold") for note in page.notes]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ase import Atoms
 from pydantic import field_validator
@@ -164,6 +164,9 @@ class Task(ABC):
         Module that computes the labels again (`LEVELS`, `generate(out, levels, workers, limit, progress)`); "": none.
     default_regime
         Regime of the quick comparison.
+    starts_from
+        By fidelity, a cheaper one whose label of the same frame comes with it, since its calculation starts from that
+        one: such a label is paid once.
     duplicate_tolerance
         Å rms of interatomic distances: training frames closer than this to a test frame are refused.
     reserved_high
@@ -177,6 +180,7 @@ class Task(ABC):
     embedded: bool = False
     generator: str = ""
     default_regime: Regime = Regime()
+    starts_from: ClassVar[Mapping[str, str]] = {}
     duplicate_tolerance: float = DUPLICATE_TOLERANCE
     reserved_high: int | None = None
 

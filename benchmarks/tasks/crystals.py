@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import ClassVar
 
 from ase import Atoms
 
@@ -41,6 +42,7 @@ class CrystalTask(EmbeddedTask):
     """
 
     fidelities = (LOW, HIGH)
+    starts_from: ClassVar[Mapping[str, str]] = {HIGH: LOW}
     n_test: tuple[int, int]
     n_validation: int
 

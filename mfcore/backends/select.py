@@ -264,3 +264,20 @@ def kernels_on(backend: Backend, device: torch.device, dtype: torch.dtype, table
 @lru_cache(maxsize=64)
 def _kernels(backend: Backend, forced: str | None, device: torch.device, dtype: torch.dtype, table: bool) -> Kernels:
     return Kernels(backend, forced, device, dtype, table)
+
+
+def expected_backend(backend: str, device: torch.device) -> str:
+    """Name the backend that kernels on a device are expected to be of, without making any.
+
+    Parameters
+    ----------
+    backend
+        As in :func:`kernels_for`; a name other than "auto" is taken at its word.
+    device
+        Where tensors will be.
+    """
+    name = forced_backend() if backend == "auto" else backend
+    if name is not None:
+        return name
+    fit = (found for found in PROVIDERS if provider(found).device == device.type and obstacle_of(found) is None)
+    return next(fit, "reference")

@@ -135,8 +135,19 @@ class _Kept:
                 self._size -= 1 + len(dropped[0])
         return found
 
+    def forget(self) -> None:
+        """Drop all of them."""
+        with self._lock:
+            self._lists.clear()
+            self._size = 0
+
 
 _KEPT = _Kept(1_000_000)  # about 40 MB
+
+
+def forget_neighbour_lists() -> None:
+    """Drop the neighbour lists that are kept, so that the next graphs take the time of new structures."""
+    _KEPT.forget()
 
 
 @dataclass

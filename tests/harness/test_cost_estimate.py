@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ase import Atoms
 
-from mfbench.benchmarks.harness.cost import LabelPool, labels_used, makespan
+from mfbench.benchmarks.harness.cost import LabelPool, label_cost, labels_used, makespan
 from mfbench.benchmarks.harness.cost_estimate import CostEstimate, cost_estimate
 from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import RunSpec
@@ -161,3 +161,16 @@ def test_a_patience_of_its_own_is_refused(training_set: TrainingSet, tmp_path: P
     other = RunSpec("molecular_cc", one.regime, "transfer", 1e4, 0, 0, settings={"training": {"patience": 3}})
     with pytest.raises(ConfigError, match=r"transfer.*training\.patience.*rule: converged"):
         prepare_one(other)
+
+
+def test_a_label_that_another_one_starts_from_is_paid_once() -> None:
+    """HF of frame c costs 100 and brings its LF label along; LF of a and b cost 1 each."""
+    data = training(frames("a", "b"), frames("c"), frames("d"))
+    used = labels_used(data, uses_low=True, low_of_high=["low"])
+    task = PricedTask()
+    assert label_cost(task, used) == 200 + 4
+    task.starts_from = {"high": "low"}  # type: ignore[misc]
+    assert label_cost(task, used) == 200 + 2
+    pool = LabelPool()
+    pool.add("priced", task, used)
+    assert pool.cost() == 202

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 
 from mfbench.benchmarks.harness import keys
 from mfbench.benchmarks.harness.keys import canonical_json, digest, source_hash
 from mfbench.benchmarks.harness.plan import RunSpec
-from mfbench.benchmarks.harness.prepare import PlannedRun, prepare_one
+from mfbench.benchmarks.harness.prepare import PlannedRun, computed_with, prepare_one
 from mfbench.benchmarks.observables.base import Plan
 from mfbench.benchmarks.observables.hull.observable import HullPlan
 from mfbench.benchmarks.observables.mixing.observable import MixingPlan
@@ -234,3 +235,14 @@ def replaced(spec: ModuleSpec | None, copies: dict[str, str]) -> ModuleSpec | No
 
 def test_a_digest_is_a_sha256() -> None:
     assert digest({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+def test_a_run_is_known_by_what_computes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = computed_with({"core": {"backend": "auto"}, "training": {"accelerator": "cpu"}})
+    assert before["torch"] == torch.__version__.partition("+")[0]
+    assert before["device"] == "cpu"
+    assert computed_with({"core": {"backend": "auto"}, "training": {"accelerator": "cpu"}}) == before
+    monkeypatch.setenv("MFBENCH_BACKEND", "reference")
+    assert computed_with({"core": {"backend": "auto"}})["backend"] == "reference"
+    assert computed_with({"core": {"backend": "numba"}})["backend"] == "numba"
+    assert computed_with({"training": {"accelerator": "cuda"}})["device"] == "cuda"

@@ -9,8 +9,9 @@ from mfbench.benchmarks.observables.stability.report import failures
 from mfbench.benchmarks.reports import report
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.ranking import best_of
 from mfbench.benchmarks.reports.results import Results
-from mfbench.benchmarks.reports.summary import best_of, summaries, tidy
+from mfbench.benchmarks.reports.summary import summaries, tidy
 from mfbench.mfcore.metrics.bootstrap import hierarchical_interval
 from mfbench.mfcore.metrics.intervals import mean_interval
 from tests.reports.synthetic import make_rows, with_metric

@@ -10,8 +10,10 @@ import pytest
 import torch
 from ase import Atoms
 
+from mfbench.benchmarks.harness.execute import inference_cost
+from mfbench.benchmarks.tasks.base import Split
 from mfbench.mfcore.core import Core
-from mfbench.mfcore.data.frames import energy_of, forces_of
+from mfbench.mfcore.data.frames import energy_of, forces_of, set_labels
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.potentials.potential import Component, Potential
@@ -127,6 +129,29 @@ def test_a_shared_stage_costs_as_much_as_one_trained_here(training_set: Training
     assert sharing.ledger.atom_gradients == alone.ledger.atom_gradients
 
 
+def test_networks_of_a_run_start_from_different_weights(training_set: TrainingSet) -> None:
+    """Of a Δ on a model the second network is no copy of what the first started from."""
+    settings = make_arm("delta_model", tiny_settings()).settings
+    run = FitContext(settings, "least_squares", training_set, Budget(1), 3, None, None, None)
+    first, again, second = (dict(run.core([HIGH], number=n).named_parameters()) for n in (0, 0, 1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_three_levels_are_trained_in_one_unit(training_set: TrainingSet) -> None:
+    """The network goes on from level to level: its output must not change its unit between two of them."""
+    labels = {"base": training_set.labels[LOW], **training_set.labels}
+    frames = [a.copy() for a in training_set.train[LOW]]
+    for atoms in frames:
+        set_labels(atoms, "base", energy=energy_of(atoms, LOW), forces=3.0 * forces_of(atoms, LOW))
+    data = TrainingSet(
+        ("base", *training_set.fidelities), {"base": frames, **training_set.train}, labels, training_set.validation
+    )
+    (core,) = make_arm("transfer", tiny_settings()).fit(data, Budget(1500), 1).cores
+    scales = np.array([np.asarray(core.scale_of(name)) for name in data.fidelities])
+    assert (scales == scales[0]).all()
+
+
 def test_joint_arms_see_the_difference_between_fidelities(
     training_set: TrainingSet, held_out_frames: list[Atoms]
 ) -> None:
@@ -144,6 +169,14 @@ def test_delta_on_labels_asks_for_what_it_needs(training_set: TrainingSet, held_
     bare = Atoms(held_out_frames[0].numbers, positions=held_out_frames[0].positions)
     with pytest.raises(Exception, match=f"frame 0, key '{LOW}_energy'"):
         potential.predict([bare])
+
+
+def test_the_time_of_a_delta_on_labels_needs_no_labels(training_set: TrainingSet, held_out_frames: list[Atoms]) -> None:
+    """Nor do the test frames of a set that has energies alone: the networks are timed."""
+    potential = make_arm("delta_labels", tiny_settings()).fit(training_set, Budget(500), 1)
+    bare = [Atoms(a.numbers, positions=a.positions) for a in held_out_frames]
+    split = Split(training_set, {"test": bare}, training_set)
+    assert 0.0 < inference_cost(potential, split) < float("inf")
 
 
 def test_arms_stand_in_the_order_of_the_protocol_and_one_is_the_reference() -> None:

@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mfbench.benchmarks.observables.base import Observable, Plan
-from mfbench.benchmarks.observables.declarations import ERRORS, RETENTION, Metric
+from mfbench.benchmarks.observables.declarations import BASELINES, ERRORS, RETENTION, Metric
+from mfbench.benchmarks.observables.errors.baselines import SCORED, baseline_rows
 from mfbench.benchmarks.observables.errors.scores import evaluate
 from mfbench.benchmarks.observables.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.tasks.base import Split, Task
     from mfbench.mfcore.potentials.potential import Potential
+
+
+UNITS = {
+    "energy_mae_mev_per_atom": "meV/atom",
+    "energy_detrended_mae_mev_per_atom": "meV/atom",
+    "force_mae_mev_per_A": "meV/Å",
+}
 
 
 class Errors(Observable[Plan]):
@@ -24,7 +32,11 @@ class Errors(Observable[Plan]):
     plan_class = Plan
     always = True
     rank = 0
-    sources = ("mfbench.benchmarks.observables.errors.scores", "mfbench.mfcore.metrics.errors")
+    sources = (
+        "mfbench.benchmarks.observables.errors.baselines",
+        "mfbench.benchmarks.observables.errors.scores",
+        "mfbench.mfcore.metrics.errors",
+    )
     metrics = (
         Metric("energy_mae_mev_per_atom", "E", "HF energy MAE", "meV/atom", "lower", ERRORS),
         Metric(
@@ -41,6 +53,11 @@ class Errors(Observable[Plan]):
         Metric("force_rmse_mev_per_A", "F rmse", "HF force RMSE", "meV/Å", "lower", "rmse"),
         Metric("low_energy_mae_mev_per_atom", "LF E", "LF energy MAE", "meV/atom", "lower", RETENTION),
         Metric("low_force_mae_mev_per_A", "LF F", "LF force MAE", "meV/Å", "lower", RETENTION),
+        *(
+            Metric(f"{prefix}_{name}", name, f"{name} of the {title}", UNITS[name], "lower", "baseline")
+            for prefix, title in BASELINES.items()
+            for name in SCORED
+        ),
     )
     details: ClassVar[Mapping[str, Mapping[str, str]]] = {
         # A metric's mean over one group (trajectory block, molecule); the row's value is the mean weighted by `weight`.
@@ -63,4 +80,5 @@ class Errors(Observable[Plan]):
         self, potential: Potential, task: Task, split: Split, plan: Plan, seed: int, workdir: Path
     ) -> Evaluation:
         """Score the test frames, see :func:`mfbench.benchmarks.observables.errors.scores.evaluate`."""
-        return evaluate(potential, split.tests, task.fidelities)
+        found = evaluate(potential, split.tests, task.fidelities)
+        return Evaluation([*found.rows, *baseline_rows(split.training, split.tests)], found.details)

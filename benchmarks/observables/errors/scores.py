@@ -80,8 +80,11 @@ def evaluate(potential: Any, tests: Mapping[str, Sequence[Atoms]], fidelities: S
 def _answers(potential: Any, frames: Sequence[Atoms], fidelity: str) -> _Answers:
     """Predict the labels that frames have; forces only where they are needed."""
     kept = [a for a in frames if has_label(a, fidelity, Label.ENERGY) or has_label(a, fidelity, Label.FORCES)]
-    with_forces = [a for a in kept if has_label(a, fidelity, Label.FORCES)]
-    bare = [a for a in kept if not has_label(a, fidelity, Label.FORCES)]
+    lower = getattr(potential, "delta_baseline", {}).get(fidelity)  # its forces are part of the answer
+    needed = [fidelity] if lower is None else [fidelity, lower]
+    with_forces = [a for a in kept if all(has_label(a, name, Label.FORCES) for name in needed)]
+    known = set(map(id, with_forces))
+    bare = [a for a in kept if id(a) not in known]
     energies: dict[int, float] = {}
     forces: dict[int, np.ndarray] = {}
     if bare:

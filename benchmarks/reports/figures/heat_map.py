@@ -13,8 +13,8 @@ from mfbench.benchmarks.reports.arms import reference_of, traits
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.style import PANELS, Style, label_of
 from mfbench.benchmarks.reports.metrics import metric_of
+from mfbench.benchmarks.reports.ranking import best_of
 from mfbench.benchmarks.reports.results import Cell, Part
-from mfbench.benchmarks.reports.summary import best_of
 from mfbench.mfcore.metrics.comparison import paired_difference
 
 if TYPE_CHECKING:

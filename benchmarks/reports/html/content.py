@@ -229,6 +229,9 @@ def _table(
             if counted:
                 row += [Cell(str(n), float(n)) for n in (line.n_runs, line.n_failed)]
             lines.append(Line(line.arm, tuple(row)))
+        for title, scored in summary.baselines.items() if counted else ():
+            row = [_plain(q.scale * scored[q], "without training") if q in scored else Cell(MISSING) for q in columns]
+            lines.append(Line(title, (*row, Cell(MISSING), Cell(MISSING)), is_arm=False))
         if references and references[index]:
             known = {quantity: value for some in references for quantity, value in some.items()}
             row = [_plain(q.scale * known[q]) if q in known else Cell(MISSING) for q in columns]
@@ -277,8 +280,8 @@ def _word(text: str) -> Cell:
     return Cell(text, float(text)) if text.isdigit() else Cell(text)
 
 
-def _plain(value: float) -> Cell:
-    return Cell(number(value), value, tip="the HF labels themselves")
+def _plain(value: float, tip: str = "the HF labels themselves") -> Cell:
+    return Cell(number(value), value, tip=tip)
 
 
 def _cell(entry: Entry | None, quantity: Quantity) -> Cell:

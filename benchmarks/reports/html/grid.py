@@ -128,6 +128,7 @@ def arm_curves(part: Part, metric: str, split: str) -> dict[str, ArmCurve]:
     """Read what the budget rule needs of each arm but the ceiling, from the runs of one regime."""
     found = {}
     known = _structures(part, metric, split)
+    untrained = {n: part.of_size(n).untrained(split, metric) for n in part.sizes}
     for arm in part.candidates:
         sizes = [int(n) for n in part.sizes_of_arm(arm) if math.isfinite(size_key(n))]
         curve = {n: part.of_size(n).positive(arm, split, metric) for n in sizes}
@@ -139,6 +140,7 @@ def arm_curves(part: Part, metric: str, split: str) -> dict[str, ArmCurve]:
             needs.low_per_high,
             {n: k for n, k in failed.items() if k},
             {n: known[n][arm] for n in sizes if arm in known[n]},
+            frozenset(n for n in sizes if arm in untrained[n]),
         )
     return found
 
