@@ -6,8 +6,9 @@ counting the scatter over repeats *and* over groups of test structures. Among eq
 above 0.8 in 40 % of cases, by what that probability means. It is information beside the verdict.
 
 The price: an arm that leads the next one by two standard errors of their difference is named in 19 to 40 % of cases
-(six draws, 3 to 30 groups), and no rule with so few false alarms could do it in more than 52 %. (The standard errors of single arms, which tables
-give as ±, have in them what all arms share, such as a hard draw: two of those are mostly far more.)
+(six draws, 3 to 30 groups), and no rule with so few false alarms could do it in more than 52 %. (The standard errors of
+single arms, which tables give as ±, have in them what all arms share, such as a hard draw: two of those are mostly far
+more.)
 """
 
 from __future__ import annotations
