@@ -366,7 +366,9 @@ def _quantities(cell: Cell, family: str) -> tuple[Quantity, ...]:
         Quantity(
             metric.name,
             split,
-            f"{metric.title}, {SPLITS.get(split, split)}" if len(splits) > 1 or split not in SPLITS else metric.title,
+            f"{metric.title}, {SPLITS.get(split, split)}"
+            if len(splits) > 1 or (split not in SPLITS and family in (ERRORS, RETENTION))
+            else metric.title,
             metric.shown_unit or metric.unit,
             metric.scale,
         )
