@@ -8,6 +8,11 @@ from typing import Any
 from mfbench.mfcore.errors import ConfigError
 
 
+def owner_of(point: EntryPoint) -> str:
+    """Words for the package that brought an entry point, with a space before them; "" where it is not known."""
+    return f" of package {point.dist.name}" if point.dist is not None else ""
+
+
 def loaded(kind: str, point: EntryPoint, *, made: bool = False) -> Any:
     """The object that an entry point names.
 
@@ -27,8 +32,7 @@ def loaded(kind: str, point: EntryPoint, *, made: bool = False) -> Any:
         found = point.load()
         return found() if made else found
     except Exception as error:  # another package's code may raise anything
-        owner = f" of package {point.dist.name}" if point.dist is not None else ""
         raise ConfigError(
-            f"{kind} '{point.name}'{owner}: {point.value} cannot be used ({type(error).__name__}: {error}); "
+            f"{kind} '{point.name}'{owner_of(point)}: {point.value} cannot be used ({type(error).__name__}: {error}); "
             "repair or uninstall that package."
         ) from error

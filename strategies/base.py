@@ -100,7 +100,8 @@ class Strategy(ABC):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(f"settings of {self.name}, key '{key}': {first['msg']}.") from error
+            problem = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"settings of {self.name}, key '{key}': {problem.removesuffix('.')}.") from error
 
     def fit(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -45,9 +46,13 @@ def _left_out() -> list[str]:
     """Lines that say which arms a core is not able to carry, and why."""
     from mfbench.benchmarks.harness.cores import lacking
     from mfbench.mfcore.cores.registry import core_names
+    from mfbench.mfcore.errors import ConfigError
     from mfbench.strategies.registry import arm_names
 
-    reasons = [(arm, core, lacking(arm, core)) for core in core_names() for arm in arm_names()]
+    reasons = []
+    for core in core_names():
+        with suppress(ConfigError):  # of a core that cannot be used, which the list of cores says
+            reasons += [(arm, core, lacking(arm, core)) for arm in arm_names()]
     return [f"left out on core {core}: {arm}: {reason}." for arm, core, reason in reasons if reason]
 
 

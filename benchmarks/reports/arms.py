@@ -93,23 +93,27 @@ def left_out(core: str, arms: tuple[str, ...]) -> tuple[str, ...]:
     Parameters
     ----------
     core
-        As rows name it; of one that is not installed nothing is known.
+        As rows name it; of one that is not installed, or cannot be used, nothing is known.
     arms
         Those of the rows, on whichever core.
     """
     from mfbench.benchmarks.harness.cores import missing
     from mfbench.mfcore.cores.registry import core_class, core_names
+    from mfbench.mfcore.errors import ConfigError
     from mfbench.strategies.registry import arm_names
 
     name = core.partition("(")[0]
     if name not in core_names():
+        return ()
+    try:
+        has = ", ".join(core_class(name).conditionings)
+    except ConfigError:
         return ()
     found = [
         f"{arm} (it needs {' and '.join(m)})"
         for arm in in_order(arms)
         if arm in arm_names() and (m := missing(arm, name))
     ]
-    has = ", ".join(core_class(name).conditionings)
     return (f"Left out on core {name}, which has {has} only: {', '.join(found)}.",) if found else ()
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, model_serializer, model_validator
 
 from mfbench.mfcore.core import Conditioning, Core, CoreConfig
 from mfbench.mfcore.cores.registry import DEFAULT, core_class
@@ -53,8 +53,10 @@ class CoreChoice(BaseModel):
             found = core_class(name)
         except ConfigError as error:
             raise ValueError(str(error)) from error
-        # errors of the core's settings keep the places of their keys
-        return {"name": name, "checkpoint": checkpoint, "config": found.Config.model_validate(own)}
+        try:
+            return {"name": name, "checkpoint": checkpoint, "config": found.Config.model_validate(own)}
+        except ValidationError as error:
+            raise _of_core(error, found) from None
 
     @model_serializer
     def _flat(self) -> dict[str, Any]:
@@ -105,3 +107,22 @@ class CoreChoice(BaseModel):
         if file is None:
             return self.core(self.config, species, fidelities, conditioning, mean_neighbours)
         return self.core.from_checkpoint(file, self.config, species, fidelities, conditioning, mean_neighbours)
+
+
+def _of_core(error: ValidationError, core: type[Core]) -> ValidationError:
+    """Faults of a core's settings, at the places of their keys, with its name and the keys that it has."""
+    keys = f"its keys are {', '.join(['name', 'checkpoint', *core.Config.model_fields])}"
+    other = "; another core is chosen by `name`" if core.name == DEFAULT else ""
+
+    def sentence(fault: Mapping[str, Any]) -> str:
+        unknown = fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1
+        problem = f"unknown key, {keys}{other}" if unknown else fault["msg"].removeprefix("Value error, ")
+        return f"core '{core.name}': {problem}"
+
+    return ValidationError.from_exception_data(
+        core.Config.__name__,
+        [
+            {"type": "value_error", "loc": fault["loc"], "input": fault["input"], "ctx": {"error": sentence(fault)}}
+            for fault in error.errors(include_url=False)
+        ],
+    )

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.plugins import loaded
+from mfbench.mfcore.plugins import loaded, owner_of
 
 if TYPE_CHECKING:
     from mfbench.mfcore.core import Core
@@ -34,17 +34,14 @@ def core_class(name: str) -> type[Core]:
     Raises
     ------
     ConfigError
-        If there is no such core, or its entry point names something else.
+        If there is no such core, or its entry point names something that is no core of this name.
     """
-    from mfbench.mfcore.core import Core  # names are wanted without torch, too
+    from mfbench.mfcore.cores.validity import checked_class  # names are wanted without torch, too
 
     point = _points().get(name)
     if point is None:
         raise ConfigError(f"core '{name}': unknown; the cores are {', '.join(core_names())}.")
-    found = loaded("core", point)
-    if not (isinstance(found, type) and issubclass(found, Core)):
-        raise ConfigError(f"core '{name}': {point.value} is no class on mfbench.mfcore.core.Core.")
-    return found
+    return checked_class(loaded("core", point), name, f"core '{name}'{owner_of(point)}")
 
 
 def core_from_description(description: Mapping[str, Any]) -> Core:
@@ -56,4 +53,10 @@ def core_from_description(description: Mapping[str, Any]) -> Core:
         If its core is not installed.
     """
     values = dict(description)
-    return core_class(values.pop("core", DEFAULT)).from_description(values)
+    name = values.pop("core", DEFAULT)
+    if name not in core_names():
+        raise ConfigError(
+            f"core '{name}' of this network is not installed (there are {', '.join(core_names())}); "
+            "install the package that brought it."
+        )
+    return core_class(name).from_description(values)

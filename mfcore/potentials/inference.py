@@ -11,6 +11,7 @@ from mfbench.mfcore.core import Core, CoreOutput
 from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import LabelSet
+from mfbench.mfcore.output_checks import checked_output
 
 
 class FrozenPotential:
@@ -28,6 +29,8 @@ class FrozenPotential:
     ----------
     species
         Atomic numbers that all networks know, in the order of a batch's species index.
+    names
+        Of the networks' cores.
     cutoff
         Å; the longest of the networks.
     device, dtype
@@ -45,6 +48,7 @@ class FrozenPotential:
         if not self.species:
             raise ConfigError("the networks of this potential have no species in common.")
         self.cores = [core.for_inference(fidelity, self.species) for core, fidelity in terms]
+        self.names = [core.name for core, _ in terms]
         self.cutoff = max(core.cutoff for core in self.cores)
         self.device, self.dtype = self.cores[0].device, self.cores[0].dtype
 
@@ -63,11 +67,16 @@ class FrozenPotential:
         CoreOutput
             Energies (B,) eV of float64, reference energies included; forces (A, 3) eV/Å and stress (B, 3, 3) eV/Å³
             in the networks' dtype.
+
+        Raises
+        ------
+        SelfCheckError
+            If a core gives something else than what was asked for.
         """
-        total = self.cores[0](batch, forces, stress)
+        total = checked_output(self.names[0], self.cores[0](batch, forces, stress), batch, forces, stress)
         energy = total.energy.double() + self.cores[0].reference_energy(batch)
-        for core in self.cores[1:]:
-            more = core(batch, forces, stress)
+        for name, core in zip(self.names[1:], self.cores[1:], strict=True):
+            more = checked_output(name, core(batch, forces, stress), batch, forces, stress)
             energy += more.energy.double() + core.reference_energy(batch)
             total.forces = None if total.forces is None or more.forces is None else total.forces + more.forces
             total.stress = None if total.stress is None or more.stress is None else total.stress + more.stress

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfbench.mfcore.errors import SelfCheckError
+from mfbench.mfcore.output_checks import checked_output
 from mfbench.mfcore.training.config import LossConfig
 from mfbench.mfcore.training.stage import RunningStage
 
@@ -23,7 +26,7 @@ def check_high_counts(trainer: RunningStage) -> None:
     Raises
     ------
     SelfCheckError
-        If it does not.
+        If it does not, or if the core gives no finite numbers to start with.
     """
     loss, high = trainer.config.loss, trainer.task.high
     doubled = loss.fidelity_weights | {high: 2.0 * loss.fidelity_weights.get(high, 1.0)}
@@ -31,6 +34,7 @@ def check_high_counts(trainer: RunningStage) -> None:
 
     def gradient(config: LossConfig) -> Tensor:
         value = trainer.loss(batch, training=True, config=config)
+        check_finite_start(trainer, float(value.detach()))
         if not value.requires_grad:
             return torch.zeros(1)
         found = torch.autograd.grad(value, trainer.parameters, allow_unused=True)
@@ -42,6 +46,21 @@ def check_high_counts(trainer: RunningStage) -> None:
             f"stage '{trainer.task.name}': the labels of '{high}' have no effect on the gradient; "
             f"loss.fidelity_weights is {dict(loss.fidelity_weights)}, its labels are "
             f"{trainer.task.labels.get(high, '?')}."
+        )
+
+
+def check_finite_start(trainer: RunningStage, loss: float) -> None:
+    """Refuse a stage whose loss is not finite though no step was made: a lower learning rate would not mend it.
+
+    Raises
+    ------
+    SelfCheckError
+        Names the core.
+    """
+    if not math.isfinite(loss):
+        raise SelfCheckError(
+            f"stage '{trainer.task.name}': core '{trainer.core.name}' gives no finite numbers before any step "
+            f"(its loss is {loss})."
         )
 
 
@@ -72,7 +91,7 @@ def validation_energy_mae(trainer: RunningStage) -> float | None:
     with torch.no_grad():
         for group in trainer.validation_groups():
             batch = trainer.validation.batch(group).to(trainer.core.device, trainer.dtype)
-            output = trainer.core(batch, forces=False)
+            output = checked_output(trainer.core.name, trainer.core(batch, forces=False), batch, False, False)
             error = (output.energy - trainer.target(batch)).abs().double() / batch.n_atoms
             errors.append(error[torch.isfinite(batch.energy)].cpu())
     found = torch.cat(errors) if errors else torch.zeros(0)

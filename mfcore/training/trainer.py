@@ -19,9 +19,10 @@ from mfbench.mfcore.core import FIDELITY, Core, ForwardOptions
 from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import BudgetError, DataError, TrainingError
 from mfbench.mfcore.memory import keep_freed_memory
+from mfbench.mfcore.output_checks import check_slope, checked_output
 from mfbench.mfcore.training.budget import Budget, Stage, Stopwatch
 from mfbench.mfcore.training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
-from mfbench.mfcore.training.checks import check_all_seen, check_high_counts, validation_energy_mae
+from mfbench.mfcore.training.checks import check_all_seen, check_finite_start, check_high_counts, validation_energy_mae
 from mfbench.mfcore.training.config import LossConfig, TrainingConfig
 from mfbench.mfcore.training.devices import DTYPES, average_gradients, fabric
 from mfbench.mfcore.training.loss import loss_of
@@ -144,6 +145,7 @@ class StageTrainer:
         last_saved = time.monotonic()
         with Stopwatch(state.stage) as watch:
             if not state.stage.steps:
+                check_slope(self.core, self.store)
                 check_high_counts(self)
                 self._check()  # what a stage starts from is a candidate too: fine-tuning can make it worse
             for indices in self._batches():
@@ -214,6 +216,7 @@ class StageTrainer:
         batch = batch.to(self.world.device, self.dtype)
         options = self._training if training else self._validating
         output = self.core(batch, batch.has_forces, batch.has_stress, create_graph=training, **options)
+        checked_output(self.core.name, output, batch, batch.has_forces, batch.has_stress)
         return loss_of(output, batch, self.target(batch), self.core.fidelities, config or self.config.loss)
 
     def _step(self, batch: Batch) -> None:
@@ -281,6 +284,8 @@ class StageTrainer:
         score = self.validation_loss()
         self._load(current)
         if not math.isfinite(score):
+            if not state.stage.steps:
+                check_finite_start(self, score)
             raise TrainingError(
                 f"stage '{self.task.name}' diverged: validation loss {score} after "
                 f"{state.stage.atom_gradients:.6g} atom gradients; lower training.learning_rate."

@@ -48,6 +48,10 @@ def test_a_core_that_cannot_be_imported_is_a_sentence(monkeypatch: pytest.Monkey
     monkeypatch.setattr(cores, "_points", lambda: {"gone": point})
     with pytest.raises(ConfigError, match="core 'gone': no_such_package:Core cannot be used"):
         cores.core_class("gone")
+    for what in ("cores", "arms"):
+        said = CliRunner().invoke(app, ["list", what], env={"COLUMNS": "300"})
+        assert said.exit_code == 0, said.output
+    assert left_out.__wrapped__("gone", ("transfer", "multi_fidelity")) == ()
 
 
 def test_an_observable_that_cannot_be_made_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,8 @@ def test_a_core_that_starts_from_random_weights_refuses_a_checkpoint(tmp_path) -
         CoreChoice.model_validate({"checkpoint": str(weights)}).build((1, 8), ("high",), "none", 5.0)
 
 
-def test_a_conditioning_that_a_core_lacks_is_refused() -> None:
+def test_a_conditioning_that_a_core_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_class(DEFAULT), "conditionings", ("none", "heads"))
     with pytest.raises(ConfigError, match=f"core '{DEFAULT}' has no conditioning 'embedding', only none"):
         CoreChoice().build((1, 8), ("low", "high"), "embedding", 5.0)
 
