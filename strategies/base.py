@@ -17,7 +17,7 @@ from mfbench.mfcore.potentials.potential import Potential
 from mfbench.mfcore.settings_model import odd_key
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.progress import Progress
-from mfbench.strategies.checks import check_potential
+from mfbench.strategies.checks import check_is_potential, check_potential
 from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.settings import StrategySettings
 
@@ -143,9 +143,10 @@ class Strategy(ABC):
         """
         fitting = FitContext(self.settings, self.default_e0, train, budget, seed, progress, workdir, shared)
         potential = self._fit(fitting)
+        check_is_potential(potential, self.name)
         potential.arm = self.name
         fitting.finish(potential, self.settings.model_dump(mode="json"))
-        check_potential(potential, train)
+        check_potential(potential, train, selected=self.role != "floor")
         return potential
 
     @abstractmethod

@@ -23,17 +23,77 @@ _ENERGY_RTOL, _ENERGY_ATOL = 1e-2, 1e-5
 """Single precision, in eV/atom: what two ways to the same energies may differ by."""
 
 
-def check_potential(potential: Potential, data: TrainingSet) -> None:
+def check_potential(potential: Potential, data: TrainingSet, *, selected: bool = True) -> None:
     """Run all checks on a potential with its ledger and record.
+
+    Parameters
+    ----------
+    selected
+        Whether its weights must have been selected on the HF validation frames: all arms' but the floor's.
 
     Raises
     ------
     SelfCheckError
         Names what is wrong.
     """
+    check_trained(potential)
+    if selected:
+        check_selected(potential, data)
     check_reference_energies(potential)
     check_fidelities_differ(potential, data)
     check_target_answers(potential, data)
+
+
+def check_is_potential(found: object, arm: str) -> None:
+    """The arm has returned a potential.
+
+    Raises
+    ------
+    SelfCheckError
+        Says what it returned.
+    """
+    if not isinstance(found, Potential):
+        raise SelfCheckError(f"{arm}: _fit returned {found!r:.80}, expected a Potential.")
+
+
+def check_trained(potential: Potential) -> None:
+    """Some stage has trained it.
+
+    Raises
+    ------
+    SelfCheckError
+        If none has, or without a single gradient.
+    """
+    if not potential.ledger.atom_gradients > 0:
+        n = len(potential.ledger.stages)
+        raise SelfCheckError(
+            f"{potential.arm}: nothing was trained: {n} stages with {potential.ledger.steps} steps are booked; train "
+            "by run.train(...), which books them, and with a budget of one step or more."
+        )
+
+
+def check_selected(potential: Potential, data: TrainingSet) -> None:
+    """The weights of the last stage on HF, or on HF - LF, were selected on the HF validation frames, if there are any.
+
+    Raises
+    ------
+    SelfCheckError
+        If no stage is of that kind, or the last one was not given the frames.
+    """
+    if not _validation(potential, data):
+        return
+    stage = _selected(potential, data)
+    if stage is None:
+        problem = f"no stage was on '{data.high}' or on '{DELTA}'"
+    elif not stage.validation_atom_evaluations > 0:
+        problem = f"stage '{stage.name}' was given no validation frames"
+    else:
+        return
+    raise SelfCheckError(
+        f"{potential.arm}: {problem}, so its weights were not selected on the {len(data.validation)} HF validation "
+        "frames as those of every other arm are; give run.train(..., validation=run.data.validation, "
+        "high=run.data.high)."
+    )
 
 
 def check_reference_energies(potential: Potential) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
+from inspect import isabstract
 from typing import TYPE_CHECKING, Any
 
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.plugins import loaded
+from mfbench.mfcore.plugins import loaded, points_of, unusable
 
 if TYPE_CHECKING:
     from mfbench.strategies.base import Strategy
@@ -18,17 +19,32 @@ GROUP = "mfbench.strategies"
 
 @cache
 def _points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return points_of(GROUP)
 
 
 def is_arm(name: str) -> bool:
-    """Say whether an arm of this name is installed; loads none."""
-    return name in _points()
+    """Say whether an arm of this name is installed and can be used."""
+    try:
+        arm_class(name)
+    except ConfigError:
+        return False
+    return True
 
 
 def arm_names() -> list[str]:
-    """Names of all arms, by their `position` and then by name."""
-    return sorted(_points(), key=lambda name: (arm_class(name).position, name))
+    """Names of all arms that can be used, by their `position` and then by name."""
+    return sorted(_points().keys() - unusable_arms().keys(), key=lambda name: (arm_class(name).position, name))
+
+
+def unusable_arms() -> dict[str, str]:
+    """Arms that are installed and cannot be used, in alphabetical order, with the reason."""
+    found = {}
+    for name in sorted(_points()):
+        try:
+            arm_class(name)
+        except ConfigError as error:
+            found[name] = str(error)
+    return found
 
 
 def is_usual(name: str) -> bool:
@@ -42,7 +58,8 @@ def arm_class(name: str) -> type[Strategy]:
     Raises
     ------
     ConfigError
-        If there is no such arm, or its entry point cannot be loaded or is no class on `Strategy`.
+        If there is no such arm, or its entry point cannot be loaded or is no class on `Strategy` of its name that can
+        be made.
     """
     from mfbench.strategies.base import Strategy
 
@@ -51,7 +68,16 @@ def arm_class(name: str) -> type[Strategy]:
         raise ConfigError(f"arm '{name}': unknown; the arms are {', '.join(sorted(_points()))}.")
     found = loaded("arm", point)
     if not (isinstance(found, type) and issubclass(found, Strategy)):
-        raise ConfigError(f"arm '{name}': {point.value} is no class on mfbench.strategies.Strategy.")
+        raise unusable("arm", point, "it is no class on mfbench.strategies.Strategy")
+    if isabstract(found):
+        raise unusable("arm", point, f"the class lacks {', '.join(sorted(found.__abstractmethods__))}")
+    if (own := getattr(found, "name", None)) != name:
+        raise unusable("arm", point, f"its class attribute name is {own!r}, expected {name!r}")
+    for key, kind in (("summary", str), ("position", int)):
+        if not isinstance(value := getattr(found, key, None), kind):
+            raise unusable(
+                "arm", point, f"its class attribute {key} is {value!r}, expected one of type {kind.__name__}"
+            )
     return found
 
 

@@ -102,6 +102,7 @@ def compare(
     from rich.console import Console
 
     from mfbench.benchmarks.cli.computing import compute
+    from mfbench.benchmarks.cli.plugins import say_plugins
     from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.cli.selection import RUNS
     from mfbench.benchmarks.cli.settings import read_settings
@@ -114,6 +115,7 @@ def compare(
     from mfbench.strategies.registry import is_usual, make_arm
 
     console, started = Console(), now()
+    say_plugins()
     seconds = seconds_of(time, budget)
     sizes, costs = sizes_of(n_high), label_costs(label_cost, roles_of(level))
     reading = reading_of(energy_key, forces_key, stress_key, group_key, block, roles_of(level), ("test",))

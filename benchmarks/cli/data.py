@@ -78,6 +78,7 @@ def verify(
 
     from mfbench.benchmarks.labelling.verify import Check, verify_size, verify_task
     from mfbench.benchmarks.tasks.registry import make_task, task_names
+    from mfbench.mfcore.errors import ConfigError
 
     console, faults = Console(), 0
 
@@ -88,7 +89,14 @@ def verify(
         console.print(f"{name}: {check.name}: {state}: ", end="", highlight=False, soft_wrap=True)
         console.print(check.detail, markup=False, highlight=False, soft_wrap=True)
 
-    chosen = [make_task(name) for name in tasks or task_names()]
+    chosen = []
+    for name in tasks or task_names():
+        try:
+            chosen.append(make_task(name))
+        except ConfigError as error:
+            if tasks:
+                raise
+            console.print(f"left out: {error}", markup=False, highlight=False, soft_wrap=True)
     if not tasks:
         chosen = [task for task in chosen if task.embedded]
         tell("all", verify_size(chosen))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mfbench.benchmarks.cli.output import say
+from mfbench.benchmarks.cli.plugins import say_plugins
 from mfbench.benchmarks.cli.source import say_missing
 
 
@@ -36,6 +37,7 @@ def export(
     from mfbench.mfcore.files import sweep
     from mfbench.mfcore.locks import only_writer_of
 
+    say_plugins()
     say_missing(source)
     rows = read_rows(source)
     store = RunStore(source)

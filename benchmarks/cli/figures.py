@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mfbench.benchmarks.cli.output import say
+from mfbench.benchmarks.cli.plugins import say_plugins
 from mfbench.benchmarks.cli.source import Source, read, say_missing
 
 
@@ -42,6 +43,7 @@ def figures(
     from mfbench.benchmarks.reports.figures import FORMATS
     from mfbench.benchmarks.reports.figures import figures as draw
 
+    say_plugins()
     say_missing(source)
     name = "figures" if style is Look.paper else f"figures-{style.value}"
     folder = out or (source if source.is_dir() else source.parent) / name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any
@@ -32,12 +32,16 @@ def list_names(
     from rich.console import Console
     from rich.table import Table
 
+    from mfbench.benchmarks.cli.plugins import clashing
+
     console = Console()
     for kind in [what] if what else list(What):
         table = Table("name", "summary", title=kind.value, title_justify="left", box=None, title_style="bold")
         for name, summary in _summaries(kind):
             table.add_row(name, summary)
         console.print(table)
+        for line in clashing(kind.value):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         for line in _left_out() if kind is What.arms else ():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -58,9 +62,9 @@ def _left_out() -> list[str]:
 
 def _summaries(kind: What) -> list[tuple[str, str]]:
     if kind is What.arms:
-        from mfbench.strategies.registry import arm_names, arm_summary
+        from mfbench.strategies.registry import arm_names, arm_summary, unusable_arms
 
-        return [(name, arm_summary(name)) for name in arm_names()]
+        return [*((name, arm_summary(name)) for name in arm_names()), *_unusable(unusable_arms())]
     if kind is What.tasks:
         from mfbench.benchmarks.tasks.registry import make_task, task_names
 
@@ -70,12 +74,17 @@ def _summaries(kind: What) -> list[tuple[str, str]]:
 
         return [_line(name, core_class, ("conditionings",)) for name in core_names()]
     if kind is What.observables:
-        from mfbench.benchmarks.observables.registry import observables
+        from mfbench.benchmarks.observables.registry import observables, unusable_observables
 
-        return [(observable.name, observable.summary) for observable in observables()]
+        known = [(observable.name, observable.summary) for observable in observables()]
+        return [*known, *_unusable(unusable_observables())]
     from mfbench.benchmarks.harness.plan import load_preset, preset_names
 
     return [(name, load_preset(name).summary) for name in preset_names()]
+
+
+def _unusable(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name, f"cannot be used: {reason}") for name, reason in reasons.items()]
 
 
 def _line(name: str, load: Callable[[str], Any], more: Sequence[str] = ()) -> tuple[str, str]:

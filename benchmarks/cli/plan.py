@@ -10,6 +10,7 @@ import typer
 
 from mfbench.benchmarks.cli import selection
 from mfbench.benchmarks.cli.costs import amount, cpu_time, duration, summary_line
+from mfbench.benchmarks.cli.plugins import say_plugins
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,6 +75,7 @@ def plan(
     from mfbench.benchmarks.harness.runner import pending
     from mfbench.benchmarks.harness.store import RunStore
 
+    say_plugins()
     chosen, found = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
     with Console(stderr=True).status("Preparing splits and settings"):
         planned = prepare(found.runs)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mfbench.benchmarks.cli.output import say
+from mfbench.benchmarks.cli.plugins import say_plugins
 from mfbench.benchmarks.cli.source import Source, read, say_missing
 
 
@@ -38,6 +39,7 @@ def report(
 
     from mfbench.mfcore.locks import only_writer_of
 
+    say_plugins()
     say_missing(source)
     if format is Format.html:
         import shlex

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mfbench.benchmarks.cli import selection
+from mfbench.benchmarks.cli.plugins import say_plugins
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +46,7 @@ def run(
 
     from mfbench.benchmarks.cli.computing import compute
 
+    say_plugins()
     chosen, found = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
     root = out or selection.RUNS / chosen.name
     console = Console()

@@ -59,7 +59,8 @@ def runs_of(
     from mfbench.benchmarks.harness.plan import Selection, grid
     from mfbench.benchmarks.harness.presets import load_preset
     from mfbench.benchmarks.tasks.registry import task_names
-    from mfbench.strategies.registry import arm_class, arm_names, is_usual
+    from mfbench.mfcore.errors import ConfigError
+    from mfbench.strategies.registry import arm_class, arm_names, is_usual, unusable_arms
 
     wanted = Selection(
         tasks=tuple(task or ()),
@@ -77,6 +78,11 @@ def runs_of(
     chosen = load_preset(preset)
     if not tuned:
         chosen = chosen.model_copy(update={"tasks": [p.model_copy(update={"tuned": None}) for p in chosen.tasks]})
+    broken = unusable_arms()
+    named = [name for plan in chosen.tasks for name in (*(() if plan.arms == "all" else plan.arms), *plan.arm_settings)]
+    for name in (*wanted.arms, *named):
+        if name in broken:
+            raise ConfigError(broken[name])
     found = grid(
         chosen,
         wanted,

@@ -26,7 +26,12 @@ from pydantic import (
 
 from mfbench.benchmarks.harness.cores import CoreEntry
 from mfbench.benchmarks.observables.base import Plan
-from mfbench.benchmarks.observables.registry import observable_names, observable_of, observables
+from mfbench.benchmarks.observables.registry import (
+    observable_names,
+    observable_of,
+    observables,
+    unusable_observables,
+)
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.documents import parse_yaml, read_document
@@ -157,6 +162,8 @@ class TaskPlan(SettingsModel):
         if not isinstance(content, Mapping):
             return content
         for name in content:
+            if reason := unusable_observables().get(name):
+                raise ValueError(reason)
             if name not in observable_names():
                 raise ValueError(f"no observable {shortened(name)}: known are {', '.join(observable_names())}")
         fields: dict[str, Any] = {name: (observable_of(name).plan_class, ...) for name in content}

@@ -4,38 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from mfbench.benchmarks.observables.base import Observable, Plan
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.plugins import loaded
+from mfbench.mfcore.plugins import is_built_in, loaded, points_of, unusable
 
 GROUP = "mfbench.observables"
 
 
 @cache
 def observables() -> tuple[Observable[Any], ...]:
-    """Give all installed observables, in the order of reports.
+    """Give all installed observables that can be used, in the order of reports."""
+    return _sorted_out()[0]
 
-    Raises
-    ------
-    ConfigError
-        If an entry point does not make an observable of its name, or two declare the same metric, detail or figure.
+
+def unusable_observables() -> dict[str, str]:
+    """Give the observables that are installed and cannot be used, with the reason.
+
+    The reason is that an entry point does not make an observable of its name, or that two of them declare the same
+    metric, detail, table or figure: a built-in one then stays.
     """
-    found = []
-    for point in entry_points(group=GROUP):
-        made = loaded("observable", point, made=True)
-        if not isinstance(made, Observable) or made.name != point.name:
-            raise ConfigError(f"observable '{point.name}': {point.value} does not make an Observable of that name.")
-        found.append(made)
-    found.sort(key=lambda observable: (observable.rank, observable.name))
-    _check_declarations(found)
-    return tuple(found)
+    return _sorted_out()[1]
 
 
 def observable_names() -> list[str]:
-    """Give the names of all observables."""
+    """Give the names of all observables that can be used."""
     return [observable.name for observable in observables()]
 
 
@@ -45,11 +40,13 @@ def observable_of(name: str) -> Observable[Any]:
     Raises
     ------
     ConfigError
-        If there is none.
+        If there is none, or it cannot be used.
     """
     for observable in observables():
         if observable.name == name:
             return observable
+    if reason := unusable_observables().get(name):
+        raise ConfigError(reason)
     raise ConfigError(f"no observable '{name}': known are {', '.join(observable_names())}.")
 
 
@@ -75,19 +72,49 @@ def measured(plans: Mapping[str, Plan]) -> list[tuple[Observable[Any], Plan]]:
     return [(o, plans[o.name] if o.name in plans else o.plan_class()) for o in wanted]
 
 
-def _check_declarations(found: list[Observable[Any]]) -> None:
-    owners: dict[tuple[str, str], str] = {}
-    for observable in found:
-        declared = (
-            *(("metric", metric.name) for metric in observable.metrics),
+def _sorted_out() -> tuple[tuple[Observable[Any], ...], dict[str, str]]:
+    made: dict[str, Observable[Any]] = {}
+    reasons: dict[str, str] = {}
+    owners: dict[tuple[str, str], list[str]] = {}
+    points = points_of(GROUP)
+    for name, point in sorted(points.items()):
+        try:
+            made[name] = _made(point)
+            for declared in _declared(made[name], point):
+                owners.setdefault(declared, []).append(name)
+        except ConfigError as error:
+            reasons[name] = str(error)
+    for (kind, what), names in owners.items():
+        if len(names) > 1:
+            sentence = (
+                f"observables {' and '.join(map(repr, names))} both declare the {kind} '{what}'; uninstall one of the "
+                "packages, or rename it."
+            )
+            reasons |= {name: sentence for name in names if name not in reasons and not is_built_in(points[name])}
+    usable = [observable for name, observable in made.items() if name not in reasons]
+    return tuple(sorted(usable, key=lambda observable: (observable.rank, observable.name))), reasons
+
+
+def _made(point: EntryPoint) -> Observable[Any]:
+    made = loaded("observable", point, made=True)
+    if not isinstance(made, Observable):
+        raise unusable("observable", point, "it makes no mfbench.benchmarks.observables.base.Observable")
+    if (own := getattr(made, "name", None)) != point.name:
+        raise unusable("observable", point, f"its class attribute name is {own!r}, expected {point.name!r}")
+    for key, kind in (("summary", str), ("plan_class", type), ("rank", int)):
+        if not isinstance(value := getattr(made, key, None), kind):
+            expected = f"expected one of type {kind.__name__}"
+            raise unusable("observable", point, f"its class attribute {key} is {value!r}, {expected}")
+    return made
+
+
+def _declared(observable: Observable[Any], point: EntryPoint) -> list[tuple[str, str]]:
+    try:
+        return [
+            *dict.fromkeys(("metric", metric.name) for metric in observable.metrics),
             *(("detail", name) for name in observable.details),
-            *(("table of family", section.family) for section in observable.sections),
+            *dict.fromkeys(("table of family", section.family) for section in observable.sections),
             *(("figure", name) for name in observable.figures),
-        )
-        for kind, name in declared:
-            other = owners.setdefault((kind, name), observable.name)
-            if other != observable.name:
-                raise ConfigError(
-                    f"observables '{other}' and '{observable.name}' both declare the {kind} '{name}'; "
-                    "uninstall one of the two packages, or rename it."
-                )
+        ]
+    except (TypeError, AttributeError) as error:
+        raise unusable("observable", point, f"its declarations are wrong: {error}") from error

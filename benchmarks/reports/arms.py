@@ -106,13 +106,11 @@ def left_out(core: str, arms: tuple[str, ...]) -> tuple[str, ...]:
     if name not in core_names():
         return ()
     try:
-        has = ", ".join(core_class(name).conditionings)
-    except ConfigError:
+        has, known = ", ".join(core_class(name).conditionings), arm_names()
+    except ConfigError:  # a core that cannot be used says as little as one that is not installed
         return ()
     found = [
-        f"{arm} (it needs {' and '.join(m)})"
-        for arm in in_order(arms)
-        if arm in arm_names() and (m := missing(arm, name))
+        f"{arm} (it needs {' and '.join(m)})" for arm in in_order(arms) if arm in known and (m := missing(arm, name))
     ]
     return (f"Left out on core {name}, which has {has} only: {', '.join(found)}.",) if found else ()
 

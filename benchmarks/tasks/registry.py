@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from mfbench.benchmarks.tasks.base import Task
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.plugins import loaded
+from mfbench.mfcore.plugins import loaded, points_of, unusable
 
 GROUP = "mfbench.tasks"
 
 
 def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return points_of(GROUP)
 
 
 def task_names() -> list[str]:
@@ -35,5 +35,5 @@ def make_task(name: str) -> Task:
         )
     task = loaded("task", points[name], made=True)
     if not isinstance(task, Task):
-        raise ConfigError(f"task '{name}': {points[name].value} does not make a Task.")
+        raise unusable("task", points[name], "it makes no mfbench.benchmarks.tasks.base.Task")
     return task

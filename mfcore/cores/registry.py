@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.plugins import loaded, owner_of
+from mfbench.mfcore.plugins import loaded, owner_of, points_of
 
 if TYPE_CHECKING:
     from mfbench.mfcore.core import Core
@@ -20,7 +20,7 @@ DEFAULT = "equivariant"
 
 @cache
 def _points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return points_of(GROUP)
 
 
 def core_names() -> list[str]:

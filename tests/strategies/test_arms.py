@@ -193,7 +193,9 @@ def test_arms_stand_in_the_order_of_the_protocol_and_one_is_the_reference() -> N
 def test_an_entry_point_that_is_no_strategy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     points = {"odd": EntryPoint("odd", "math:sqrt", registry.GROUP), "gone": EntryPoint("gone", "no:arm", "")}
     monkeypatch.setattr(registry, "_points", lambda: points)
-    with pytest.raises(ConfigError, match=r"arm 'odd': math:sqrt is no class on mfbench\.strategies\.Strategy"):
+    with pytest.raises(
+        ConfigError, match=r"arm 'odd': math:sqrt cannot be used \(it is no class on mfbench\.strategies\.Strategy"
+    ):
         registry.arm_class("odd")
     with pytest.raises(ConfigError, match="arm 'gone': no:arm cannot be used"):
         registry.arm_class("gone")

@@ -21,6 +21,7 @@ from mfbench.strategies.checks import (
 from mfbench.strategies.fit_context import FitContext
 from mfbench.strategies.joint import JointStrategy
 from mfbench.strategies.registry import make_arm
+from mfbench.strategies.transfer import Transfer
 from tests.conftest import HIGH, LOW, tiny_settings
 
 
@@ -157,3 +158,47 @@ def test_stages_book_what_they_saw(training_set):
     assert set(stages[1].frames_seen) == {LOW, HIGH}
     assert stages[1].fidelity == HIGH
     assert stages[1].validation_energy_mae_ev_per_atom > 0
+
+
+class Faulty(Transfer):
+    """An arm that can leave out each of the steps that make a result of it."""
+
+    name = "faulty"
+    fault = ""
+
+    def _fit(self, run):
+        high = run.data.high
+        core = run.core([high])
+        if self.fault == "returns nothing":
+            return None
+        if self.fault != "trains nothing":
+            validation = () if self.fault == "selects nothing" else run.data.validation
+            frames = {high: run.data.train[high]}
+            if self.fault == "trains on LF":
+                core = run.core([run.data.low[0]])
+                frames, validation, high = {run.data.low[0]: run.data.train[run.data.low[0]]}, (), run.data.low[0]
+                run.references[run.data.high] = run.references[high]
+            run.train(core, "only", frames, run.data.labels, run.left, validation=validation)
+        return Potential(self.name, [core], {run.data.high: (Component(0, high),)})
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("returns nothing", "faulty: _fit returned None, expected a Potential"),
+        ("trains nothing", "faulty: nothing was trained: 0 stages with 0 steps"),
+        ("selects nothing", "faulty: stage 'only' was given no validation frames.* not selected on the 10 HF"),
+        ("trains on LF", f"faulty: no stage was on '{HIGH}' or on 'delta'.* not selected"),
+    ],
+)
+def test_an_arm_that_leaves_a_step_out_is_found(training_set, monkeypatch, fault, why):
+    def made():
+        return Faulty(tiny_settings()).fit(training_set, Budget(600), 0)
+
+    assert made().ledger.steps
+    monkeypatch.setattr(Faulty, "fault", fault)
+    with pytest.raises(SelfCheckError, match=why):
+        made()
+    if fault == "trains on LF":
+        monkeypatch.setattr(Faulty, "role", "floor")  # learns from no HF label, so that none selects it
+        assert made().ledger.steps
