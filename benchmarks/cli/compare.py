@@ -134,6 +134,7 @@ def compare(
     pools = user_data.pool_sizes(options, task, draws)
     user_data.check_sizes(sizes, pools, task)
     console.print(user_data.held_out(task, pools), highlight=False, soft_wrap=True)
+    core = list(dict.fromkeys(core or ()))
     names = core or [core_of(own).name]
     settings_of: Mapping[str, Mapping[str, Any]] = dict.fromkeys(chosen, own)
     tuning: Mapping[str, Tuning] = {}
@@ -157,7 +158,7 @@ def compare(
         settings=settings_of,
         tuning=tuning,
         sizes=sizes,
-        cores=core or (),
+        cores=core,
     )
     reasons = [] if arm else [*left_out.items()]
     for name in names:

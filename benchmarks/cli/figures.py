@@ -48,6 +48,7 @@ def figures(
     name = "figures" if style is Look.paper else f"figures-{style.value}"
     folder = out or (source if source.is_dir() else source.parent) / name
     options = [f" --style {style.value}"] if style is not Look.paper else []
+    faults: list[str] = []
     written = draw(
         read(source),
         folder,
@@ -56,6 +57,11 @@ def figures(
         style=style.value,
         only=only or (),
         on_skip=lambda reason: say(f"left out: {reason}", err=True),
+        on_fault=faults.append,
     )
     for path in written:
         say(str(path))
+    for fault in faults:
+        say(f"not drawn: {fault}; the fault is in its code.", err=True)
+    if faults:
+        raise typer.Exit(1)

@@ -25,11 +25,14 @@ def say_missing(source: Path) -> None:
 
 
 def read(source: Path) -> Results:
-    """Read stored runs, and say which of their arms no package here brings."""
+    """Read stored runs, and say which of their arms and observables no package here brings."""
     from mfbench.benchmarks.reports import Results
 
     results = Results.read(source)
     if results.unknown_arms:
         names = ", ".join(results.unknown_arms)
         say(f"not installed here: {names}; shown as ordinary arms that learn from LF labels.", err=True)
+    if results.unknown_metrics:
+        names = ", ".join(results.unknown_metrics)
+        say(f"not installed here: the observables of {names}; no table or figure has them.", err=True)
     return results

@@ -21,10 +21,11 @@ from mfbench.benchmarks.harness.cost import label_cost, labels_of
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from mfbench.benchmarks.harness.store import RunStore
+from mfbench.benchmarks.observables.checks import checked
 from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.benchmarks.observables.registry import measured
 from mfbench.mfcore.data.graphs import forget_neighbour_lists
-from mfbench.mfcore.errors import LeakageError, MfbenchError, StorageError
+from mfbench.mfcore.errors import ConfigError, LeakageError, MfbenchError, StorageError
 from mfbench.mfcore.files import make_folder
 from mfbench.mfcore.training.budget import Budget
 from mfbench.strategies.registry import arm_class
@@ -170,14 +171,18 @@ def compute_run(
     evaluation, failures = Evaluation([]), {}
     for observable, plan in measured(spec.observables):
         try:
-            evaluation = evaluation.and_also(observable.measure(potential, task, split, plan, spec.seed, workdir))
+            found = observable.measure(potential, task, split, plan, spec.seed, workdir)
+            evaluation = evaluation.and_also(checked(observable, found, task.fidelities[:-1]))
         except Exception as error:
             if StorageError.within(error) is not None:
                 raise
             error.add_note(f"while observable '{observable.name}' was measured")
             failures[observable.name] = _Failure(error, _reason(error), traceback.format_exc())
     if failures and not evaluation.rows:
-        raise next(iter(failures.values())).error
+        name, first = next(iter(failures.items()))
+        if isinstance(first.error, ConfigError):
+            raise ConfigError(f"observable '{name}': {first.error}") from first.error
+        raise first.error
     if not evaluation.rows:
         raise MfbenchError("the evaluation has no metric: a run without a number does not count as finished.")
     costs = {

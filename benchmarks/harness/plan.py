@@ -232,6 +232,7 @@ def grid(
     specs: dict[str, RunSpec] = {}
     left_out: dict[tuple[str, str, str], LeftOut] = {}
     n_runs = 0
+    here: dict[str, None] = {}
     for plan in preset.tasks:
         every = plan.arms == "all"
         wanted = [arm for arm in arms if usual(arm) or arm in selection.arms] if every else list(plan.arms)
@@ -239,6 +240,7 @@ def grid(
         _known("arm", plan.arm_settings, arms)
         if selection.tasks and plan.task not in selection.tasks:
             continue
+        here |= dict.fromkeys(wanted)
         if selection.arms:
             wanted = [arm for arm in wanted if arm in selection.arms]
         tuned = load_tuned(plan.tuned, plan.task) if plan.tuned is not None else None
@@ -283,6 +285,8 @@ def grid(
             known = specs.setdefault(repr(spec.cell()), spec)
             if replace(known, regime=spec.regime) != spec:
                 raise ConfigError(f"preset '{preset.name}': two plans compute {spec.title()} in different ways.")
+    if absent := [arm for arm in selection.arms if here and arm not in here]:
+        raise ConfigError(f"preset '{preset.name}' has no arm '{absent[0]}'; its arms are {', '.join(here)}.")
     if not specs:
         reasons = "".join(f" Left out: {found.arm}: {found.reason}." for found in left_out.values())
         raise ConfigError(f"the selection leaves no run of preset '{preset.name}'.{reasons}")

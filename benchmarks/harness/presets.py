@@ -166,6 +166,7 @@ class TaskPlan(SettingsModel):
                 raise ValueError(reason)
             if name not in observable_names():
                 raise ValueError(f"no observable {shortened(name)}: known are {', '.join(observable_names())}")
+        content = {name: {} if plan is None else plan for name, plan in content.items()}  # `name:` alone, in YAML
         fields: dict[str, Any] = {name: (observable_of(name).plan_class, ...) for name in content}
         model = create_model("Observables", **fields).model_validate(content)
         return {name: getattr(model, name) for name in content}

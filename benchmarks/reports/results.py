@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.harness.columns import with_core
+from mfbench.benchmarks.observables.registry import declaring
 from mfbench.benchmarks.reports.arms import ceilings, in_order, not_installed, traits
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
@@ -354,3 +355,15 @@ class Results(Part):
     def unknown_arms(self) -> list[str]:
         """Arms that no package here brings: reports take them as candidates that learn from LF labels."""
         return not_installed(self.arms)
+
+    @property
+    def unknown_metrics(self) -> list[str]:
+        """Metrics that no observable here declares, at the target fidelity or a lower one: no table has them."""
+        names = sorted({name for name, _ in self.measured if name})
+        return [name for name in names if not any(declaring(end) for end in _ends(name))]
+
+
+def _ends(metric: str) -> list[str]:
+    """A metric's name, and what may be its name at the target: at a lower fidelity, that one's name goes before."""
+    parts = metric.split("_")
+    return ["_".join(parts[start:]) for start in range(len(parts))]

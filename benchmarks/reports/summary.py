@@ -10,6 +10,7 @@ from typing import Any
 from mfbench.benchmarks.observables.declarations import BASELINES, ERRORS, RETENTION
 from mfbench.benchmarks.observables.declarations import Section as Declared
 from mfbench.benchmarks.observables.registry import declaring, observables
+from mfbench.benchmarks.reports.answers import own_interval, own_reference, own_words
 from mfbench.benchmarks.reports.arms import ceilings, left_out, traits
 from mfbench.benchmarks.reports.blocks import LEVEL
 from mfbench.benchmarks.reports.metrics import metric_of, of_family, report_sections
@@ -126,6 +127,7 @@ class Summary:
     sections: tuple[Section, ...] = ()
     baselines: dict[str, dict[Quantity, float]] = field(default_factory=dict)
     all_arms: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def repeated(self) -> bool:
@@ -177,7 +179,7 @@ class Summary:
             notes += [section.declared.note] if section.declared.note else []
             notes += [note for note in (self._ceiling(section), self._partial(section)) if note]
         notes += [f"{line.arm}: {note}." for line in self.lines if (note := traits(line.arm).note)]
-        return [*notes, *left_out(self.cell.regime["core"], self.all_arms)]
+        return [*notes, *self.faults, *left_out(self.cell.regime["core"], self.all_arms)]
 
     def _baseline_notes(self) -> list[str]:
         """Explain the lines of answers without training, and name the arms that are no better than a constant."""
@@ -320,6 +322,7 @@ def _summary(cell: Cell) -> Summary:
         del known_costs["train_steps"]  # runs that were stored before steps were
     costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in known_costs.items())
     entries: dict[tuple[str, Quantity], Entry] = {}
+    faults: dict[str, None] = {}
     blocks = cell.blocks
     for quantity in (*scores, *retention, *(quantity for _, found in declared for quantity in found)):
         runs = {arm: cell.runs(arm, quantity.split, quantity.key) for arm in arms}
@@ -332,7 +335,7 @@ def _summary(cell: Cell) -> Summary:
             if values:
                 interval, n_groups = blocks.interval(values, arm, quantity.split, quantity.key)
                 owner = declaring(quantity.key)
-                own = owner.interval(quantity.key, arm, cell.detail, interval) if owner else None
+                own = own_interval(owner, quantity.key, arm, cell.detail, interval, faults) if owner else None
                 interval, n_groups = own or (interval, n_groups)
                 entries[arm, quantity] = Entry(interval, arm in best, n_groups)
     for quantity in costs:
@@ -345,16 +348,19 @@ def _summary(cell: Cell) -> Summary:
         for prefix, title in BASELINES.items()
         if (scored := {q: v for q in scores if math.isfinite(v := cell.baseline(prefix, q.split, q.key))})
     }
-    return Summary(cell, lines, scores, costs, retention, entries, tuple(_sections(declared, cell)), baselines)
+    sections = tuple(_sections(declared, cell, faults))
+    return Summary(cell, lines, scores, costs, retention, entries, sections, baselines, faults=tuple(faults))
 
 
-def _sections(declared: Sequence[tuple[Declared, tuple[Quantity, ...]]], cell: Cell) -> Iterator[Section]:
+def _sections(
+    declared: Sequence[tuple[Declared, tuple[Quantity, ...]]], cell: Cell, faults: dict[str, None]
+) -> Iterator[Section]:
     owners = {section.family: observable for observable in observables() for section in observable.sections}
     for section, quantities in declared:
         owner = owners[section.family]
-        known = owner.reference(cell.detail)
+        known = own_reference(owner, cell.detail, faults)
         reference = {quantity: known[quantity.key] for quantity in quantities if quantity.key in known}
-        yield Section(section, quantities, owner.words(section.family, cell.detail), reference)
+        yield Section(section, quantities, own_words(owner, section.family, cell.detail, faults), reference)
 
 
 def _quantities(cell: Cell, family: str) -> tuple[Quantity, ...]:

@@ -30,6 +30,7 @@ from mfbench.benchmarks.harness.details import read_detail
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.observables.base import Observable, Plan
+from mfbench.benchmarks.observables.checks import checked
 from mfbench.benchmarks.observables.declarations import ERRORS, RETENTION
 from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.benchmarks.observables.registry import declaring, observable_of
@@ -99,6 +100,9 @@ class ObservableContract:
     def measure(self, observable: Observable[Any], case: Case, workdir: Path, seed: int = 3) -> Evaluation:
         workdir.mkdir(parents=True)
         return observable.measure(case.potential, case.task, case.split, self.plans[0], seed, workdir)
+
+    def test_it_measures_what_it_declares(self, observable, found):
+        assert checked(observable, found) is found
 
     # ---- plan and identity
 

@@ -297,3 +297,13 @@ def test_the_presets_that_come_along_are_valid(name: str) -> None:
 
 def test_quick_and_standard_come_along() -> None:
     assert {"quick", "standard"} <= set(preset_names())
+
+
+def test_an_observable_without_a_word_has_its_default_plan() -> None:
+    (one,) = runs(observables={"mixing": None}, arms=["plain"])
+    assert one.observables == {"mixing": MixingPlan()}
+
+
+def test_an_arm_that_the_preset_lacks_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(ConfigError, match="preset 'mine' has no arm 'joint'; its arms are plain"):
+        runs(Selection(arms=("plain", "joint")), arms=["plain"])

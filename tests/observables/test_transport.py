@@ -51,7 +51,7 @@ def world(*cells: Atoms) -> SimpleNamespace:
 @pytest.fixture
 def answered_by(monkeypatch: pytest.MonkeyPatch):
     def set_model(model) -> SimpleNamespace:
-        monkeypatch.setattr("mfbench.mfcore.dynamics.models.PotentialForces", lambda potential: model)
+        monkeypatch.setattr("mfbench.mfcore.dynamics.models.PotentialForces", lambda potential, **options: model)
         return SimpleNamespace(requires_low_labels=())
 
     return set_model

@@ -12,7 +12,7 @@ from mfbench.benchmarks.reports.figures.learning_curves import learning_curve_fi
 from mfbench.benchmarks.reports.figures.save import FORMATS, metadata, save
 from mfbench.benchmarks.reports.figures.style import OTHERS, PAPER, TALK, USES, Style, looks
 from mfbench.benchmarks.reports.results import Results
-from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.errors import ConfigError, MfbenchError, StorageError
 from mfbench.mfcore.files import sweep_folder
 from mfbench.mfcore.locks import only_writer_of
 
@@ -58,6 +58,7 @@ def figures(
     style: str = "paper",
     only: Sequence[str] = (),
     on_skip: Callable[[str], None] | None = None,
+    on_fault: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Draw the figures that these runs have the data for.
 
@@ -80,6 +81,9 @@ def figures(
         Some of :func:`kinds`; default all.
     on_skip
         Told in a line why a kind of figure is not drawn; without it, the reasons stand in the error if none is.
+    on_fault
+        Told in a line which kind of figure, of which observable, raised, and what; the others are drawn. Without it,
+        the error is raised.
 
     Returns
     -------
@@ -106,6 +110,7 @@ def figures(
     use = USES[style]
     written: list[Path] = []
     reasons: list[str] = []
+    faults: list[str] = []
     with rc_context(use.rc()), only_writer_of(folder):
         sweep_folder(folder, [f".{name}" for name in FORMATS])
         for kind in only or kinds():
@@ -119,9 +124,18 @@ def figures(
                     reasons.append(f" {kind}: {nothing}")
                 else:
                     on_skip(f"{kind}: {nothing}")
+            except Exception as error:
+                if on_fault is None or isinstance(error, MfbenchError) or StorageError.within(error) is not None:
+                    raise
+                faults.append(f" {kind}: {type(error).__name__}: {error}")
+                on_fault(f"{kind}{_owner(kind)} raised {type(error).__name__}: {error}")
     if not written:
-        raise ConfigError("no figure can be drawn of these runs." + "".join(reasons))
+        raise ConfigError("no figure can be drawn of these runs." + "".join(reasons + faults))
     return written
+
+
+def _owner(kind: str) -> str:
+    return next((f", of observable '{found.name}'," for found in observables() if kind in found.figures), "")
 
 
 def _drawings(kind: str, source: Source, style: Style) -> Iterator[Drawing]:

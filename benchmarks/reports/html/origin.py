@@ -79,6 +79,8 @@ def facts(results: Results, origin: Origin) -> list[tuple[str, str]]:
     found.append(("Computed by", ", ".join(computed) or "unknown"))
     if results.unknown_arms:
         found.append(("Arms not installed here", ", ".join(results.unknown_arms)))
+    if results.unknown_metrics:
+        found.append(("Metrics of observables not installed here", ", ".join(results.unknown_metrics)))
     found.append(("Run keys", f"sha256 of the sorted keys {_digest(keys)}"))
     if origin.rows_hash:
         found.append(("Rows", f"{origin.source}, sha256 {origin.rows_hash}"))
