@@ -1,4 +1,4 @@
-"""What observables of any package answer to a report: where their code raises, a note takes its place."""
+"""Answers of observables of any package to a report: where their code raises, a note takes its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an observable measured is stored only as it is declared; anything else is a sentence with metric or column."""
+"""Measurements are stored only as their observable declares them; anything else is a sentence with metric or column."""
 
 from __future__ import annotations
 
