@@ -125,7 +125,7 @@ def test_weights_that_were_not_selected_are_found(training_set, arm):
     potential = fit(arm, training_set)
     check_target_answers(potential, training_set)
     with torch.no_grad():
-        potential.cores[-1].embedding.mul_(1.2)
+        potential.cores[-1].embedding.mul_(3.0)
     with pytest.raises(SelfCheckError, match="does not evaluate what was trained"):
         check_target_answers(replace(potential), training_set)
 
