@@ -169,6 +169,8 @@ class Task(ABC):
         one: such a label is paid once.
     duplicate_tolerance
         Å rms of interatomic distances: training frames closer than this to a test frame are refused.
+    least_fidelities
+        Fewest fidelities that it makes sense with.
     reserved_high
         HF training frames of a draw, the first in its order, that LF sets leave to HF as long as they can (pairing
         "disjoint"); None: all. Where most frames have HF labels, a number keeps LF sets from being made of the others.
@@ -182,6 +184,7 @@ class Task(ABC):
     default_regime: Regime = Regime()
     starts_from: ClassVar[Mapping[str, str]] = {}
     duplicate_tolerance: float = DUPLICATE_TOLERANCE
+    least_fidelities: int = 2
     reserved_high: int | None = None
 
     @abstractmethod

@@ -22,6 +22,7 @@ class Named(Protocol):
 
     name: str
     fidelities: tuple[str, ...]
+    least_fidelities: int
 
 
 def asked(task: Named, method: str, answer: Callable[[], T]) -> T:
@@ -83,10 +84,10 @@ def check_frames(task: Named, frames: Any) -> list[Atoms]:
 
 
 def check_fidelities(task: Named) -> None:
-    """Raise ConfigError if a task has not two fidelities of different names, or more."""
+    """Raise ConfigError if a task has not `least_fidelities` of different names, or more."""
     names: Any = task.fidelities
     whole = isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(x, str) for x in names)
-    if not whole or len(set(names)) < max(2, len(names)):
+    if not whole or len(set(names)) < max(task.least_fidelities, len(names)):
         raise ConfigError(
             f"task '{task.name}', key 'fidelities': found {names!r}; expected two names or more, cheapest first, the "
             "target last."

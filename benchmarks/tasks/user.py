@@ -85,6 +85,7 @@ class UserTask(Task):
     """
 
     name = "user"
+    least_fidelities = 1  # an arm that learns from HF alone needs no other
     summary = "your own files"
     default_regime = Regime(coverage="full")
 

@@ -64,7 +64,7 @@ def test_a_plan_or_task_that_cannot_be_is_refused_before_anything_runs(call, fak
     plan = {"task": "leaky_task", "budget": {"atom_gradients": 1}, "arms": ["fake_mean"]}
     for observables, reason in (
         ({"fake_bias": {"most": 0}}, "mine.yml: tasks.0.observables.fake_bias.most: Input should be greater"),
-        ({"fake_base": {}}, "mine.yml: tasks.0.observables: Value error, no observable 'fake_base': known are errors,"),
+        ({"fake_base": {}}, "mine.yml: tasks.0.observables: no observable 'fake_base': known are errors,"),
     ):
         preset.write_text(json.dumps({"name": "mine", "tasks": [plan | {"observables": observables}]}))
         refused = call("run", preset, "--out", out)

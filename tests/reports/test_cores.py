@@ -13,6 +13,7 @@ from mfbench.benchmarks.reports.html.page import page
 from mfbench.benchmarks.reports.results import Results
 from tests.harness.conftest import fakes
 from tests.reports.synthetic import make_rows
+from tests.reports.synthetic_details import results_by_group
 
 __all__ = ["fakes"]
 
@@ -29,7 +30,7 @@ def rows(fakes: Path) -> pd.DataFrame:
 
 
 def test_each_core_has_tables_and_recommendations_of_its_own(rows: pd.DataFrame) -> None:
-    results = Results(rows)
+    results = results_by_group(rows)
     assert results.cores == ["equivariant", CORE]
     assert [cell.arms for cell in results.cells] == [
         ["single_fidelity", "multi_head", "transfer"],
