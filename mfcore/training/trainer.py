@@ -224,8 +224,6 @@ class StageTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
-        for weight in self.update.weights:
-            weight.grad = None
         loss = self.loss(batch, training=True)
         if loss.requires_grad:
             loss.backward(inputs=self.update.weights)  # positions are no parameters: nothing is propagated to them

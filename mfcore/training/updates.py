@@ -56,7 +56,7 @@ class WeightUpdate:
         self.owners = list(weights)
 
     def pull(self) -> None:
-        """Turn the gradients of the weights into those of the parameters."""
+        """Turn the gradients of the weights into those of the parameters; weights that are no parameters keep none."""
 
     def push(self) -> None:
         """Give the weights the values that follow from the parameters."""
@@ -101,7 +101,7 @@ class LowRankUpdate(WeightUpdate):
             if weight.grad is None:
                 first.grad = second.grad = None
                 continue
-            gradient = weight.grad
+            gradient, weight.grad = weight.grad, None
             first.grad = gradient @ second.detach().mT
             second.grad = first.detach().mT @ gradient
 
