@@ -121,7 +121,8 @@ class UserTask(Task):
         found = find_copies(self._frames, told)
         across = [p for p in found.pairs if (p.first < self._n_test) != (p.second < self._n_test)]
         self._copied = [(id_of(self._frames[p.first]), id_of(self._frames[p.second])) for p in found.pairs]
-        self.copies = replace(found, pairs=tuple(p for p in found.pairs if p not in set(across)))
+        crossing = set(across)
+        self.copies = replace(found, pairs=tuple(p for p in found.pairs if p not in crossing))
         self.duplicate_tolerance = self.copies.tolerance
         united = unite_groups(self._frames, [(p.first, p.second) for p in self._together()])
         for atoms, group in zip(self._frames, united, strict=True):

@@ -32,12 +32,13 @@ from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.data.time_series import BLOCK
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.fidelity import Label
+from mfbench.strategies.fit_context import DELTA
 
 TEST = "test"
 """Role of files of test frames; of the others, the role is "low", "high" or the name of a level."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_TAKEN = (TEST, UNNAMED_FIDELITY, "delta")
+_TAKEN = (TEST, UNNAMED_FIDELITY, DELTA)
 
 
 class Reading(BaseModel):

@@ -13,16 +13,7 @@ from mfbench.mfcore.data.splits import groups_of, id_of
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label
 from tests.contracts.task import TaskContract
-
-
-def frames(n: int, seed: int, name: str = "CH3OH") -> list[Atoms]:
-    rng = np.random.default_rng(seed)
-    made = []
-    for _ in range(n):
-        atoms = molecule(name)
-        atoms.positions += rng.normal(scale=0.1, size=atoms.positions.shape)
-        made.append(atoms)
-    return made
+from tests.tasks.toy import rattled as frames
 
 
 def plain(atoms: Atoms, seed: int = 0, forces: bool = True) -> Atoms:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import molecule
 from ase.calculators.emt import EMT
 from ase.io import write
 
@@ -20,18 +19,9 @@ from mfbench.mfcore.data.frames import energy_of, forces_of, has_label
 from mfbench.mfcore.data.splits import group_of, id_of
 from mfbench.mfcore.errors import ConfigError, DataError, LeakageError
 from mfbench.mfcore.fidelity import Label
+from tests.tasks.toy import rattled as geometries
 
 SCALE = {"low": 1.0, "mid": 1.3, "high": 1.5}
-
-
-def geometries(n: int, seed: int, name: str = "CH3OH") -> list[Atoms]:
-    rng = np.random.default_rng(seed)
-    made = []
-    for _ in range(n):
-        atoms = molecule(name)
-        atoms.positions += rng.normal(scale=0.1, size=atoms.positions.shape)
-        made.append(atoms)
-    return made
 
 
 def labelled(frames: Sequence[Atoms], level: str, key: str = "REF", forces: bool = True) -> list[Atoms]:

@@ -16,6 +16,17 @@ from mfbench.mfcore.data.splits import id_of, in_groups
 MOLECULES = ("CH4", "H2O", "NH3", "C2H4", "C2H2", "H2CO", "HCN", "CH3OH")
 
 
+def rattled(n: int, seed: int, name: str = "CH3OH") -> list[Atoms]:
+    """Copies of a molecule whose atoms are displaced at random by 0.1 Å."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(n):
+        atoms = molecule(name)
+        atoms.positions += rng.normal(scale=0.1, size=atoms.positions.shape)
+        made.append(atoms)
+    return made
+
+
 def toy_frames(n_each: int = 12, seed: int = 0) -> list[Atoms]:
     """Rattled molecules: "low" E+F on all, "high" E on even frames, F on every fourth."""
     rng = np.random.default_rng(seed)
