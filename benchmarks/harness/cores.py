@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from mfbench.mfcore.cores.registry import DEFAULT, core_class, core_names
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.provenance import digest
+from mfbench.mfcore.settings_model import shortened
 from mfbench.mfcore.text import one_line
 from mfbench.strategies.registry import arm_class
 
@@ -71,9 +72,14 @@ class CoreEntry(BaseModel):
         ----------
         settings
             Of the arm; those under "core" are of the default one where they name none.
+
+        Raises
+        ------
+        ConfigError
+            If what stands under "core" is neither a name nor settings.
         """
         given = settings.get("core", {})
-        kept = {"name": given} if isinstance(given, str) else dict(given)
+        kept = dict(given) if isinstance(given, Mapping) else {"name": entry_of(given).name}
         if kept.get("name", DEFAULT) != self.name:
             kept = {}
         checkpoint = {} if self.checkpoint is None else {"checkpoint": self.checkpoint}
@@ -88,6 +94,11 @@ def entry_of(content: Any) -> CoreEntry:
     ConfigError
         If there is no such core.
     """
+    if not isinstance(content, str | Mapping | CoreEntry):
+        raise ConfigError(
+            f"key 'core': found {shortened(content)}; a core is given by its name, or by a mapping such as "
+            f"{{name: {DEFAULT}, channels: 16}}."
+        )
     try:
         return CoreEntry.model_validate(content)
     except ValidationError as error:

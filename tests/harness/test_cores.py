@@ -70,6 +70,14 @@ def test_settings_of_one_core_are_not_those_of_another() -> None:
     assert core_of({"core": DEFAULT}) == core_of({}) == CoreEntry()
 
 
+@pytest.mark.parametrize("content", [[0.5, "a"], ["ab"], 3, None])
+def test_settings_that_give_no_core_are_refused(content: object) -> None:
+    with pytest.raises(ConfigError, match=r"key 'core': found .*; a core is given by its name"):
+        CoreEntry().over({"core": content})
+    with pytest.raises(ConfigError, match=r"key 'core': found .*; a core is given by its name"):
+        core_of({"core": content})
+
+
 @pytest.mark.usefixtures("fakes")
 def test_every_arm_runs_on_every_core_that_can_carry_it() -> None:
     found = expanded(core=[DEFAULT, {"channels": 16}, "fake_pair"])
