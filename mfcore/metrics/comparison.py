@@ -36,6 +36,15 @@ Of two equal arms either may be named, so one is in 2 × 0.02 of cases; the rest
 from few repeats and groups are off. More equal arms are named less often: the best has to beat each of the others.
 """
 
+NAMING_P_OF_FEW = 0.0125
+"""The same where one of the two arms has no more than three repeats, of which a variance is known least.
+
+With 0.02 one of two equal arms is named in up to 6 % of cases there (simulation of 2,000), with 0.0125 in up to 4.3 %.
+"""
+
+FEW_REPEATS = 3
+"""Repeats up to which `NAMING_P_OF_FEW` holds."""
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -133,6 +142,8 @@ class ArmComparison:
         Independent units that the runs make, and what those units are.
     n_groups
         Groups of test structures; 0 where errors by group are not known.
+    repeats
+        Independent units (of `n_units`) that each arm has runs of.
     """
 
     arms: tuple[str, ...]
@@ -143,6 +154,7 @@ class ArmComparison:
     n_units: int
     over: Unit
     n_groups: int = 0
+    repeats: tuple[int, ...] = ()
 
     @property
     def covariance(self) -> Array:
@@ -187,6 +199,11 @@ class ArmComparison:
         if error == 0.0:
             return 0.5 if estimate == 0.0 else float(estimate < 0.0)
         return float(special.stdtr(freedom, -estimate / error))
+
+    def naming_p(self, first: str, second: str) -> float:
+        """Give the p below which one of two arms is taken to be worse where an arm is named."""
+        fewest = min(self.repeats[self.arms.index(arm)] for arm in (first, second))
+        return NAMING_P_OF_FEW if fewest <= FEW_REPEATS else NAMING_P
 
     def p_different(self, first: str, second: str) -> float:
         """Two-sided p of "the arms are equal"; correct a family of these with `significance.holm`."""
@@ -252,7 +269,8 @@ def compare_arms(
         if n_groups > 1 and n_units > 1 and n_arms > 1:
             by_run, by_group = _with_groups(by_run, known, errors, keys, average, prior_units)
     runs_of = tuple(len(runs) for runs in errors.values())
-    return ArmComparison(tuple(errors), table.mean(axis=1), by_run, by_group, runs_of, n_units, over, n_groups)
+    repeats = tuple(int(n) for n in counts)
+    return ArmComparison(tuple(errors), table.mean(axis=1), by_run, by_group, runs_of, n_units, over, n_groups, repeats)
 
 
 def _log_table(errors: Mapping[str, Runs]) -> tuple[Array, list[tuple[int, int]]]:
@@ -313,17 +331,20 @@ def best_arms(comparison: ArmComparison, level: float = 0.95) -> tuple[str, ...]
     An arm is left out if some other arm is better by a one-sided test, Bonferroni-corrected for the number of
     others. The set contains the truly best arm with probability at least `level` (multiple comparisons with
     the best; J. C. Hsu, Ann. Stat. 12, 1136 (1984)), however many arms there are. An arm that is better than every
-    other at p < `NAMING_P` stands alone: that it beats all of them is one claim, which needs no correction
-    (intersection-union test; R. L. Berger, Technometrics 24, 295 (1982)). Without repeats nothing can be left out.
+    other at p < `NAMING_P` (of three repeats, `NAMING_P_OF_FEW`) stands alone: that it beats all of them is one claim,
+    which needs no correction (intersection-union test; R. L. Berger, Technometrics 24, 295 (1982)). Without repeats
+    nothing can be left out.
     """
     first = comparison.arms[int(np.argmin(comparison.centre))]
-    if all(comparison.p_worse(arm, first) < NAMING_P for arm in comparison.arms if arm != first):
+    if all(comparison.p_worse(arm, first) < comparison.naming_p(arm, first) for arm in comparison.arms if arm != first):
         return (first,)
-    threshold = min(NAMING_P, (1.0 - level) / max(len(comparison.arms) - 1, 1))
+    corrected = (1.0 - level) / max(len(comparison.arms) - 1, 1)
+
+    def worse(arm: str, other: str) -> bool:
+        return comparison.p_worse(arm, other) < min(comparison.naming_p(arm, other), corrected)
+
     return tuple(
-        arm
-        for arm in comparison.arms
-        if not any(comparison.p_worse(arm, other) < threshold for other in comparison.arms if other != arm)
+        arm for arm in comparison.arms if not any(worse(arm, other) for other in comparison.arms if other != arm)
     )
 
 

@@ -1,9 +1,10 @@
 """Naming an arm, or declining to.
 
-An arm is named if it is the only one that may be the best (`comparison.best_arms`): every other is worse at p < 0.02,
-counting the scatter over repeats *and* over groups of test structures. Among equal arms one is then named in at most
-5 % of cases, which a threshold on the probability of being best does not give: of two equal arms one has a probability
-above 0.8 in 40 % of cases, by what that probability means. It is information beside the verdict.
+An arm is named if it is the only one that may be the best (`comparison.best_arms`): every other is worse at p < 0.02
+(with three repeats 0.0125), counting the scatter over repeats *and* over groups of test structures. Among equal arms
+one is then named in at most 5 % of cases, which a threshold on the probability of being best does not give: of two
+equal arms one has a probability above 0.8 in 40 % of cases, by what that probability means. It is information beside
+the verdict.
 
 The price: an arm that leads the next one by two standard errors of their difference is named in 19 to 40 % of cases
 (six draws, 3 to 30 groups), and no rule with so few false alarms could do it in more than 52 %. (The standard errors of

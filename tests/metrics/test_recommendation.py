@@ -115,22 +115,30 @@ def rates(n, arms, groups, structure, draws=6):
     return named / n, covered / n
 
 
-CASES = [(arms, groups, structure) for arms in (2, 3, 8) for groups in (3, 10, 30) for structure in (0.0, 0.1)]
+ARMS = [(arms, draws) for arms in (2, 3, 8, 16) for draws in (3, 4, 6)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("arms", "groups", "structure"), CASES)
-def test_equal_arms_are_seldom_named_and_intervals_cover(arms, groups, structure):
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("structure", [0.0, 0.1])
+@pytest.mark.parametrize("groups", [3, 10, 30])
+@pytest.mark.parametrize(("arms", "draws"), ARMS)
+def test_equal_arms_are_seldom_named_and_intervals_cover(arms, draws, groups, structure):
     """Of 2,000 cases one of equal arms is named in at most 5 %, whether or not arms err differently by structure."""
-    named, covered = rates(2000, arms, groups, structure)
+    named, covered = rates(2000, arms, groups, structure, draws)
     assert named <= 0.05
-    assert 0.93 <= covered <= 0.975  # the three standard errors of a simulation that has 97 % are 1.1 points
+    # The three standard errors of a simulation that has 97 % are 1.1 points. Fewer draws than six are less well known
+    # than three groups: their intervals are on the safe side.
+    assert 0.93 <= covered <= (0.975 if draws > 4 else 0.99)
 
 
-@pytest.mark.parametrize(("arms", "groups", "structure"), [(2, 3, 0.1), (2, 10, 0.0), (3, 3, 0.1)])
-def test_equal_arms_are_seldom_named(arms, groups, structure):
+@pytest.mark.parametrize(
+    ("arms", "groups", "structure", "draws"),
+    [(2, 3, 0.1, 6), (2, 10, 0.0, 6), (3, 3, 0.1, 6), (2, 10, 0.0, 3), (2, 30, 0.1, 3), (2, 10, 0.0, 4)],
+)
+def test_equal_arms_are_seldom_named(arms, groups, structure, draws):
     """Quick form: 400 cases, with three standard errors of room."""
-    named, covered = rates(400, arms, groups, structure)
+    named, covered = rates(400, arms, groups, structure, draws)
     assert named <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
     assert 0.93 - 0.03 <= covered <= 1.0
 
