@@ -35,7 +35,10 @@ def inspect_file(
     block: Block = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Say what a file has and if it can be trained on: labels, fidelities, units, copies, time series, outliers."""
+    """Say what a file has and if it can be trained on: labels, fidelities, units, copies, time series, outliers.
+
+    Ends with 2 if a fault must be mended before anything is trained on it.
+    """
     import json
 
     from rich.console import Console
@@ -49,6 +52,8 @@ def inspect_file(
     with Preparation(Console(stderr=True)) as told:
         report = inspect(file, fidelity, keys=keys, group_key=group_key, block=block, told=told)
     say(json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else str(report))
+    if report.faults:
+        raise typer.Exit(2)
 
 
 @data.command("fetch", epilog="Example: mfbench data fetch h2co")

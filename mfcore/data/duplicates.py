@@ -11,11 +11,10 @@ from ase import Atoms
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mfbench.mfcore.data.frames import energy_of, fidelities_in, key_of
+from mfbench.mfcore.data.frames import energy_of, fidelities_in
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, Duplicate, near_duplicates, sampling_tolerance, shape_vectors
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import DataError
-from mfbench.mfcore.fidelity import Label
 
 #: eV per atom; energies of one geometry that differ by more contradict each other.
 SAME_ENERGY = 1e-3
@@ -163,8 +162,8 @@ def check_one_energy(first: Atoms, second: Atoms, fidelity: str, file: str | Non
     one, other = energy_of(first, fidelity), energy_of(second, fidelity)
     if abs(one - other) > SAME_ENERGY * len(first):
         raise DataError(
-            f"'{id_of(first)}' and '{id_of(second)}' are one geometry with two energies, {one:.6g} and {other:.6g} eV.",
+            f"'{id_of(first)}' and '{id_of(second)}' are one geometry with two energies, {one:.6g} and {other:.6g} eV "
+            f"(of '{fidelity}').",
             file=file,
-            key=key_of(fidelity, Label.ENERGY),
             hint="Keep one of them.",
         )

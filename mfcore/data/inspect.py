@@ -139,12 +139,13 @@ def _level(frames: Sequence[Atoms], fidelity: str) -> LevelReport:
         chosen = [frames[i] for i in index]
         ratio = energies / np.array([len(a) for a in chosen])
         spread = (float(ratio.min()), float(np.median(ratio)), float(ratio.max()))
-        residual = composition_residual(chosen, energies)
+        bound = [k for k, a in enumerate(chosen) if not is_isolated(a)] or list(range(len(chosen)))
+        residual = composition_residual([chosen[k] for k in bound], energies[bound])
         residual_sd = float(residual.std())
-        z = _robust_z(residual)
         outliers += [
-            Outlier(index[k], id_of(frames[index[k]]), "energy, robust z", float(z[k]))
-            for k in np.flatnonzero(np.abs(z) > OUTLIER_Z)
+            Outlier(index[k], id_of(frames[index[k]]), "energy, robust z", float(z))
+            for k, z in zip(bound, _robust_z(residual), strict=True)
+            if abs(z) > OUTLIER_Z
         ]
     norms = [np.linalg.norm(forces_of(frames[i], fidelity), axis=1) for i in with_forces]
     outliers += [
@@ -232,9 +233,12 @@ def _warnings(frames: Sequence[Atoms], levels: Sequence[LevelReport], duplicates
     found = []
     if not levels:
         found.append("no labels: expected keys <fidelity>_energy (eV), <fidelity>_forces (eV/Å), or energy, forces")
-    across = sum(frames[p.first].info.get("group") != frames[p.second].info.get("group") for p in duplicates)
+    groups = [str(a.info.get("group")) for a in frames]
+    size = Counter(groups)
+    pairs = [(groups[p.first], groups[p.second]) for p in duplicates]
+    across = sum(first != second and max(size[first], size[second]) > 1 for first, second in pairs)
     if across:
-        found.append(f"{counted(across, 'pair')} of duplicates in different groups: a split may separate them")
+        found.append(f"{counted(across, 'pair')} of duplicates in different groups, which become one")
     for r in levels:
         bare = sum(
             has_label(a, r.fidelity, Label.ENERGY) and not (has_label(a, r.fidelity, Label.FORCES) or is_isolated(a))

@@ -36,7 +36,7 @@ class LevelReport:
     energy_per_atom
         Minimum, median and maximum.
     residual_sd
-        Standard deviation of the energy per atom after the composition-linear part is removed.
+        Standard deviation of the energy per atom after the composition-linear part is removed; isolated atoms apart.
     slope
         Energy difference over -force times displacement of neighbouring frames: 1 if units and sign agree.
     missing_pressure

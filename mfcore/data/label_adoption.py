@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,35 @@ from mfbench.mfcore.fidelity import Label
 _AGREE = 1e-3  # relative difference of a virial and a stress of one source beyond which they are two things
 
 
+@dataclass
+class Adoption:
+    """How the labels of a file came under the keys of :mod:`mfbench.mfcore.data.frames`.
+
+    Attributes
+    ----------
+    notes
+        Sentences, without a full stop: which keys were read, which were not, and how to choose otherwise.
+    spelled
+        By frame, the key that a label has in the file, of labels that have another key now.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    spelled: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    def rename(self, frame: int, found: str, key: str) -> None:
+        """Remember that the label under `key` of a frame was under `found`."""
+        if found != key:
+            own = self.spelled.setdefault(frame, {})
+            own[key] = own.pop(found, found)
+
+    def key_in_file(self, frame: int, key: str) -> str:
+        """Return the key of a label in the file."""
+        return self.spelled.get(frame, {}).get(key, key)
+
+
 def adopt_labels(
     frames: Sequence[Atoms], path: Path, fidelity: str | None = None, keys: LabelKeys | None = None
-) -> list[str]:
+) -> Adoption:
     """Bring the labels of a file under the keys of :mod:`mfbench.mfcore.data.frames`, in place.
 
     Parameters
@@ -40,47 +67,43 @@ def adopt_labels(
     keys
         Keys that the user named.
 
-    Returns
-    -------
-    list of str
-        Notes: which keys were read, which were not, and how to choose otherwise.
-
     Raises
     ------
     DataError
         If the wanted labels are not there, or two sets of labels compete for one name.
     """
-    notes: list[str] = []
+    adoption = Adoption()
     sources = survey(frames)
     if keys:
         name = fidelity or UNNAMED_FIDELITY
-        _adopt_named(frames, path, name, keys, sources, notes)
+        _adopt_named(frames, path, name, keys, sources, adoption)
         _drop(frames, {s for s in sources if s != name})
     else:
-        _fall_back(frames, sources, notes)
-        _drop(frames, _set_aside(sources, notes))
-        _settle_plain(frames, sources, fidelity, path, notes)
-    _name_what_is_left(frames, notes)
-    return notes
+        _fall_back(frames, sources, adoption)
+        _drop(frames, _set_aside(sources, adoption.notes))
+        _settle_plain(frames, sources, fidelity, path, adoption)
+    _name_what_is_left(frames, adoption.notes)
+    return adoption
 
 
-def _fall_back(frames: Sequence[Atoms], sources: dict[str, Source], notes: list[str]) -> None:
+def _fall_back(frames: Sequence[Atoms], sources: dict[str, Source], adoption: Adoption) -> None:
     """Read `free_energy` and the like as the plain energy of a file that has no other."""
     if any(s.count[Label.ENERGY] for s in sources.values() if not is_other_energy(s.name)):
-        _compare_free_energy(frames, sources, notes)
+        _compare_free_energy(frames, sources, adoption.notes)
         return
     for name in FALLBACK_ENERGIES:
         source = sources.get(name.removesuffix("_energy"))
         if source is None or not source.count[Label.ENERGY]:
             continue
         (key, *_) = source.keys[Label.ENERGY]
-        for atoms in frames:
+        for index, atoms in enumerate(frames):
             if key in atoms.info:
                 atoms.info["energy"] = atoms.info.pop(key)
+                adoption.rename(index, key, "energy")
         plain = sources.setdefault("", Source(""))
         plain.keys[Label.ENERGY], plain.count[Label.ENERGY] = ["energy"], source.count[Label.ENERGY]
         del sources[source.name]
-        notes.append(f"'{key}' is read as the energy: the file has no key 'energy'")
+        adoption.notes.append(f"'{key}' is read as the energy: the file has no key 'energy'")
         return
 
 
@@ -126,9 +149,10 @@ def _drop(frames: Sequence[Atoms], names: set[str]) -> None:
 
 
 def _settle_plain(
-    frames: Sequence[Atoms], sources: dict[str, Source], fidelity: str | None, path: Path, notes: list[str]
+    frames: Sequence[Atoms], sources: dict[str, Source], fidelity: str | None, path: Path, adoption: Adoption
 ) -> None:
     """Give plain keys the name of the fidelity that they are labels of, every source its canonical keys."""
+    notes = adoption.notes
     _drop(frames, _copies(frames, sources, fidelity, notes))
     labelled = [s for s in sources.values() if any(s.count.values())]
     labelled = labelled or list(sources.values())  # NaN throughout: the reader says so
@@ -154,7 +178,7 @@ def _settle_plain(
         names |= {s.name: UNNAMED_FIDELITY for s in plain if len(plain) == 1 and UNNAMED_FIDELITY not in names}
     for source in [*plain, *named]:
         if source.name in names:
-            _canonical(frames, source, names[source.name], notes)
+            _canonical(frames, source, names[source.name], adoption)
 
 
 def _one_of(plain: Sequence[Source], path: Path, fidelity: str) -> Source:
@@ -208,10 +232,10 @@ def _copies(frames: Sequence[Atoms], sources: dict[str, Source], fidelity: str |
     return gone
 
 
-def _canonical(frames: Sequence[Atoms], source: Source, name: str, notes: list[str]) -> None:
+def _canonical(frames: Sequence[Atoms], source: Source, name: str, adoption: Adoption) -> None:
     """Put the labels of a source under the keys of a fidelity; virials become stresses."""
     odd: set[str] = set()
-    for atoms in frames:
+    for index, atoms in enumerate(frames):
         for label in source.keys:
             store: dict[str, Any] = atoms.arrays if label is Label.FORCES else atoms.info
             present = [k for k in best_first(source.keys[label]) if k in store]
@@ -224,11 +248,12 @@ def _canonical(frames: Sequence[Atoms], source: Source, name: str, notes: list[s
                     value = _stress_of_virial(atoms, value)
                 if position == 0:
                     store[key_of(name, label)] = value
+                    adoption.rename(index, key, key_of(name, label))
                     if key != key_of(name, label) and (key != key_of(source.name, label).lstrip("_")):
                         odd.add(f"'{key}' is read as {_described(label, key)}")
                 elif _differ(store[key_of(name, label)], value):
                     odd.add(f"'{present[0]}' is read, '{key}' is not and is not equal to it")
-    notes += sorted(odd)
+    adoption.notes += sorted(odd)
 
 
 def _described(label: Label, key: str) -> str:
@@ -260,7 +285,7 @@ def _differ(first: Any, second: Any) -> bool:
 
 
 def _adopt_named(
-    frames: Sequence[Atoms], path: Path, name: str, keys: LabelKeys, sources: dict[str, Source], notes: list[str]
+    frames: Sequence[Atoms], path: Path, name: str, keys: LabelKeys, sources: dict[str, Source], adoption: Adoption
 ) -> None:
     """Read the keys that the user named; other labels come from the same prefix, else from plain keys."""
     given = dict(keys.items())
@@ -280,7 +305,7 @@ def _adopt_named(
     for label in set(Label) - set(given):
         if rest is not None and rest.count[label] and (label is not Label.ENERGY or Label.ENERGY not in given):
             chosen.keys[label] = list(rest.keys[label])
-    for atoms in frames:
+    for index, atoms in enumerate(frames):
         for label, spellings in chosen.keys.items():
             store: dict[str, Any] = atoms.arrays if label is Label.FORCES else atoms.info
             for key in best_first(spellings):
@@ -288,6 +313,7 @@ def _adopt_named(
                     value = store.pop(key)
                     is_virial = "virial" in key.lower()
                     store[f"\0{label}"] = _stress_of_virial(atoms, value) if is_virial else value
+                    adoption.rename(index, key, key_of(name, label))
                     break
     _drop(frames, set(sources))
     for atoms in frames:
@@ -296,7 +322,7 @@ def _adopt_named(
             if f"\0{label}" in store:
                 store[key_of(name, label)] = store.pop(f"\0{label}")
     listed = ", ".join(k for spellings in chosen.keys.values() for k in spellings)
-    notes.append(f"labels of '{name}': {listed}")
+    adoption.notes.append(f"labels of '{name}': {listed}")
 
 
 def _name_what_is_left(frames: Sequence[Atoms], notes: list[str]) -> None:

@@ -76,11 +76,12 @@ def read_file(
     """
     path = Path(path)
     frames = raw_frames(path)
-    notes = adopt_labels(frames, path, fidelity, keys)
-    notes += name_frames(frames, path, group_key)
+    adoption = adopt_labels(frames, path, fidelity, keys)
+    notes = adoption.notes + name_frames(frames, path, group_key)
     dropped: Counter[str] = Counter()
     for index, atoms in enumerate(frames):
-        dropped.update(validate_frame(atoms, file=path, index=index))
+        taken_off = validate_frame(atoms, file=path, index=index, spelled=adoption.spelled.get(index))
+        dropped.update(adoption.key_in_file(index, key) for key in taken_off)
     if heavy := sum(bool((a.get_masses()[a.numbers == 1] > 1.5).any()) for a in frames if "masses" in a.arrays):
         notes.append(f"D and T of {heavy} frames are read as H of that mass: energies and forces are those of hydrogen")
     notes += [f"'{key}' of {n} molecules is zero and is not read: a molecule has none" for key, n in dropped.items()]
@@ -88,7 +89,7 @@ def read_file(
         raise DataError(
             "every label of this fidelity is NaN; expected at least one number.",
             file=path,
-            key=key_of(fidelity, Label.ENERGY),
+            key=adoption.key_in_file(0, key_of(fidelity, Label.ENERGY)),
         )
     return FrameFile(frames, tuple(notes))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,21 @@ def check_all_finite(frames: Sequence[Atoms], energies: FloatArray, forces: Sequ
         check_finite(atoms, float(energies[number]), None if forces is None else forces[number], number)
 
 
-def validate_frame(atoms: Atoms, *, file: str | Path | None = None, index: int | None = None) -> set[str]:
+def validate_frame(
+    atoms: Atoms,
+    *,
+    file: str | Path | None = None,
+    index: int | None = None,
+    spelled: Mapping[str, str] | None = None,
+) -> set[str]:
     """Check one frame and put its labels in canonical form (labels that are all NaN are removed), in place.
+
+    Parameters
+    ----------
+    file, index
+        What errors name.
+    spelled
+        Keys of labels as the file has them, by key, for errors; a key that is not there is that of the file.
 
     Returns
     -------
@@ -140,7 +153,9 @@ def validate_frame(atoms: Atoms, *, file: str | Path | None = None, index: int |
             store: dict[str, Any] = atoms.arrays if label is Label.FORCES else atoms.info
             key = key_of(name, label)
             if key in store:
-                values = _label_values(atoms, store[key], label, shape, DataErrorAt(file, index, key))
+                values = _label_values(
+                    atoms, store[key], label, shape, DataErrorAt(file, index, (spelled or {}).get(key, key))
+                )
                 if values is None:
                     del store[key]  # a missing label has one form from here on: absent
                 elif label is Label.STRESS and not atoms.pbc.any() and not values.any():

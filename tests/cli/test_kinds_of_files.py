@@ -197,3 +197,51 @@ def test_stresses_of_another_unit_are_said_when_fitting(fit) -> None:
     assert result.exit_code == 0, result.stderr
     assert "high.xyz: FAULT: high: stresses are in eV/Å³ with the opposite sign" in result.stderr
     assert "low.xyz: FAULT" not in result.stderr
+
+
+def test_a_file_that_must_be_mended_is_inspected_with_the_code_of_wrong_input(call, tmp_path: Path) -> None:
+    frames = [labelled("CH3OH", i) for i in range(8)]
+    write(tmp_path / "right.xyz", frames, format="extxyz")
+    again = frames[5].copy()
+    again.info["energy"] += 2.0
+    write(tmp_path / "wrong.xyz", [*frames, again], format="extxyz")
+    right = call("data", "inspect", tmp_path / "right.xyz")
+    assert (right.exit_code, "verdict     usable" in right.stdout) == (0, True)
+    for form in ([], ["--json"]):
+        wrong = call("data", "inspect", tmp_path / "wrong.xyz", *form)
+        assert wrong.exit_code == 2
+        assert "not to be trained on without mending 1 fault" in wrong.stdout
+        assert "'wrong-00005' and 'wrong-00008' are one geometry with two energies" in wrong.stdout
+        assert "reference_energy" not in wrong.stdout, "no such key is in the file"
+        assert "different groups" not in wrong.stdout, "copies stay in one group"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("energy", "T"), ("REF_energy", "many"), ("free_energy", "nine"), ("dft_energy", "1 2")]
+)
+def test_a_faulty_label_is_named_by_its_key_in_the_file(call, tmp_path: Path, key: str, value: str) -> None:
+    prefix = {"REF_energy": "REF_", "dft_energy": "dft_"}.get(key, "")
+    frames = []
+    for i in range(3):
+        number = value if i == 1 else f"{-3.0 - 0.01 * i}"
+        frames.append(
+            f'2\nProperties=species:S:1:pos:R:3:{prefix}forces:R:3 {key}="{number}" pbc="F F F"\n'
+            f"H 0 0 0 0 0 0.1\nH 0 0 {0.74 + 0.01 * i} 0 0 -0.1\n"
+        )
+    (tmp_path / "h2.xyz").write_text("".join(frames))
+    for command in (["data", "inspect", tmp_path / "h2.xyz"], ["fit", "--arm", "single_fidelity"]):
+        more = ["--high", tmp_path / "h2.xyz", "--out", tmp_path / "m"] if command[0] == "fit" else []
+        told = call(*command, *more)
+        assert told.exit_code == 2
+        assert f"frame 1, key '{key}'" in told.stderr
+
+
+def test_the_stress_that_is_left_out_is_named_by_its_key_in_the_file(call, tmp_path: Path) -> None:
+    frames = [labelled("CH3OH", i) for i in range(4)]
+    for atoms in frames:
+        atoms.info["REF_virial"] = np.zeros(9)
+        atoms.info["REF_energy"], atoms.arrays["REF_forces"] = atoms.info.pop("energy"), atoms.arrays.pop("forces")
+    write(tmp_path / "high.xyz", frames, format="extxyz")
+    told = call("data", "inspect", tmp_path / "high.xyz")
+    assert told.exit_code == 0
+    assert "note        'REF_virial' of 4 molecules is zero and is not read" in told.stdout

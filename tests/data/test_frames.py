@@ -166,10 +166,10 @@ def test_rename_fidelity_moves_all_labels():
 PERIODIC = HEADER.replace("F F F", "T T T")
 CELL = ' Lattice="5 0 0 0 5 0 0 0 5"'
 FAULTS = {
-    "partial NaN force": (HEADER, ["H 0 0 0 nan 0 0", LINES[1]], "x_forces", "1 of 6"),
-    "infinite force": (HEADER, ["H 0 0 0 inf 0 0", LINES[1]], "x_forces", "NaN or infinite"),
-    "infinite energy": (HEADER.replace("-1.5", "inf"), LINES, "x_energy", "infinite"),
-    "energy is text": (HEADER.replace("-1.5", "low"), LINES, "x_energy", "numbers"),
+    "partial NaN force": (HEADER, ["H 0 0 0 nan 0 0", LINES[1]], "forces", "1 of 6"),
+    "infinite force": (HEADER, ["H 0 0 0 inf 0 0", LINES[1]], "forces", "NaN or infinite"),
+    "infinite energy": (HEADER.replace("-1.5", "inf"), LINES, "energy", "infinite"),
+    "energy is text": (HEADER.replace("-1.5", "low"), LINES, "energy", "numbers"),
     "pbc without a vector": (
         HEADER.replace("F F F", "T T T") + ' Lattice="5 0 0 0 5 0 0 0 0"',
         LINES,
@@ -180,17 +180,17 @@ FAULTS = {
     "lengths in nm": (PERIODIC + ' Lattice="0.3 0 0 0 0.3 0 0 0 0.3"', LINES, "Lattice", "0.3 Å"),
     "atoms at one place": (HEADER, ["H 1 2 3 0 0 0", "H 1 2 3 0 0 0"], "pos", "atoms 0 and 1"),
     "far beyond a length": (HEADER, ["H 1e200 0 0 0 0 0", LINES[1]], "pos", "1e[+]200"),
-    "energy is a truth value": (HEADER.replace("-1.5", "T"), LINES, "x_energy", "found 'True'"),
-    "energy of no calculation": (HEADER.replace("-1.5", "1e308"), LINES, "x_energy", "5e[+]307 eV per atom"),
+    "energy is a truth value": (HEADER.replace("-1.5", "T"), LINES, "energy", "found 'True'"),
+    "energy of no calculation": (HEADER.replace("-1.5", "1e308"), LINES, "energy", "5e[+]307 eV per atom"),
     "a key twice": (HEADER + " energy=-1.5", LINES, "energy", "'-1.5' and as '-1.5'"),
     "columns without end": (HEADER.replace("pos:R:3", "pos:R:1000000000"), LINES, "Properties", "columns"),
     "a column too many": (HEADER, [LINES[0] + " 7", LINES[1]], "Properties", "atom 0 has 8 columns"),
     "no volume": (PERIODIC + ' Lattice="5 0 0 0 5 0 5 5 0"', LINES, "Lattice", "no volume"),
     "non-finite position": (HEADER, ["H nan 0 0 0 0 0", LINES[1]], "pos", "finite"),
     "unknown element": (HEADER, ["X 0 0 0 0 0 0", LINES[1]], "species", "unknown"),
-    "stress of a molecule": (HEADER + ' stress="1 0 0 0 0 0 0 0 0"', LINES, "x_stress", "not periodic"),
-    "stress not symmetric": (PERIODIC + CELL + ' stress="0 1 0 0 0 0 0 0 0"', LINES, "x_stress", "symmetric"),
-    "stress of wrong shape": (PERIODIC + CELL + ' stress="0 1 0 0"', LINES, "x_stress", "shape"),
+    "stress of a molecule": (HEADER + ' stress="1 0 0 0 0 0 0 0 0"', LINES, "stress", "not periodic"),
+    "stress not symmetric": (PERIODIC + CELL + ' stress="0 1 0 0 0 0 0 0 0"', LINES, "stress", "symmetric"),
+    "stress of wrong shape": (PERIODIC + CELL + ' stress="0 1 0 0"', LINES, "stress", "shape"),
 }
 
 

@@ -130,3 +130,27 @@ def test_composition_residual_removes_any_linear_part():
 
 def test_slope_needs_neighbours(frames):
     assert np.isnan(energy_force_slope(frames[:5], "low"))
+
+
+def test_isolated_atoms_are_no_outliers_and_no_spread(frames):
+    alone = [Atoms("H"), Atoms("C")]
+    for atoms, energy in zip(alone, (-13.6, -38.0), strict=True):
+        atoms.info = {"structure_id": str(atoms.symbols), "group": str(atoms.symbols)}
+        set_labels(atoms, "low", energy=energy)
+    without, report = level(inspect_frames(frames), "low"), level(inspect_frames([*alone, *frames]), "low")
+    assert report.outliers == ()
+    assert report.residual_sd == pytest.approx(without.residual_sd)
+    assert report.n_energy == 62
+    set_labels(frames[7], "low", energy=energy_of(frames[7], "low") + 50.0)
+    (outlier,) = level(inspect_frames([*alone, *frames]), "low").outliers
+    assert (outlier.frame, outlier.structure_id) == (9, "ch4-7")
+
+
+def test_copies_that_are_groups_by_themselves_are_no_warning(frames):
+    copies = [frames[0].copy() for _ in range(2)]
+    for number, atoms in enumerate(copies):
+        atoms.info |= {"structure_id": f"c{number}", "group": f"c{number}"}
+    report = inspect_frames([*frames[20:40], *copies])
+    assert len(report.duplicates) == 1
+    assert not any("different groups" in w for w in report.warnings)
+    assert any("stay in one group" in n for n in report.notes)

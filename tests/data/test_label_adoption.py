@@ -43,7 +43,7 @@ def frames(n: int = 4, periodic: bool = False, **labels: object) -> list[Atoms]:
 def test_spellings_of_plain_labels_are_read(energy: str, force: str) -> None:
     prefix = energy[:4] if energy.lower().startswith("ref_") else ""
     made = frames(**{energy: -1.5, prefix + force: FORCES})
-    notes = adopt_labels(made, FILE, "high")
+    notes = adopt_labels(made, FILE, "high").notes
     assert all(energy_of(a, "high") == -1.5 for a in made)
     assert all((forces_of(a, "high") == FORCES).all() for a in made)
     if energy in ("free_energy", "total_energy"):
@@ -70,7 +70,7 @@ def test_an_energy_by_name_only_is_named_and_displaces_nothing(other: str, where
     made = frames(energy=-1.5, forces=FORCES)
     for atoms in made if where == "every frame" else made[2:3]:
         atoms.info[other] = 5.0
-    notes = adopt_labels(made, FILE)
+    notes = adopt_labels(made, FILE).notes
     assert fidelities_in(made) == ["reference"]
     assert all(energy_of(a, "reference") == -1.5 for a in made)
     assert any(f"'{other}' is not read" in n and f"--energy-key {other}" in n for n in notes)
@@ -86,7 +86,7 @@ def test_two_full_sets_are_listed_and_asked_about() -> None:
         assert energy_of(made[0], name) == expected
         assert forces_of(made[0], name)[0, 0] == pytest.approx(-expected * 0.1 - 0.05 if name == "reference" else 0.2)
     same = frames(energy=-1.5, forces=FORCES, dft_energy=-1.5, dft_forces=FORCES)
-    notes = adopt_labels(same, FILE, "high")
+    notes = adopt_labels(same, FILE, "high").notes
     assert energy_of(same[0], "high") == -1.5
     assert any("same numbers" in n for n in notes)
 
@@ -107,18 +107,18 @@ def test_keys_that_the_user_names_are_read() -> None:
 @pytest.mark.parametrize("key", ["energy_dft", "E_tot", "TotEnergy", "forces_dft", "my_stress_tensor", "gradient"])
 def test_a_key_that_sounds_like_a_label_is_named(key: str) -> None:
     made = frames(energy=-1.0, **{key: FORCES if "forces" in key or key == "gradient" else 1.0})
-    notes = adopt_labels(made, FILE)
+    notes = adopt_labels(made, FILE).notes
     assert any(f"'{key}' (4 frames) sounds like a label" in n for n in notes)
 
 
 def test_free_energy_that_differs_is_told() -> None:
-    notes = adopt_labels(frames(energy=-1.5, free_energy=-1.7, forces=FORCES), FILE)
+    notes = adopt_labels(frames(energy=-1.5, free_energy=-1.7, forces=FORCES), FILE).notes
     assert any("differs from 'energy' by up to 100 meV/atom" in n for n in notes)
 
 
 def test_a_stress_and_a_virial_that_disagree_are_told() -> None:
     made = frames(periodic=True, energy=-1.0, stress=np.eye(3).ravel() * 0.01, virial=np.eye(3).ravel())
-    notes = adopt_labels(made, FILE)
+    notes = adopt_labels(made, FILE).notes
     assert any("'stress' is read, 'virial' is not and is not equal" in n for n in notes)
     np.testing.assert_allclose(stress_of(made[0], "reference"), np.eye(3) * 0.01)
 
