@@ -10,6 +10,20 @@ from mfbench.mfcore.settings_model import SettingsModel
 
 LossKind = Literal["huber", "mse", "mae"]
 
+SelectionRule = Literal["detrended", "low_forces", "loss", "second_half", "last", "average"]
+"""Rules by which the weights that a stage with validation frames keeps are chosen, among its start and its checks.
+
+"detrended"
+    The last whose loss on them, without the composition-linear part of energies, is within one standard error of the
+    lowest (:func:`mfbench.mfcore.training.selection.is_as_good`).
+"low_forces"
+    The same; frames without HF forces have those of the next cheaper level, where the network answers for one.
+"loss", "second_half"
+    Those of the lowest loss; the same among the start and the second half of the budget (with patience, among all).
+"last", "average"
+    Those of the end; the mean over the checks of the last quarter.
+"""
+
 BATCH_ATOMS = 128
 """Atoms of an optimiser step where the settings do not say: steps per atom gradient do not depend on the frames' size.
 
@@ -61,12 +75,12 @@ class TrainingConfig(SettingsModel):
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 switches averaging off.")
     validation_checks: int = Field(20, ge=1, description="Selection checks over the whole budget of a stage.")
     patience: int | None = Field(None, ge=1, description="Checks without a better one before a stage ends.")
-    selection_start: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Share of a stage's budget from which on its checks are candidates, beside its start; 1: its end "
-        "alone. With patience all are.",
+    selection: SelectionRule = Field(
+        "detrended",
+        description="Which weights are kept: detrended, the last within one standard error of the lowest validation "
+        "loss, composition-linear errors of energies left out; low_forces, the same with forces of the next cheaper "
+        "level where HF has none; loss, of the lowest validation loss; second_half, the same from the second half of "
+        "the budget on; last; average, the mean over the last quarter.",
     )
     high_fidelity_fraction: float = Field(
         0.25,

@@ -12,7 +12,7 @@ from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.training.config import LossConfig, LossKind
 
 
-def _elementwise(kind: LossKind, error: Tensor, delta: float) -> Tensor:
+def elementwise(kind: LossKind, error: Tensor, delta: float) -> Tensor:
     """Loss of each element; Huber is scaled to equal the square error near zero."""
     if kind == "mse":
         return error.square()
@@ -30,7 +30,7 @@ def _masked_mean(kind: LossKind, predicted: Tensor, label: Tensor, weight: Tenso
     """
     present = torch.isfinite(label)
     error = predicted - torch.where(present, label, predicted.detach())
-    values = _elementwise(kind, error, delta)
+    values = elementwise(kind, error, delta)
     if weight is not None:
         values = values * weight
     return torch.where(present, values, torch.zeros_like(values)).sum() / present.sum().clamp(min=1)

@@ -53,14 +53,31 @@ class StageTask:
 
 @dataclass
 class StageState:
-    """The state of a stage that a checkpoint holds beside tensors."""
+    """The state of a stage that a checkpoint holds beside tensors.
+
+    Attributes
+    ----------
+    stage
+        Its costs so far.
+    epoch, position, checks, checked
+        Where it stands: of the frames, of the checks, and the atom gradients at the last of these.
+    best, best_frames, stale
+        Lowest mean score so far, its frames' scores, and how many checks came after it.
+    averaged
+        Checks whose weights are in the average.
+    scores
+        Mean score of each check.
+    """
 
     stage: Stage
     epoch: int = 0
     position: int = 0
     checks: int = 0
+    checked: float = -1.0
     best: float = math.inf
+    best_frames: list[float] = field(default_factory=list)
     stale: int = 0
+    averaged: int = 0
     scores: list[float] = field(default_factory=list)
 
 

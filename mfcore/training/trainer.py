@@ -15,9 +15,11 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from mfbench.mfcore.core import FIDELITY, Core, ForwardOptions
+from mfbench.mfcore.core import FIDELITY, Core, CoreOutput, ForwardOptions
+from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.errors import BudgetError, DataError, TrainingError
+from mfbench.mfcore.fidelity import Label, LabelSet
 from mfbench.mfcore.memory import keep_freed_memory
 from mfbench.mfcore.output_checks import check_slope, checked_output
 from mfbench.mfcore.training.budget import Budget, Stage, Stopwatch
@@ -25,9 +27,11 @@ from mfbench.mfcore.training.checkpoint import load_tensors, optimizer_tensors, 
 from mfbench.mfcore.training.checks import check_all_seen, check_finite_start, check_high_counts, validation_energy_mae
 from mfbench.mfcore.training.config import LossConfig, TrainingConfig
 from mfbench.mfcore.training.devices import DTYPES, average_gradients, fabric
+from mfbench.mfcore.training.frame_errors import frame_errors
 from mfbench.mfcore.training.loss import loss_of
 from mfbench.mfcore.training.progress import Progress, silent
 from mfbench.mfcore.training.sampler import batch_ends, epoch_order
+from mfbench.mfcore.training.selection import frame_scores, share_kept
 from mfbench.mfcore.training.stage import StageState, StageTask
 from mfbench.mfcore.training.updates import rate_factors, update_of
 
@@ -97,6 +101,7 @@ class StageTrainer:
         self.average = [p.detach().clone() for p in self.parameters]
         self.best = [p.detach().clone() for p in self.parameters]
         self.state = StageState(Stage(task.name))
+        self.patience = budget.patience or config.patience
 
     def _store(self, frames: Sequence[Atoms], fidelities: list[str]) -> GraphStore:
         store = GraphStore(
@@ -139,8 +144,6 @@ class StageTrainer:
             self._resume()
             state = self.state
         interval = self.budget.check_interval(config.validation_checks)
-        patience = self.budget.patience or config.patience
-        earliest = config.selection_start * self.budget.atom_gradients if patience is None else 0.0
         state.stage.stopped = "budget"
         last_saved = time.monotonic()
         with Stopwatch(state.stage) as watch:
@@ -160,9 +163,9 @@ class StageTrainer:
                 state.position += len(indices)
                 if state.stage.atom_gradients >= (state.checks + 1) * interval:
                     state.checks += 1
-                    self._check(candidate=state.stage.atom_gradients >= earliest)
+                    self._check()
                     self.progress(self.task.name, state.stage.atom_gradients, self.budget.atom_gradients)
-                    if patience is not None and state.stale >= patience:
+                    if self.patience is not None and state.stale >= self.patience:
                         state.stage.stopped = "patience"
                         break
                 if self.checkpoint is not None and time.monotonic() - last_saved >= config.checkpoint_s:
@@ -214,10 +217,12 @@ class StageTrainer:
     def loss(self, batch: Batch, training: bool, config: LossConfig | None = None) -> Tensor:
         """Loss of a batch, by the stage's weights or others."""
         batch = batch.to(self.world.device, self.dtype)
-        options = self._training if training else self._validating
-        output = self.core(batch, batch.has_forces, batch.has_stress, create_graph=training, **options)
-        checked_output(self.core.name, output, batch, batch.has_forces, batch.has_stress)
+        output = self._answer(batch, self._training if training else self._validating, create_graph=training)
         return loss_of(output, batch, self.target(batch), self.core.fidelities, config or self.config.loss)
+
+    def _answer(self, batch: Batch, options: ForwardOptions, create_graph: bool = False) -> CoreOutput:
+        output = self.core(batch, batch.has_forces, batch.has_stress, create_graph=create_graph, **options)
+        return checked_output(self.core.name, output, batch, batch.has_forces, batch.has_stress)
 
     def _step(self, batch: Batch) -> None:
         rate = self._learning_rate()
@@ -247,40 +252,65 @@ class StageTrainer:
                 parameter.copy_(value)
         self.update.push()
 
-    def validation_loss(self) -> float:
-        """Loss of the core's present weights on the validation frames."""
-        self.state.stage.validation_atom_evaluations += float(self.validation.n_atoms.sum())
-        total = 0.0
-        with torch.no_grad():
-            for batch in self._validation_batches:
-                total += float(self.loss(batch, training=False)) * batch.n_frames
-        return total / len(self.validation)
+    def frame_scores(self) -> np.ndarray:
+        """Score of each validation frame by the core's present weights (:func:`frame_scores`)."""
+        atoms = float(self.validation.n_atoms.sum())
+        self.state.stage.validation_atom_evaluations += atoms * (2.0 if self._low_batches else 1.0)
+        errors = frame_errors(
+            self.core,
+            self._validation_batches,
+            self._low_batches,
+            lambda batch: self._answer(batch, self._validating),
+            self.target,
+            self.config.loss,
+        )
+        return frame_scores(self.config.selection, errors, self.config.loss)
 
     @cached_property
     def _validation_batches(self) -> list[Batch]:
-        return [self.validation.batch(group) for group in self.validation_groups()]
+        batches = [self.validation.batch(group) for group in self.validation_groups()]
+        return [batch.to(self.world.device, self.dtype) for batch in batches]
+
+    @cached_property
+    def _low_batches(self) -> list[Batch]:
+        """The validation frames as frames of the next cheaper level, if its forces are what weights are selected by."""
+        task, names = self.task, self.core.fidelities
+        place = names.index(task.high)
+        low = names[place - 1] if place else ""
+        wanted = self.config.selection == "low_forces" and Label.FORCES not in task.labels[task.high]
+        if not wanted or low not in task.labels or Label.FORCES not in task.labels[low]:
+            return []
+        if not task.validation or not all(has_label(a, low, Label.FORCES) for a in task.validation):
+            return []
+        store = GraphStore(
+            task.validation,
+            [low] * len(task.validation),
+            names,
+            {low: LabelSet.parse("F")},
+            self.core.species,
+            self.core.cutoff,
+        ).to(self.world.device, self.dtype)
+        return [store.batch(group).to(self.world.device, self.dtype) for group in self.validation_groups()]
 
     def validation_groups(self) -> list[np.ndarray]:
         """Indices of the validation frames, in groups that are evaluated at once."""
         atoms = self.validation.n_atoms.numpy()
         return np.split(np.arange(len(atoms)), np.flatnonzero(np.diff(atoms.cumsum() // _VALIDATION_ATOMS)) + 1)
 
-    def _check(self, candidate: bool = True) -> None:
-        """Compare the averaged weights with the best so far; without validation frames the last are taken.
-
-        Not every check is a candidate (`TrainingConfig.selection_start`): a few validation energies are met by chance
-        once in a while, and among many early checks one then looks better than the end of the training. Measured on
-        molecular_cc with HF energies only, such weights have force errors up to 1.6 times the best check's.
-        """
+    def _check(self) -> None:
+        """Keep the averaged weights if the rule of selection says so; without validation frames the last are kept."""
         state = self.state
+        if state.checked == state.stage.atom_gradients:
+            return
+        state.checked = state.stage.atom_gradients
         if not len(self.validation):
-            self.best = [a.clone() for a in self.average]
-            state.stage.best_spent = state.stage.atom_gradients
+            self._keep()
             return
         current = [p.detach().clone() for p in self.parameters]
         self._load(self.average)
-        score = self.validation_loss()
+        scores = self.frame_scores()
         self._load(current)
+        score = float(scores.mean())
         if not math.isfinite(score):
             if not state.stage.steps:
                 check_finite_start(self, score)
@@ -288,15 +318,15 @@ class StageTrainer:
                 f"stage '{self.task.name}' diverged: validation loss {score} after "
                 f"{state.stage.atom_gradients:.6g} atom gradients; lower training.learning_rate."
             )
-        state.scores.append(score)
-        if not candidate:
+        late = self.config.selection == "second_half" and self.patience is None
+        self._keep(share_kept(self.config.selection, state, scores, self.budget.atom_gradients, late=late))
+
+    def _keep(self, share: float = 1.0) -> None:
+        """Take the averaged weights for the selected ones, or move these to them by a share of the way."""
+        if share == 0.0:
             return
-        if score < state.best:
-            state.best, state.stale = score, 0
-            state.stage.best_spent = state.stage.atom_gradients
-            self.best = [a.clone() for a in self.average]
-        else:
-            state.stale += 1
+        self.best = [best.lerp(new, share) for best, new in zip(self.best, self.average, strict=True)]
+        self.state.stage.best_spent = self.state.stage.atom_gradients
 
     def _save(self) -> None:
         assert self.checkpoint is not None

@@ -113,32 +113,6 @@ def test_a_resumed_stage_is_the_uninterrupted_one_bit_for_bit(options: dict[str,
     assert all(torch.equal(a, b) for a, b in zip(weights(plain), weights(resumed), strict=True))
 
 
-@pytest.mark.parametrize(("options", "chosen"), [({"selection_start": 0.0}, 1), ({}, 4), ({"patience": 99}, 1)])
-def test_weights_are_selected_from_the_second_half_unless_patience_looks_at_all(
-    options: dict[str, Any], chosen: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the start and checks at every sixth of the budget, the first check is the best by chance."""
-    stage = trainer(None, batch_frames=1, **options)
-    scores, seen = iter([9.0, 1.0, 2.0, 5.0, 3.0, 4.0, 6.0, 6.0]), []
-
-    def score() -> float:
-        seen.append(weights(stage))
-        return next(scores)
-
-    monkeypatch.setattr(stage, "validation_loss", score)
-    spent = stage.fit().best_spent
-    assert chosen * 100.0 <= spent < chosen * 100.0 + 9.0
-    assert all(torch.equal(a, b) for a, b in zip(weights(stage), seen[chosen], strict=True))
-
-
-def test_nothing_but_start_and_end_is_selected_from_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    for first, at_start in ((9.0, False), (0.5, True)):
-        stage, scores = trainer(None, selection_start=1.0), iter([first, *[0.6] * 6, 0.7, 0.7])
-        monkeypatch.setattr(stage, "validation_loss", lambda scores=scores: next(scores))
-        ledger = stage.fit()
-        assert ledger.best_spent == (0.0 if at_start else ledger.atom_gradients)
-
-
 def test_recomputing_layers_trains_the_same(tmp_path: Path) -> None:
     plain, again = (
         trainer(None, batch_atoms=20, activation_checkpointing=r, precision="float64") for r in (False, True)
