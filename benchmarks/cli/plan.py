@@ -23,7 +23,13 @@ AXES = (("n_low", "n_low"), ("n_high", "n_high"), ("labels", "labels"), ("pairin
 _WIDTH_OF_A_PIPE = 200
 """Columns of the table where there is no terminal to fit, so that no number is cut."""
 
-FURTHER_AXES = (("coverage", "coverage"), ("e0", "E0"), ("core", "core"))
+FURTHER_AXES = (
+    ("coverage", "coverage"),
+    ("e0", "E0"),
+    ("selection", "selection"),
+    ("core", "core"),
+    ("budget", "budget"),
+)
 
 
 class Format(StrEnum):
@@ -50,7 +56,9 @@ def plan(
     pairing: selection.Pairing = None,
     coverage: selection.Coverage = None,
     e0: selection.E0 = None,
+    rule: selection.Rule = None,
     core: selection.Core = None,
+    budget: selection.Budgets = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs that are stored.", show_default="results/runs/PRESET")
     ] = None,
@@ -76,7 +84,8 @@ def plan(
     from mfbench.benchmarks.harness.store import RunStore
 
     say_plugins()
-    chosen, found = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
+    axes = (task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
+    chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget)
     with Console(stderr=True).status("Preparing splits and settings"):
         planned = prepare(found.runs)
         store = RunStore(out or selection.RUNS / chosen.name)
@@ -128,13 +137,14 @@ def _table(task: str, regimes: list[RegimeEstimate], workers: int) -> tuple[str,
 
     from mfbench.mfcore.cores.registry import DEFAULT
 
+    plain = (("core", DEFAULT), ("selection", "default"), ("budget", "default"))  # these go without saying
     axes = [(key, heading) for key, heading in (*AXES, *FURTHER_AXES) if len({_of(r, key) for r in regimes}) > 1]
     if ("n_high", "n_high") not in axes:
         axes.insert(0, ("n_high", "n_high"))
     same = [
         f"{heading} {_of(regimes[0], key)}"
         for key, heading in (*AXES, *FURTHER_AXES)
-        if (key, heading) not in axes and (key, _of(regimes[0], key)) != ("core", DEFAULT)
+        if (key, heading) not in axes and (key, _of(regimes[0], key)) not in plain
     ]
     table = Table(box=None)
     for _, heading in axes:

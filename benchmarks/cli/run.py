@@ -28,7 +28,9 @@ def run(
     pairing: selection.Pairing = None,
     coverage: selection.Coverage = None,
     e0: selection.E0 = None,
+    rule: selection.Rule = None,
     core: selection.Core = None,
+    budget: selection.Budgets = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="results/runs/PRESET")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
@@ -47,7 +49,8 @@ def run(
     from mfbench.benchmarks.cli.computing import compute
 
     say_plugins()
-    chosen, found = selection.runs_of(preset, task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
+    axes = (task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
+    chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget)
     root = out or selection.RUNS / chosen.name
     console = Console()
     for line in selection.left_out(found):

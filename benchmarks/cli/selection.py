@@ -27,6 +27,14 @@ Labels = Annotated[list[str] | None, typer.Option(help="Only these labels, as in
 Pairing = Annotated[list[str] | None, typer.Option(help="Only this pairing: paired or disjoint.")]
 Coverage = Annotated[list[str] | None, typer.Option(help="Only this coverage: gap or full.")]
 E0 = Annotated[list[str] | None, typer.Option(help="Only this policy of the reference energies.")]
+Rule = Annotated[
+    list[str] | None,
+    typer.Option("--selection", help="Only this rule of selection of the weights, where the preset has several."),
+]
+Budgets = Annotated[
+    list[float] | None,
+    typer.Option("--budget", min=1, help="Atom gradients of each run, in place of the preset's; repeated: an axis."),
+]
 Core = Annotated[
     list[str] | None, typer.Option(help="This network, with the preset's settings of it (mfbench list cores).")
 ]
@@ -46,6 +54,8 @@ def runs_of(
     e0: list[str] | None,
     core: list[str] | None,
     *,
+    rule: list[str] | None = None,
+    budget: list[float] | None = None,
     tuned: bool = True,
 ) -> tuple[Preset, Grid]:
     """Read a preset and list its runs that are selected; without their tuned settings if so asked.
@@ -73,7 +83,9 @@ def runs_of(
         pairing=tuple(pairing or ()),
         coverage=tuple(coverage or ()),
         e0=tuple(e0 or ()),
+        selection=tuple(rule or ()),
         cores=tuple(core or ()),
+        budgets=tuple(sorted(set(budget or ()))),
     )
     chosen = load_preset(preset)
     if not tuned:

@@ -14,18 +14,29 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 RUN_COLUMNS = (
-    *("run_key", "task", "core", "arm", "n_low", "n_high", "labels", "pairing", "coverage", "e0", "seed", "draw"),
+    *("run_key", "task", "core", "arm", "n_low", "n_high", "labels", "pairing", "coverage"),
+    *("e0", "selection", "budget", "seed", "draw"),
 )
 """Columns that say, in rows and in details, which run a line belongs to."""
 
 
-def with_core(table: DataFrame) -> DataFrame:
-    """Give rows or a detail the column of cores; from before there was a choice, all are of the default one."""
-    if "core" in table.columns or "task" not in table.columns:
-        return table
-    table = table.copy()
-    table.insert(list(table.columns).index("task") + 1, "core", DEFAULT)
+_LATER = {"core": ("task", DEFAULT), "selection": ("e0", "default"), "budget": ("selection", "default")}
+"""Columns that not all stored tables have: the column that each follows, and the value of a table without it."""
+
+
+def with_every_axis(table: DataFrame) -> DataFrame:
+    """Give rows or a detail the columns of cores, selection and budgets; from before there were any, one value each."""
+    for name, (before, value) in _LATER.items():
+        if name not in table.columns and before in table.columns:
+            table = table.copy()
+            table.insert(list(table.columns).index(before) + 1, name, value)
+        elif name == "budget" and name in table.columns:  # numbers, where all of a file's are
+            table = table.assign(budget=table[name].map(_budget_name))
     return table
+
+
+def _budget_name(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, (int, float)) else str(value)
 
 
 @cache

@@ -116,12 +116,12 @@ def cost_estimate(planned: Sequence[PlannedRun], pending: Pending, store: RunSto
     groups: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in planned:
         cell = run.spec.cell()
-        groups[repr((cell["task"], cell["options"], cell["regime"], run.spec.core_name))].append(run)
+        groups[repr((cell["task"], cell["options"], _regime(run), run.spec.core_name))].append(run)
     regimes = [
         RegimeEstimate(
             task=runs[0].spec.task,
             core=runs[0].spec.core_name,
-            regime=runs[0].spec.cell()["regime"],
+            regime=_regime(runs[0]),
             arms=list(dict.fromkeys(run.spec.arm for run in runs)),
             seeds=sorted({run.spec.seed for run in runs}),
             draws=sorted({run.spec.draw for run in runs}),
@@ -149,6 +149,12 @@ def cost_estimate(planned: Sequence[PlannedRun], pending: Pending, store: RunSto
         n_labelled=pool.n_frames(),
         spending=_spending(list(expected.values()), workers),
     )
+
+
+def _regime(run: PlannedRun) -> dict[str, Any]:
+    """Regime of a run with all axes that a table of the plan may have."""
+    spec = run.spec
+    return {**spec.cell()["regime"], "selection": spec.regime.selection, "budget": spec.budget_name}
 
 
 def _spending(expected: Sequence[Expected], workers: int) -> Spending:

@@ -14,7 +14,7 @@ from mfbench.benchmarks.harness.columns import (
     empty_detail,
     has_lists,
     types_of,
-    with_core,
+    with_every_axis,
 )
 from mfbench.benchmarks.harness.parquet import read_parquet
 from mfbench.benchmarks.harness.store import RunStore
@@ -77,7 +77,7 @@ def read_detail(source: Path, name: str) -> DataFrame:
         raise DataError(
             f"not a file of {name} ({reason(error)}).", file=path, hint="`mfbench export` writes it."
         ) from error
-    table = with_core(table if has_lists(name) else change_texts(table, of_csv_text))
+    table = with_every_axis(table if has_lists(name) else change_texts(table, of_csv_text))
     missing = [column for column in (*RUN_COLUMNS, *types) if column not in table.columns]
     if missing:
         raise DataError(f"no column {', '.join(missing)}.", file=path, hint="`mfbench export` writes such files.")

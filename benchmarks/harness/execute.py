@@ -276,6 +276,8 @@ def _row(
         "pairing": regime.pairing,
         "coverage": regime.coverage,
         "e0": regime.e0,
+        "selection": regime.selection,
+        "budget": spec.budget_name,
         "seed": spec.seed,
         "draw": spec.draw,
         "split": result["split"],

@@ -41,7 +41,7 @@ MOST_RUNS = 50_000
 class Selection:
     """Narrows a preset to some tasks, arms, values of the axes, seeds or draws; an empty tuple selects all.
 
-    `cores` may name one that the preset does not have, which then stands in place of the preset's.
+    `cores` may name one that the preset does not have, which then stands in place of the preset's; `budgets` always do.
     """
 
     tasks: tuple[str, ...] = ()
@@ -54,7 +54,9 @@ class Selection:
     pairing: tuple[str, ...] = ()
     coverage: tuple[str, ...] = ()
     e0: tuple[str, ...] = ()
+    selection: tuple[str, ...] = ()
     cores: tuple[str, ...] = ()
+    budgets: tuple[float, ...] = ()
 
     def admits(self, spec: RunSpec) -> bool:
         """Say whether a run is selected; one on all HF labels stands beside every set size."""
@@ -70,6 +72,7 @@ class Selection:
             (self.pairing, regime.pairing),
             (self.coverage, regime.coverage),
             (self.e0, regime.e0),
+            (self.selection, regime.selection),
         )
         return sizes and all(not chosen or value in chosen for chosen, value in wanted)
 
@@ -108,6 +111,8 @@ class RunSpec:
         The preset's settings for this arm, over which nothing else goes.
     patience
         HF validation checks without a better one before training ends (rule "converged"); None spends the budget.
+    budget_name
+        Name of the budget where it is an axis; "default" where it is none.
     tuning
         Where the settings were tuned; None if they were not.
     observables
@@ -131,6 +136,7 @@ class RunSpec:
     tuning: Tuning | None = None
     observables: Mapping[str, Plan] = field(default_factory=dict)
     core: CoreEntry | None = None
+    budget_name: str = "default"
 
     @property
     def core_name(self) -> str:
@@ -145,6 +151,8 @@ class RunSpec:
     def cell(self) -> dict[str, Any]:
         """Subject of the run, without how it is computed: in reports a newer run replaces an older one."""
         regime = self.regime.model_dump(mode="json") | {"n_high": self.n_high}
+        if regime["selection"] == "default":  # stored runs from before it was an axis stand in the same cells
+            del regime["selection"]
         cell = {
             "task": self.task,
             "options": dict(self.options),
@@ -153,6 +161,8 @@ class RunSpec:
             "seed": self.seed,
             "draw": self.draw,
         }
+        if self.budget_name != "default":
+            cell["budget"] = self.budget_name
         # stored runs from before there was a choice of cores are of the default one, and stand in the same cells
         return cell if self.core_name == DEFAULT else cell | {"core": self.core_name}
 
@@ -161,7 +171,9 @@ class RunSpec:
         r = self.regime
         sizes = f"n_low={r.n_low} n_high={self.n_high}"
         arm = self.arm if self.core_name == DEFAULT else f"{self.arm} on {self.core_name}"
-        return f"{self.task} {arm} {sizes} {r.labels} seed={self.seed} draw={self.draw}"
+        axes = (("selection", r.selection), ("budget", self.budget_name))
+        more = "".join(f" {name}={value}" for name, value in axes if value != "default")
+        return f"{self.task} {arm} {sizes} {r.labels}{more} seed={self.seed} draw={self.draw}"
 
 
 @dataclass(frozen=True)
@@ -254,27 +266,31 @@ def grid(
                 else:
                     pairs.append((arm, entry))
         regimes, repetitions = plan.regimes.regimes(), plan.repetitions()
-        n_runs += len(regimes) * len(repetitions) * len(pairs)
+        n_budgets = len(plan.budgets_of("all", selection.budgets))
+        n_runs += len(regimes) * len(repetitions) * len(pairs) * n_budgets
         if n_runs > MOST_RUNS:
             raise ConfigError(
                 f"preset '{preset.name}', task '{plan.task}': {len(regimes):,} regimes, {len(repetitions):,} "
-                f"repetitions and {len(pairs):,} arms on cores make {n_runs:,} runs with those before, more than "
-                f"{MOST_RUNS:,}; divide it into several presets."
+                f"repetitions, {n_budgets:,} budget(s) and {len(pairs):,} arms on cores make {n_runs:,} runs with those "
+                f"before, more than {MOST_RUNS:,}; divide it into several presets."
             )
-        for regime, (draw, seed), (arm, entry) in itertools.product(regimes, repetitions, pairs):
+        cells = itertools.product(regimes, range(n_budgets), repetitions, pairs)
+        for regime, number, (draw, seed), (arm, entry) in cells:
             all_high = needs_all_high(arm)
+            name, budget = plan.budgets_of("all" if all_high else regime.n_high, selection.budgets)[number]
             spec = RunSpec(
                 task=plan.task,
                 regime=regime,
                 arm=arm,
-                budget=plan.budget.of("all" if all_high else regime.n_high),
+                budget=budget,
+                budget_name=name,
                 seed=seed,
                 draw=draw,
                 preset=preset.name,
                 all_high=all_high,
                 settings=settings[arm][0],
                 expected_us_per_atom_gradient=plan.expected_us_per_atom_gradient,
-                patience=plan.budget.patience,
+                patience=plan.budget.patience if plan.budget is not None else None,
                 tuning=settings[arm][1],
                 observables=plan.observables,
                 core=entry,

@@ -74,6 +74,8 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
     settings = merge(task.settings(spec.preset), spec.settings)
     if spec.regime.e0 != "default":
         settings["e0"] = spec.regime.e0
+    if spec.regime.selection != "default":
+        settings = merge(settings, {"training": {"selection": spec.regime.selection}})
     if spec.core is not None:
         settings = spec.core.over(settings)
     made = arm(settings).settings
@@ -103,6 +105,8 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         "observables": _observables(spec, task),
         "computed_with": None if core is None else computed_with(resolved),
     }
+    if spec.budget_name != "default":  # its rows name it
+        identity["budget_name"] = spec.budget_name
     return PlannedRun(spec, resolved, identity)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,6 +38,7 @@ from mfbench.mfcore.documents import parse_yaml, read_document
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.settings_model import SettingsModel, faults, odd_key, shortened
 from mfbench.mfcore.training.budget import Rule
+from mfbench.mfcore.training.config import SelectionRule
 
 MOST_REPEATS = 10_000
 MOST_REGIMES = 10_000
@@ -60,6 +61,7 @@ class Axes(SettingsModel):
     pairing: list[Literal["paired", "disjoint"]] = Field(default=["disjoint"], min_length=1)
     coverage: list[Literal["gap", "full"]] = Field(default=["gap"], min_length=1)
     e0: list[ReferencePolicy | Literal["default"]] = Field(default=["default"], min_length=1)
+    selection: list[SelectionRule | Literal["default"]] = Field(default=["default"], min_length=1)
 
     @field_validator("*")
     @classmethod
@@ -121,9 +123,11 @@ class TaskPlan(SettingsModel):
 
     Repetitions are every pair of `draws` and `seeds`, or `repeats` pairs that share neither: draw i with seed i.
     For as many runs the latter say more, since the HF subset varies more than the seed does.
-    `settings` holds for all arms, `arm_settings` for single ones on top of it; both go over the task's own
-    defaults. `core` is an axis: one core or several, each by its name or with settings of its own, `{name:
-    equivariant, channels: 16, checkpoint: FILE}`; without it runs have the core that the settings name. `tuned`
+    `budgets`, a list of atom gradients in place of `budget`, is an axis: every budget is trained apart, since the
+    learning rate falls over the whole of each. `settings` holds for all arms, `arm_settings` for single ones on top of
+    it; both go over the task's own defaults. `core` is an axis: one core or several, each by its name or with settings
+    of its own, `{name: equivariant, channels: 16, checkpoint: FILE}`; without it runs have the core that the settings
+    name. `tuned`
     names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its task; its settings go
     between the two, and its trials are booked in the rows. `observables` names further observables that every
     potential is measured on, each with its plan: `{stability: {duration_ps: 1.0}, mixing: {}}`
@@ -138,7 +142,8 @@ class TaskPlan(SettingsModel):
     seeds: list[Number] = Field(default=[0], min_length=1)
     draws: list[Number] = Field(default=[0], min_length=1)
     repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)] | None = None
-    budget: BudgetPlan
+    budget: BudgetPlan | None = None
+    budgets: list[AtomGradients] = Field(default_factory=list)
     settings: dict[str, Any] = Field(default_factory=dict)
     arm_settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     tuned: str | None = None
@@ -195,7 +200,20 @@ class TaskPlan(SettingsModel):
         return _each_once(values) if isinstance(values, list) else values
 
     @model_validator(mode="after")
+    def _one_kind_of_budget(self) -> TaskPlan:
+        if (self.budget is None) == (not self.budgets):
+            raise ValueError("budget: give it, or a list of budgets, but not both")
+        return self
+
+    @field_validator("budgets")
+    @classmethod
+    def _ascending(cls, values: list[float]) -> list[float]:
+        return sorted(_each_once(values))
+
+    @model_validator(mode="after")
     def _budgets_are_of_sizes_that_run(self) -> TaskPlan:
+        if self.budget is None:
+            return self
         unknown = set(self.budget.n_high) - {*self.regimes.n_high, "all"}
         if unknown:
             raise ValueError(f"budget.n_high.{min(unknown, key=str)}: no such size in regimes.n_high")
@@ -206,6 +224,17 @@ class TaskPlan(SettingsModel):
         if self.repeats is not None and self.model_fields_set & {"seeds", "draws"}:
             raise ValueError("repeats: give either repeats, or seeds and draws")
         return self
+
+    def budgets_of(self, n_high: Count, chosen: Sequence[float] = ()) -> list[tuple[str, float]]:
+        """Names and atom gradients of the budgets of a run with `n_high` HF frames; `chosen` stand in place of its own.
+
+        One that is no axis is called "default".
+        """
+        axis = chosen or self.budgets
+        if not axis:
+            assert self.budget is not None
+            return [("default", self.budget.of(n_high))]
+        return [(f"{value:.6g}", float(value)) for value in axis]
 
     def repetitions(self) -> list[tuple[int, int]]:
         """Pairs of (draw, seed)."""

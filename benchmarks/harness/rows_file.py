@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import change_texts, has_lists, with_core
+from mfbench.benchmarks.harness.columns import change_texts, has_lists, with_every_axis
 from mfbench.benchmarks.harness.details import UNREADABLE, check_numbers, detail_path, reason
 from mfbench.benchmarks.harness.parquet import sealed_parquet
 from mfbench.mfcore.errors import DataError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUFFIX = ".csv.gz"
 
 
-ORDER = ("task", "core", "labels", "n_high", "arm", "draw", "seed", "split", "metric", "run_key")
+ORDER = ("task", "core", "labels", "selection", "budget", "n_high", "arm", "draw", "seed", "split", "metric", "run_key")
 """Columns that lines are sorted by, as far as they have them."""
 
 
@@ -100,7 +100,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 
     try:
         found = pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})
-        rows = with_core(with_costs(change_texts(found, of_csv_text)))
+        rows = with_every_axis(with_costs(change_texts(found, of_csv_text)))
     except UNREADABLE as error:
         raise DataError(
             f"not a file of rows ({reason(error)}).", file=path, hint="Give DIR of runs or a .csv.gz."

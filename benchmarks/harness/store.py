@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame, detail_types, empty_detail, with_core
+from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame, detail_types, empty_detail, with_every_axis
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import make_folder, rename_folder, storage, sweep, sweep_folder
@@ -122,7 +122,7 @@ class RunStore:
             If it is missing, cannot be read, was changed since it was written, or has another schema.
         """
         record = self._record(key)
-        return StoredRun(record, with_core(self._table(key, "rows", record["rows_sha256"])))
+        return StoredRun(record, with_every_axis(self._table(key, "rows", record["rows_sha256"])))
 
     def _table(self, key: str, name: str, sha256: str) -> pd.DataFrame:
         path = self.folder(key) / f"{name}.parquet"

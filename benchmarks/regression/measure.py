@@ -170,6 +170,8 @@ def regime_title(spec: RunSpec) -> str:
     r = spec.regime
     parts = [f"n_low={r.n_low}", f"n_high={spec.n_high}", r.labels, r.pairing, r.coverage]
     parts += [f"e0={r.e0}"] if r.e0 != "default" else []
+    parts += [f"selection={r.selection}"] if r.selection != "default" else []
+    parts += [f"budget={spec.budget_name}"] if spec.budget_name != "default" else []
     parts += [f"core={spec.core_name}"] if spec.core_name != DEFAULT else []
     return " ".join(parts)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import with_core
+from mfbench.benchmarks.harness.columns import with_every_axis
 from mfbench.benchmarks.observables.registry import declaring
 from mfbench.benchmarks.reports.arms import ceilings, in_order, not_installed, traits
 from mfbench.benchmarks.reports.blocks import Blocks
@@ -291,7 +291,7 @@ class Results(Part):
     """
 
     def __init__(self, rows: DataFrame, details: Details | None = None) -> None:
-        rows = with_core(rows)
+        rows = with_every_axis(rows)
         missing = [name for name in NEEDED if name not in rows.columns]
         if missing:
             raise ConfigError(f"rows: no column {', '.join(missing)}; expected the rows that `mfbench run` stores.")

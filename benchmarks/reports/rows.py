@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from mfbench.mfcore.cores.registry import DEFAULT
 
-REGIME = ("task", "core", "n_low", "labels", "pairing", "coverage", "e0")
+REGIME = ("task", "core", "n_low", "labels", "pairing", "coverage", "e0", "selection", "budget")
 """Columns that two runs must share, beside the HF set size, to stand in one table."""
 
 NEEDED = (*REGIME, "n_high", "arm", "seed", "draw", "split", "metric", "value", "status", "run_key")
@@ -26,7 +26,27 @@ def regime_title(regime: Mapping[str, str], n_high: str | None = None) -> str:
     parts += [regime["labels"], regime["pairing"], f"coverage {regime['coverage']}"]
     if regime["e0"] != "default":
         parts.append(f"E0 {regime['e0']}")
+    if regime["selection"] != "default":
+        parts.append(f"selection {regime['selection']}")
+    if regime["budget"] != "default":
+        parts.append(f"budget {budget_words(regime['budget'])}")
     return ", ".join(parts)
+
+
+def budget_key(name: str) -> float:
+    """Atom gradients of a budget by its name; NaN where budgets are no axis."""
+    try:
+        return float(name)
+    except ValueError:
+        return math.nan
+
+
+def budget_words(name: str) -> str:
+    """Write a budget for people, as in "3·10⁵ atom gradients"."""
+    mantissa, _, exponent = f"{float(name):.6e}".partition("e")
+    power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    factor = f"{float(mantissa):g}"
+    return f"{'' if factor == '1' else f'{factor}·'}10{power} atom gradients"
 
 
 def size_key(n: str) -> float:

@@ -47,6 +47,8 @@ class Regime(SettingsModel):
         "full", or "gap": HF training frames are restricted as the task says; the test sets have both sides.
     e0
         Policy of the reference energies; "default" leaves it to the strategy.
+    selection
+        Rule by which weights are kept; "default" leaves it to the settings.
     """
 
     n_low: Count = "all"
@@ -55,6 +57,7 @@ class Regime(SettingsModel):
     pairing: Literal["paired", "disjoint"] = "disjoint"
     coverage: Literal["gap", "full"] = "gap"
     e0: str = "default"
+    selection: str = "default"
 
     @field_validator("n_low", "n_high")
     @classmethod

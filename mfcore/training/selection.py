@@ -85,15 +85,16 @@ def frame_scores(rule: SelectionRule, errors: FrameErrors, loss: LossConfig) -> 
 def is_as_good(scores: Array, best: Array) -> bool:
     """Say whether weights are as good as the best so far, as far as the frames can tell.
 
-    They are if their mean score is higher by no more than one standard error of the difference, frame by frame. This
+    They are if their mean score is higher by less than one standard error of the difference, frame by frame. This
     is the one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3), with
     "later in the training" where that has "simpler": few frames, of which early weights can have good energies by
-    chance, then choose no early ones. By a single frame nothing can be told.
+    chance, then choose no early ones. By a single frame nothing can be told. Where no frame's score differs, earlier
+    weights stay.
     """
     difference = scores - best
     if len(difference) < 2:
-        return True
-    return bool(difference.mean() <= difference.std(ddof=1) / np.sqrt(len(difference)))
+        return bool(difference.any())
+    return bool(difference.mean() < difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
 def share_kept(rule: SelectionRule, state: StageState, scores: Array, budget: float, *, late: bool = False) -> float:
@@ -124,5 +125,5 @@ def share_kept(rule: SelectionRule, state: StageState, scores: Array, budget: fl
         state.averaged += done >= 1 - LAST_PART
         return 1 / max(1, state.averaged)
     if rule in ("detrended", "low_forces"):
-        return float(is_as_good(scores, np.array(state.best_frames)))
+        return float(lowest or is_as_good(scores, np.array(state.best_frames)))
     return float(lowest or rule == "last")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mfbench.benchmarks.harness.columns import with_core
+from mfbench.benchmarks.harness.columns import with_every_axis
 from mfbench.benchmarks.harness.cores import CoreEntry, core_of, entry_of, lacking
 from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import Grid, Selection, grid, parse_preset
@@ -162,9 +162,12 @@ def test_rows_from_before_are_of_the_default_core(fakes: Path, tmp_path: Path) -
     run_all(planned, planned, store, Notes(), make_executor(0))
     rows = store.rows()
     path = tmp_path / "rows.csv.gz"
-    write_rows(rows.drop(columns="core"), path)
+    write_rows(rows.drop(columns=["core", "selection", "budget"]), path)
     again = read_rows(path)
     assert list(again.columns) == list(rows.columns)
     assert set(again["core"]) == {DEFAULT}
+    assert {*again["selection"], *again["budget"]} == {"default"}
+    write_rows(rows.assign(budget="4e+06"), path)
+    assert set(read_rows(path)["budget"]) == {"4e+06"}
     empty = pd.DataFrame({"run_key": []})
-    assert with_core(empty) is empty
+    assert with_every_axis(empty) is empty

@@ -35,6 +35,10 @@ def runs(selection: Selection = EVERYTHING, **plan: object) -> list:
         ({"regimes": {"labels": ["low=EF,high=X"]}}, "labels"),
         ({"regimes": {"pairing": ["twins"]}}, "tasks.0.regimes.pairing"),
         ({"budget": {"atom_gradients": -1}}, "tasks.0.budget.atom_gradients"),
+        ({"budgets": [1e4]}, "give it, or a list of budgets, but not both"),
+        ({"budget": None}, "give it, or a list of budgets, but not both"),
+        ({"budget": None, "budgets": [1e4, 1e4]}, "tasks.0.budgets: a value is given twice"),
+        ({"budget": None, "budgets": [1e4, -1]}, "tasks.0.budgets.1"),
         ({"budget": {}}, "tasks.0.budget.atom_gradients: this key is missing"),
         ({"seeds": []}, "tasks.0.seeds"),
         ({"seeds": [1, 1]}, "tasks.0.seeds: a value is given twice"),
@@ -103,10 +107,11 @@ def test_every_axis_of_a_regime_is_a_list() -> None:
         "pairing": ["paired", "disjoint"],
         "coverage": ["gap", "full"],
         "e0": ["default", "least_squares", "isolated"],
+        "selection": ["detrended", "last"],
     }
     grid = runs(regimes=axes, seeds=[0, 1], draws=[2, 3, 4], arms=["plain"])
     cells = {(*r.regime.model_dump().values(), r.seed, r.draw) for r in grid}
-    assert len(grid) == len(cells) == 2 * 2 * 2 * 2 * 2 * 3 * 2 * 3
+    assert len(grid) == len(cells) == 2 * 2 * 2 * 2 * 2 * 3 * 2 * 2 * 3
     one = Selection(
         n_low=("all",),
         n_high=(5,),
@@ -114,10 +119,29 @@ def test_every_axis_of_a_regime_is_a_list() -> None:
         pairing=("paired",),
         coverage=("full",),
         e0=("isolated",),
+        selection=("last",),
     )
     chosen = runs(one, regimes=axes, seeds=[0, 1], draws=[2], arms=["plain"])
     assert [r.seed for r in chosen] == [0, 1]
-    assert set(chosen[0].regime.model_dump().values()) == {"all", 5, "low=E,high=EF", "paired", "full", "isolated"}
+    found = set(chosen[0].regime.model_dump().values())
+    assert found == {"all", 5, "low=E,high=EF", "paired", "full", "isolated", "last"}
+
+
+def test_budgets_are_an_axis_that_cells_and_titles_name() -> None:
+    """Runs at other budgets stand beside each other, in other cells; one that is no axis replaces what it was."""
+    grid = runs(budget=None, budgets=[4e4, 1e4], regimes={"n_high": [5, 10]}, arms=["plain", "ceiling"])
+    assert len(grid) == 3 * 2
+    assert {(r.budget_name, r.budget) for r in grid} == {("10000", 1e4), ("40000", 4e4)}
+    assert len({repr(r.cell()) for r in grid}) == len(grid)
+    assert " budget=40000 " in next(r.title() for r in grid if r.budget == 4e4)
+    (plain,) = runs(arms=["plain"])
+    assert plain.budget_name == "default"
+    assert "budget" not in plain.cell()
+    chosen = runs(Selection(budgets=(1e3, 1e6)), arms=["plain"])
+    assert [r.budget for r in chosen] == [1e3, 1e6]
+    rule = {"rule": "converged", "atom_gradients": 100.0, "patience": 4}
+    (capped,) = runs(Selection(budgets=(1e3,)), budget=rule, arms=["plain"])
+    assert (capped.budget, capped.patience) == (1e3, 4)
 
 
 def test_the_rule_of_the_budget_reaches_the_runs() -> None:
@@ -242,7 +266,7 @@ def test_a_preset_may_have_any_name_of_a_folder(name: str) -> None:
 
 
 def test_a_preset_of_too_many_runs_says_how_many() -> None:
-    with pytest.raises(ConfigError, match=r"10,000 repetitions and 2 arms on cores make 60,000 runs"):
+    with pytest.raises(ConfigError, match=r"10,000 repetitions, 1 budget\(s\) and 2 arms on cores make 60,000 runs"):
         runs(regimes={"n_high": [5, 10, 20]}, repeats=10_000, arms=["plain", "joint"])
 
 

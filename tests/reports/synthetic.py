@@ -45,6 +45,8 @@ def make_rows(
                         "pairing": "disjoint",
                         "coverage": "gap",
                         "e0": "default",
+                        "selection": "default",
+                        "budget": "default",
                         "seed": seed,
                         "draw": draw,
                         "n_parameters": 1000,

@@ -62,4 +62,11 @@ class Source:
         return ", ".join([*(f"{_WORDS.get(key, '')}{regime[key]}" for key in self.varying), *more])
 
 
-_WORDS = {"core": "core ", "n_low": "$n_\\mathrm{low}$ = ", "coverage": "coverage ", "e0": "E0 "}
+_WORDS = {
+    "core": "core ",
+    "n_low": "$n_\\mathrm{low}$ = ",
+    "coverage": "coverage ",
+    "e0": "E0 ",
+    "selection": "selection ",
+    "budget": "budget ",
+}

@@ -15,7 +15,7 @@ from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
 from mfbench.benchmarks.reports.recommend import reason
 from mfbench.benchmarks.reports.results import Cell as Tabled
 from mfbench.benchmarks.reports.results import Results
-from mfbench.benchmarks.reports.rows import REGIME
+from mfbench.benchmarks.reports.rows import REGIME, budget_words
 from mfbench.benchmarks.reports.summary import HF_REFERENCE, PARTIAL, Entry, Quantity, Summary
 from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency
@@ -142,6 +142,10 @@ def regime_title(regime: Mapping[str, str]) -> str:
         parts.insert(1, f"core {regime['core']}")
     if regime["e0"] != "default":
         parts.append(f"E0 {regime['e0']}")
+    if regime["selection"] != "default":
+        parts.append(f"selection {regime['selection']}")
+    if regime["budget"] != "default":
+        parts.append(f"budget {budget_words(regime['budget'])}")
     return ", ".join(parts)
 
 
@@ -176,6 +180,8 @@ def _named(key: str, value: str) -> str:
         "n_low": f"{value} LF frames",
         "coverage": f"coverage {value}",
         "e0": f"E0 {value}",
+        "selection": f"selection {value}",
+        "budget": f"budget {value}",
     }.get(key, value)
 
 
