@@ -271,8 +271,8 @@ def grid(
         if n_runs > MOST_RUNS:
             raise ConfigError(
                 f"preset '{preset.name}', task '{plan.task}': {len(regimes):,} regimes, {len(repetitions):,} "
-                f"repetitions, {n_budgets:,} budget(s) and {len(pairs):,} arms on cores make {n_runs:,} runs with those "
-                f"before, more than {MOST_RUNS:,}; divide it into several presets."
+                f"repetitions, {n_budgets:,} budget(s) and {len(pairs):,} arms on cores make {n_runs:,} runs with "
+                f"those before, more than {MOST_RUNS:,}; divide it into several presets."
             )
         cells = itertools.product(regimes, range(n_budgets), repetitions, pairs)
         for regime, number, (draw, seed), (arm, entry) in cells:
