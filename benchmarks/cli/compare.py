@@ -40,6 +40,8 @@ mfbench compare --level dft=dft.xyz --level mp2=mp2.xyz --level ccsdt=ccsdt.xyz 
 
 mfbench compare --low dft.xyz --high ccsdt.xyz --n-high 25 --n-high 50 --n-high all --label-cost high=3600
 
+mfbench compare --low dft.xyz --high ccsdt.xyz --budget 3e5 --budget 1.2e6
+
 mfbench compare --low dft.xyz --high ccsdt.xyz --time 2h"""
 
 
@@ -67,10 +69,10 @@ def compare(
     ] = None,
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm; may be repeated.")] = None,
     budget: Annotated[
-        float | None,
+        list[float] | None,
         typer.Option(
             min=1,
-            help="Atom gradients of each run.",
+            help="Atom gradients of each run; repeated: the verdict at each, and whether more training changes it.",
             show_default="50 passes over all atoms, 3e5 to 3e6, and at least 2000 optimiser steps",
         ),
     ] = None,
@@ -152,7 +154,7 @@ def compare(
         options,
         task=task,
         arms=chosen,
-        budget=budget or default_budget.OF_COMPARE.atom_gradients(task.frames, training),
+        budgets=sorted(set(budget or [default_budget.OF_COMPARE.atom_gradients(task.frames, training)])),
         seeds=seeds,
         draws=draws,
         settings=settings_of,
@@ -181,8 +183,9 @@ def compare(
             keep=not dry_run,
             started=started,
         )
-    said = default_budget.in_words(specs[0].budget, task.frames, training)
-    console.print(said, highlight=False, soft_wrap=True)
+    for amount in dict.fromkeys(spec.budget for spec in specs):
+        said = default_budget.in_words(amount, task.frames, training)
+        console.print(said, highlight=False, soft_wrap=True)
     failed = compute(console, specs, root, workers=workers, dry_run=dry_run, basis=basis)
     if dry_run:
         return
@@ -197,10 +200,13 @@ def compare(
         typer.echo(advice(cell, several=len(results.cells) > 1))
     if len(sizes) > 1:
         from mfbench.benchmarks.reports.extrapolation import curve_lines
+        from mfbench.benchmarks.reports.rows import budget_words
 
         prices = [task.label_costs.get(name) for name in reversed(task.fidelities)]
         for regime in results.regimes:
-            typer.echo("\n".join(["", *curve_lines(regime, round(fmean(pools.training)), *prices[:2])]))
+            name = regime.regime["budget"]
+            at = [] if name == "default" else [f"At {budget_words(name)}:"]
+            typer.echo("\n".join(["", *at, *curve_lines(regime, round(fmean(pools.training)), *prices[:2])]))
     if failed:
         raise typer.Exit(1)
 
@@ -247,10 +253,13 @@ def check_arms(arm: Sequence[str] | None, options: dict[str, Any]) -> None:
 def advice(cell: Cell, several: bool = False) -> str:
     """Name the arm to use, or say why none can be named; on which core and how many frames, where there are several."""
     from mfbench.benchmarks.reports.recommend import reason
+    from mfbench.benchmarks.reports.rows import budget_words
 
     found = cell.recommendation()
     verdict = f"Use {found.arm}" if found.arm else "No arm can be named"
     if several:
         verdict += f" with {cell.n_high} HF frames on core {cell.regime['core']}"
+        if cell.regime["budget"] != "default":
+            verdict += f" and {budget_words(cell.regime['budget'])}"
     on = f"the test frames of {cell.split}" if cell.own_test else "held-out HF frames"
     return f"{verdict} (by {cell.metric} of {on}): {reason(cell)}"

@@ -34,7 +34,7 @@ _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SHARE, _SHORTEST, _LONGEST = 0.08, 1.0, 20.0  # of the time that measuring takes; and of one arm, s
 
 
-def seconds_of(text: str | None, budget: float | None) -> float | None:
+def seconds_of(text: str | None, budget: object) -> float | None:
     """Return the seconds of --time; None if it is not given.
 
     Raises

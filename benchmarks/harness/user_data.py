@@ -64,7 +64,7 @@ def comparison(
     *,
     task: UserTask,
     arms: Sequence[str],
-    budget: float,
+    budgets: Sequence[float],
     seeds: int,
     draws: int,
     settings: Mapping[str, Mapping[str, Any]],
@@ -82,6 +82,8 @@ def comparison(
         What the task was made with.
     settings
         By arm.
+    budgets
+        Atom gradients of each run; several are an axis.
     sizes
         Numbers of HF frames to train on; "all" takes those that are not held out.
     tuning
@@ -93,7 +95,7 @@ def comparison(
     specs = []
     for size in sizes:
         regime = task.default_regime.model_copy(update={"n_high": size})
-        for draw, seed, arm, core in product(range(draws), range(seeds), arms, entries):
+        for budget, draw, seed, arm, core in product(budgets, range(draws), range(seeds), arms, entries):
             all_high = arm_class(arm).needs_all_high
             if lacking(arm, (core or core_of(settings[arm])).name) or (all_high and size != sizes[0]):
                 continue  # a ceiling is one run, whatever the sizes
@@ -103,6 +105,7 @@ def comparison(
                     regime=regime,
                     arm=arm,
                     budget=budget,
+                    budget_name=f"{budget:.6g}" if len(budgets) > 1 else "default",
                     seed=seed,
                     draw=draw,
                     preset="compare",

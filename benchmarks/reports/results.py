@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from mfbench.benchmarks.reports.arms import ceilings, in_order, not_installed, t
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.names import in_one_line
-from mfbench.benchmarks.reports.rows import ALL, NEEDED, REGIME, regime_title, size_key
+from mfbench.benchmarks.reports.rows import ALL, NEEDED, REGIME, budget_key, regime_title, size_key
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.metrics.intervals import Runs
 from mfbench.mfcore.metrics.recommendation import Recommendation, recommend
@@ -312,12 +313,17 @@ class Results(Part):
 
     @cached_property
     def regimes(self) -> list[Part]:
-        """Regimes (all but the HF set size) in the order of their names."""
+        """Regimes (all but the HF set size) in the order of their names, and of budgets by their size."""
         groups = self.rows.groupby(list(REGIME), sort=True, dropna=False)
-        return [
+        parts = [
             Part(part, self.details, dict(zip(REGIME, (str(value) for value in values), strict=True)))
             for values, part in groups
         ]
+        place = REGIME.index("budget")  # the last: what is sorted here are groups of neighbours
+        several = [
+            list(group) for _, group in groupby(parts, lambda part: [part.regime[name] for name in REGIME[:place]])
+        ]
+        return [part for group in several for part in sorted(group, key=lambda part: _by_budget(part.regime))]
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -361,6 +367,11 @@ class Results(Part):
         """Metrics that no observable here declares, at the target fidelity or a lower one: no table has them."""
         names = sorted({name for name, _ in self.measured if name})
         return [name for name in names if not any(declaring(end) for end in _ends(name))]
+
+
+def _by_budget(regime: Mapping[str, str]) -> float:
+    known = budget_key(regime["budget"])
+    return known if math.isfinite(known) else 0.0
 
 
 def _ends(metric: str) -> list[str]:

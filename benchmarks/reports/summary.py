@@ -13,6 +13,7 @@ from mfbench.benchmarks.observables.registry import declaring, observables
 from mfbench.benchmarks.reports.answers import own_interval, own_reference, own_words
 from mfbench.benchmarks.reports.arms import ceilings, left_out, traits
 from mfbench.benchmarks.reports.blocks import LEVEL
+from mfbench.benchmarks.reports.budgets import trained_enough
 from mfbench.benchmarks.reports.metrics import metric_of, of_family, report_sections
 from mfbench.benchmarks.reports.numbers import number
 from mfbench.benchmarks.reports.ranking import best_of
@@ -127,6 +128,7 @@ class Summary:
     sections: tuple[Section, ...] = ()
     baselines: dict[str, dict[Quantity, float]] = field(default_factory=dict)
     all_arms: tuple[str, ...] = ()
+    trained: str = ""
     faults: tuple[str, ...] = ()
 
     @property
@@ -195,6 +197,8 @@ class Summary:
             notes.append(
                 f"Failed to train ({name}, {where}, no better than the constant predictor): {', '.join(found)}."
             )
+        if self.trained:
+            notes.append(self.trained)
         return notes
 
     def _ceiling(self, section: Section) -> str:
@@ -259,8 +263,9 @@ def summaries(results: Results) -> list[Summary]:
         The runs. With errors by group of test frames among their details, intervals are over runs and groups; with
         survival times, the failures are counted by mode.
     """
-    arms = tuple(results.arms)
-    return [replace(_summary(cell), all_arms=arms) for cell in results.cells]
+    arms, trained = tuple(results.arms), trained_enough(results)
+    cells = enumerate(results.cells)
+    return [replace(_summary(cell), all_arms=arms, trained=trained.get(index, "")) for index, cell in cells]
 
 
 def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:

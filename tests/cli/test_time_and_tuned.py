@@ -51,7 +51,7 @@ def specs_of(files: Files, arms: tuple[str, ...] = ("single_fidelity", "transfer
         options,
         task=UserTask(**options),
         arms=arms,
-        budget=1.0,
+        budgets=[1.0],
         seeds=1,
         draws=draws,
         settings=dict.fromkeys(arms, TINY),

@@ -285,7 +285,7 @@ def test_high_subsets_of_a_draw_are_nested_and_held_out_frames_the_same(put) -> 
         options,
         task=task,
         arms=["single_fidelity", "transfer", "single_fidelity_all"],
-        budget=1000.0,
+        budgets=[1000.0],
         seeds=1,
         draws=2,
         settings={arm: {} for arm in arms},

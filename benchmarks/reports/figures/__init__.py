@@ -31,6 +31,7 @@ __all__ = [
 
 KINDS: dict[str, str] = {
     "learning-curve": "learning_curves",
+    "training-compute": "training_compute",
     "pareto": "pareto",
     "forces-energies": "forces_energies",
     "heat-map": "heat_map",

@@ -52,9 +52,12 @@ class Source:
         """Parts of the regime, beside the task, in which these runs differ."""
         return [key for key in self.results.varying if key != "task"]
 
-    def name(self, kind: str, regime: Mapping[str, str], *more: str) -> str:
-        """Name of a figure's files: kind, task, what tells the regime from others, and what is in the figure."""
-        parts = [kind, regime["task"], *(regime[key] for key in self.varying), *more]
+    def name(self, kind: str, regime: Mapping[str, str], *more: str, without: str = "") -> str:
+        """Name of a figure's files: kind, task, what tells the regime from others, and what is in the figure.
+
+        `without` is a part of the regime that the figure has several of.
+        """
+        parts = [kind, regime["task"], *(regime[key] for key in self.varying if key != without), *more]
         return re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(parts))
 
     def title(self, regime: Mapping[str, str], *more: str) -> str:

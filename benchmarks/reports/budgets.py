@@ -1,0 +1,155 @@
+"""Training compute as an axis: what more of it changes, and whether the networks are trained enough for a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from mfbench.benchmarks.reports.arms import ceilings
+from mfbench.benchmarks.reports.numbers import number
+from mfbench.benchmarks.reports.results import Cell, Results
+from mfbench.benchmarks.reports.rows import REGIME, budget_key, budget_words
+from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval
+
+ENOUGH = 0.1
+"""Relative change of the ceiling's and the best arm's error below which networks count as trained enough."""
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Change:
+    """Relative change of an arm's error from one budget to a larger one, over the runs that both have.
+
+    Attributes
+    ----------
+    arm
+        Its name.
+    role
+        "ceiling" or "best arm".
+    interval
+        Geometric mean of error ratios, less one: −0.2 is a fifth less.
+    """
+
+    arm: str
+    role: str
+    interval: Interval
+
+    @property
+    def small(self) -> bool:
+        """Say whether it is below the bound."""
+        return abs(self.interval.estimate) < ENOUGH
+
+
+@dataclass(frozen=True)
+class MoreTraining:
+    """Two budgets of a regime and HF set size, one next to the other, and the changes between them."""
+
+    budget: str
+    larger: str
+    changes: tuple[Change, ...]
+
+    @property
+    def factor(self) -> float:
+        """Ratio of the budgets."""
+        return budget_key(self.larger) / budget_key(self.budget)
+
+    @property
+    def enough(self) -> bool:
+        """Say whether the smaller budget was enough: twice of it or more, and small changes all over."""
+        return self.factor >= 2.0 and bool(self.changes) and all(change.small for change in self.changes)
+
+
+def series(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Tables that differ in the budget alone, by budget; those without one of their kind are left out."""
+    found: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if math.isfinite(budget_key(cell.regime["budget"])):
+            found[*(cell.regime[name] for name in REGIME if name != "budget"), cell.n_high].append(cell)
+    several = [sorted(group, key=lambda cell: budget_key(cell.regime["budget"])) for group in found.values()]
+    return [group for group in several if len(group) > 1]
+
+
+def relative_change(before: Runs, after: Runs) -> Interval | None:
+    """Geometric mean of the ratios of errors, run by run, less one; None where no run is in both.
+
+    Parameters
+    ----------
+    before, after
+        Error of each finished run by (draw, seed).
+    """
+    common = [key for key, value in before.items() if key in after and min(value, after[key]) > 0.0]
+    logs = {key: math.log(after[key] / before[key]) for key in common}
+    if not logs:
+        return None
+    mean = mean_interval(logs, LEVEL)
+    low, high = math.expm1(mean.low), math.expm1(mean.high)
+    return Interval(math.expm1(mean.estimate), low, high, mean.level, mean.n_runs, mean.n_units, mean.over)
+
+
+def best_arm(cell: Cell) -> str | None:
+    """The candidate with the lowest mean error on the split and by the metric of the verdict."""
+    errors = {arm: runs for arm in cell.candidates if (runs := cell.positive(arm, cell.split, cell.metric))}
+    return min(errors, key=lambda arm: sum(map(math.log, errors[arm].values())) / len(errors[arm]), default=None)
+
+
+def more_training(smaller: Cell, larger: Cell) -> MoreTraining:
+    """The changes from one budget to the next, of the ceilings and of the arm that is best at the smaller one."""
+    chosen: list[tuple[str, str]] = [(arm, "ceiling") for arm in ceilings(smaller.arms)]
+    if (best := best_arm(smaller)) is not None:
+        chosen.append((best, "best arm"))
+    changes = []
+    for arm, role in chosen:
+        runs = [cell.positive(arm, smaller.split, smaller.metric) for cell in (smaller, larger)]
+        if (found := relative_change(*runs)) is not None:
+            changes.append(Change(arm, role, found))
+    return MoreTraining(smaller.regime["budget"], larger.regime["budget"], tuple(changes))
+
+
+def trained_enough(results: Results) -> Mapping[int, str]:
+    """Sentences on whether a table's networks are trained enough, by the table's number among `results.cells`."""
+    numbers = {id(cell): index for index, cell in enumerate(results.cells)}
+    found: dict[int, str] = {}
+    for group in series(results.cells):
+        for smaller, larger in pairwise(group):
+            found[numbers[id(smaller)]] = sentence(more_training(smaller, larger))
+        before, last = group[-2:]
+        changes = _listed(more_training(before, last).changes)
+        so_far = f"; from {_words(before)} to it the error of {changes}" if changes else ""
+        found[numbers[id(last)]] = f"Trained enough? This is the largest budget: more was not tried{so_far}."
+    return found
+
+
+def sentence(found: MoreTraining) -> str:
+    """Say what more training changes, and what follows by the bound."""
+    if not found.changes:
+        return "Trained enough? No run of the ceiling or of the best arm is there at this budget and the next one."
+    verdict = "yes" if found.enough else "no"
+    bound = f"changes below {100 * ENOUGH:.0f} % are asked for, at twice the training compute or more"
+    return (
+        f"Trained enough? At {found.factor:.3g} times the training compute the error of {_listed(found.changes)}: "
+        f"{verdict} ({bound})."
+    )
+
+
+def _words(cell: Cell) -> str:
+    return budget_words(cell.regime["budget"])
+
+
+def _listed(changes: Sequence[Change]) -> str:
+    return " and that of ".join(f"{change.arm} (the {change.role}) changes by {_percent(change)}" for change in changes)
+
+
+def _percent(change: Change) -> str:
+    interval = change.interval
+    text = f"{signed(interval.estimate)} %"
+    return text if math.isnan(interval.low) else f"{text} [{signed(interval.low)}, {signed(interval.high)}]"
+
+
+def signed(share: float) -> str:
+    """Write a share in per cent, with its sign and no unit."""
+    value = 100.0 * share
+    return f"{'−' if value < 0 else '+'}{number(abs(value), 2)}"
