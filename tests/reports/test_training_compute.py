@@ -91,7 +91,7 @@ def test_the_figure_has_a_panel_for_each_size_and_the_verdict_over_each_budget()
     source = Source(several((25, 100)))
     with rc_context(PAPER.rc()):
         (drawing,) = draw(source, PAPER)
-    assert drawing.name == "training-compute-synthetic-energy"
+    assert drawing.name == "training-compute-synthetic-force"
     assert len(drawing.figure.axes) == 2
     for axes in drawing.figure.axes:
         assert len(axes.texts) == len(ERRORS)
