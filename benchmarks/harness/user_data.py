@@ -14,9 +14,12 @@ from mfbench.benchmarks.harness.prepare import USER_TASK, hand_on, split_of
 from mfbench.benchmarks.tasks.base import SPLIT_SEED, Regime
 from mfbench.benchmarks.tasks.user import LEAST, VALIDATION_FRACTION, UserTask
 from mfbench.mfcore.data.frames import has_label
+from mfbench.mfcore.data.inspection import counted
+from mfbench.mfcore.data.isolated import is_isolated
 from mfbench.mfcore.data.splits import groups_of, split_groups
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.fidelity import Label
 from mfbench.strategies.registry import arm_class, arm_names
 
 if TYPE_CHECKING:
@@ -168,7 +171,9 @@ def held_out(task: UserTask, pools: PoolSizes) -> str:
             f"Of {n} HF frames, by whole groups: {test} are the test (a fifth, but at least {LEAST}, the same in all "
             f"draws), {validation} select the model ({rule})"
         )
-    return f"{words}, {training} are there to train on."
+    alone = sum(is_isolated(a) and has_label(a, task.high, Label.ENERGY) for a in task.frames)
+    atoms = f", {counted(alone, 'isolated atom')} among them" if alone else ""
+    return f"{words}, {training} are there to train on{atoms}."
 
 
 def _range(counts: Sequence[int]) -> str:

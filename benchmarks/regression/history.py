@@ -5,6 +5,7 @@ The first line has the sha256 of all others.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from functools import partial
@@ -149,8 +150,10 @@ def draw_trend(points: list[dict[str, Any]], path: Path) -> None:
     axes.legend(fontsize=7, frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=150, format=path.suffix.lstrip(".") or "png")
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format=path.suffix.lstrip(".") or "png")
+        temporary.write_bytes(drawn.getbuffer())
 
 
 def curves(points: list[dict[str, Any]]) -> dict[str, list[list[tuple[int, float]]]]:

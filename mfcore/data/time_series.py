@@ -117,11 +117,12 @@ def block_groups(frames: Sequence[Atoms], block: int | None = None) -> tuple[lis
         for part in parts:
             for k in part:
                 chosen[k].info["group"] = f"{BLOCK}{chosen[part[0]].info['structure_id']}"
+        sizes = " to ".join(map(str, sorted({min(map(len, parts)), max(map(len, parts))})))
         first, last = (chosen[found.indices[k]].info["structure_id"] for k in (0, -1))
         series.append(Series(tuple(alone[k] for k in found.indices), found.correlation, found.block))
         notes.append(
             f"{len(found.indices)} frames from '{first}' to '{last}' are a time series (neighbours in the file are "
             f"neighbours in space, correlated over {found.correlation:.0f} frames): groups are {len(parts)} blocks of "
-            f"{found.block} frames (--block N takes N, --block 1 none, --group-key KEY the values of a key)"
+            f"{sizes} frames (--block N takes N, --block 1 none, --group-key KEY the values of a key)"
         )
     return series, notes

@@ -63,8 +63,9 @@ def test_a_block_can_be_chosen_and_groups_that_are_given_stay() -> None:
     frames = trajectory(60, 0.9)
     assert block_groups(frames, 1) == ([], [])
     assert len({a.info["group"] for a in frames}) == 60
-    block_groups(frames, 20)
+    assert "groups are 3 blocks of 20 frames" in block_groups(frames, 20)[1][0]
     assert len({a.info["group"] for a in frames}) == 3
+    assert "groups are 3 blocks of 17 to 26 frames" in block_groups(trajectory(60, 0.9), 17)[1][0]
     given = trajectory(60, 0.9)
     for i, atoms in enumerate(given):
         atoms.info["group"] = f"run {i // 30}"

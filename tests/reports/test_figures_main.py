@@ -1,14 +1,21 @@
 """Drawing the figures of all stored results."""
 
+import errno
+import io
 import re
 from pathlib import Path
 
 import numpy as np
+import pytest
+from matplotlib import cbook, pyplot
 from typer.testing import CliRunner
 
 from mfbench.benchmarks.cli.main import app
 from mfbench.benchmarks.harness.rows_file import write_rows
 from mfbench.benchmarks.reports.figures.__main__ import main
+from mfbench.benchmarks.reports.figures.save import FORMATS, save
+from mfbench.mfcore.errors import StorageError
+from mfbench.mfcore.files import replacing
 from mfbench.mfcore.locks import only_writer_of
 from tests.reports.synthetic import make_rows
 
@@ -73,3 +80,31 @@ def test_the_command_chooses_style_and_kinds(tmp_path: Path) -> None:
     wrong = CliRunner().invoke(app, [*call, "--only", "pie"])
     assert wrong.exit_code == 2
     assert "expected one of learning-curve, pareto" in wrong.stderr
+
+
+class _Full(io.FileIO):
+    """A file on a disk that is full after some writes."""
+
+    writes = 0
+
+    def write(self, data) -> int:
+        type(self).writes -= 1
+        if self.writes < 0:
+            raise OSError(errno.ENOSPC, "")
+        return super().write(data)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_is_the_error_at_whatever_write(tmp_path: Path, monkeypatch, kind: str) -> None:
+    """matplotlib's writer of PDF raises an AttributeError of its own where the header of a stream cannot be written."""
+    monkeypatch.setitem(save.__globals__, "replacing", lambda path: replacing(Path("/dev/full")))
+    monkeypatch.setattr(cbook, "open", lambda path, mode, **_: _Full(path, mode), raising=False)
+    figure, axes = pyplot.subplots()
+    axes.plot([0, 1], [0, 1])
+    for writes in range(0, 40, 3):
+        monkeypatch.setattr(_Full, "writes", writes)
+        with pytest.raises(StorageError, match="no space is left"):
+            save(figure, tmp_path / "line", [kind], {"Title": "line", "Creator": "x", "Description": "y"}, 50)
+    pyplot.close(figure)
+    assert list(tmp_path.iterdir()) == []

@@ -73,6 +73,18 @@ def test_own_test_frames_are_the_test_and_the_rest_is_to_learn_from(put) -> None
     assert set(task.data_hashes()) == {"low", "high", "test"}
 
 
+def test_isolated_atoms_are_named_beside_the_frames_that_are_split(put) -> None:
+    frames = labelled(geometries(30, 1), "high")
+    alone = [Atoms(symbol, info={"REF_energy": -10.0}) for symbol in sorted(set(frames[0].symbols))]
+    options = {"high": str(put("high.xyz", [*alone, *frames]))}
+    task = UserTask(**options)
+    pools = pool_sizes(options, task, 2)
+    said = held_out(task, pools)
+    assert "Of 30 HF frames" in said
+    assert said.endswith(f"to train on, {len(alone)} isolated atoms among them.")
+    assert task.n_test + pools.validation[0] + pools.training[0] == 30 + len(alone)
+
+
 def test_several_test_files_are_scored_apart(put) -> None:
     frames = labelled(geometries(12, 2), "high")
     task = UserTask(

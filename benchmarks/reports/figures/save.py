@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,7 +51,9 @@ def save(figure: Figure, stem: Path, formats: Sequence[str], fields: Mapping[str
         else:
             entries["Software"] = entries.pop("Creator")
         path = stem.with_name(f"{stem.name}.{kind}")
+        drawn = io.BytesIO()  # a full disk would leave matplotlib's writer of PDF with an AttributeError of its own
+        figure.savefig(drawn, format=kind, dpi=dpi, metadata=entries)
         with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=dpi, metadata=entries)
+            temporary.write_bytes(drawn.getbuffer())
         written.append(path)
     return written
