@@ -167,8 +167,8 @@ class TrialsProgress(_Bar):
         self._ended = [0] * len(jobs)
         self._best: dict[int, float] = {}
         self._last = ""
-        self._trials = sum(job.trials for job in jobs)
-        total = sum(job.spec.budget * job.trials for job in jobs)
+        self._trials = sum(rung.trials for job in jobs for rung in job.rungs)
+        total = sum(job.spec.budget * rung.share * rung.trials for job in jobs for rung in job.rungs)
         self._task = self._bar.add_task("", total=total, ended=f"0/{self._trials}")
 
     def told(self, job: int, what: tuple[str, Any]) -> None:
@@ -177,7 +177,7 @@ class TrialsProgress(_Bar):
         if kind == "spent":
             self._spent[job, value[0]] = value[1]
         else:
-            self._spent[job, self._ended[job]] = self._jobs[job].spec.budget
+            self._spent[job, self._ended[job]] = self._jobs[job].spec.budget * value["share"]
             self._ended[job] += 1
             self._tell_end(job, value)
         self._bar.update(
@@ -188,7 +188,8 @@ class TrialsProgress(_Bar):
         )
 
     def _tell_end(self, job: int, record: dict[str, Any]) -> None:
-        title = f"{self._jobs[job].spec.arm} trial {self._ended[job]}/{self._jobs[job].trials}"
+        share = f"{record['share']:.3g} of the budget"
+        title = f"{self._jobs[job].spec.arm} trial {record['trial'] + 1}/{self._jobs[job].trials}, {share}"
         if record["status"] == "failed":
             self._console.print(f"failed: {title}: {record['reason']}", style="red", markup=False, soft_wrap=True)
             return

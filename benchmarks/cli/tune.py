@@ -40,8 +40,16 @@ def tune(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each arm; the first has the untuned settings.")] = 20,
     budget_share: Annotated[
-        float, typer.Option(min=0.001, max=1.0, help="Budget of a trial, as a share of a run's in the preset.")
-    ] = 0.2,
+        float,
+        typer.Option(
+            min=0.001,
+            max=1.0,
+            help="Budget of the first rung's trials, as a share of a run's; 1: no successive halving.",
+        ),
+    ] = 0.1,
+    reduction: Annotated[
+        int, typer.Option(min=2, help="A rung has so many times fewer trials than the one before, of a larger budget.")
+    ] = 3,
     space: Annotated[
         Path | None, typer.Option(help="YAML file of the search space.", show_default="the one that comes along")
     ] = None,
@@ -68,15 +76,18 @@ def tune(
         int | None, typer.Option(min=1, help="Arms tuned at once.", show_default="number of CPU cores")
     ] = None,
 ) -> None:
-    """Tune the arms' settings: the same number of trials, budget, frames and sampler for every arm.
+    """Tune the arms' settings: the same number of trials, compute, frames and sampler for every arm.
 
-    Trials are compared by their loss on the HF validation frames; test frames are not looked at. A trial that has
+    By successive halving: all trials are trained with a small share of the budget, the better ones again, from their
+    first stage on, with a larger one, and the finalists, the untuned settings among them, with the whole. Trials are
+    compared by their loss on the HF validation frames; test frames are not looked at. A trial that has
     ended is never repeated: the same command goes on where it was stopped, and one with more --trials goes on from
     there. A preset uses the file by `tuned: TASK` or `tuned: FILE` in its task plan; its rows then count the trials.
     """
     from rich.console import Console
 
     from mfbench.benchmarks.harness.executors.factory import default_workers
+    from mfbench.benchmarks.tuning.halving import spending
     from mfbench.benchmarks.tuning.settings_file import write_tuned
     from mfbench.benchmarks.tuning.space import load_space
     from mfbench.benchmarks.tuning.study import need_optuna, searches
@@ -106,7 +117,15 @@ def tune(
     root = runs or selection.RUNS / f"tune-{chosen.name}"
     with console.status("Preparing splits and settings"):
         found = load_space(space, arm_names())
-        jobs = searches(specs, found, trials=trials, sampler_seed=sampler_seed, budget_share=budget_share, root=root)
+        jobs = searches(
+            specs,
+            found,
+            trials=trials,
+            sampler_seed=sampler_seed,
+            budget_share=budget_share,
+            root=root,
+            reduction=reduction,
+        )
     processes = min(workers or default_workers(), len(jobs))
     results = _search_all(console, jobs, processes)
     tuned = _settings(jobs, results, preset=chosen.name, space=space)
@@ -114,6 +133,8 @@ def tune(
     with only_writer_of(path):
         write_tuned(path, tuned)
     console.print(_table(tuned, results))
+    spent = spending(jobs[0].rungs)
+    console.print(f"The search of an arm costs {spent:.3g} times the budget of a run.", highlight=False)
     for arm_name, best in tuned.arms.items():
         console.print(f"  {arm_name}: {_settings_line(best)}", style="dim", highlight=False, soft_wrap=True)
     name = specs[0].task if out is None and path.parent == SETTINGS else path
@@ -162,11 +183,12 @@ def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Se
     from mfbench.benchmarks.tuning.trial import TrialStore
     from mfbench.mfcore.errors import StorageError
 
-    root, trials = jobs[0].root, jobs[0].trials
+    root, rungs = jobs[0].root, jobs[0].rungs
     budgets = sorted({f"{job.spec.budget:,.0f}" for job in jobs})
     seconds, measured = expected_seconds(jobs, TrialStore(root))
     console.print(
-        f"{len(jobs)} arms x {trials} trials of {' or '.join(budgets)} atom gradients: at most "
+        f"{len(jobs)} arms x {', then '.join(f'{r.trials} trials at {r.share:.3g}' for r in rungs)} of a budget of "
+        f"{' or '.join(budgets)} atom gradients: at most "
         f"{duration(makespan(seconds, processes))} on {processes} {'process' if processes == 1 else 'processes'} "
         f"({'from stored trials' if measured else 'a first guess'}); trials that have ended are not repeated.",
         highlight=False,
@@ -190,6 +212,8 @@ def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Se
 
 def expected_seconds(jobs: Sequence[Search], store: TrialStore) -> tuple[list[float], bool]:
     """Expected time of each arm's trials in s, and whether it follows from stored trials of all arms."""
+    from mfbench.benchmarks.tuning.halving import spending
+
     rates: dict[tuple[str, str], list[float]] = {}
     for record in store.all():
         rate = record["wall_s"] / record["budget_atom_gradients"]
@@ -199,7 +223,7 @@ def expected_seconds(jobs: Sequence[Search], store: TrialStore) -> tuple[list[fl
         known = rates.get((job.spec.task, job.spec.arm))
         measured = measured and known is not None
         rate = sum(known) / len(known) if known else job.spec.expected_us_per_atom_gradient * 1e-6
-        seconds.append(rate * job.spec.budget * job.trials)
+        seconds.append(rate * job.spec.budget * spending(job.rungs))
     return seconds, measured
 
 
@@ -221,7 +245,7 @@ def _settings(jobs: list[Search], results: list[Searched], *, preset: str, space
     from mfbench.benchmarks.harness.execute import versions
     from mfbench.benchmarks.harness.prepare import split_of, task_of
     from mfbench.benchmarks.tasks.fetch import sha256_of
-    from mfbench.benchmarks.tuning.settings_file import Provenance, TunedSettings
+    from mfbench.benchmarks.tuning.settings_file import Provenance, TunedRung, TunedSettings
     from mfbench.benchmarks.tuning.study import SAMPLER, best_of
     from mfbench.mfcore.provenance import digest
     from mfbench.mfcore.training.budget import Budget
@@ -249,6 +273,7 @@ def _settings(jobs: list[Search], results: list[Searched], *, preset: str, space
         atom_gradients={job.spec.arm: job.spec.budget for job in jobs},
         patience=spec.patience,
         core=(spec.core or core_of(spec.settings)).name,
+        rungs=[TunedRung(share=rung.share, trials=rung.trials) for rung in jobs[0].rungs],
     )
     return TunedSettings(
         task=spec.task,
@@ -259,6 +284,8 @@ def _settings(jobs: list[Search], results: list[Searched], *, preset: str, space
 
 def _table(tuned: TunedSettings, results: list[Searched]) -> Table:
     from rich.table import Table
+
+    from mfbench.benchmarks.tuning.study import best_record
 
     table = Table(box=None)
     table.add_column("arm", no_wrap=True)
@@ -274,15 +301,15 @@ def _table(tuned: TunedSettings, results: list[Searched]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for found in results:
         arm = tuned.arms[found.arm]
-        number = arm.losses.index(arm.validation_loss)
-        scores = found.records[number]["scores"]
+        best = best_record(found)
+        scores = best["scores"]
         first = arm.first_validation_loss
         table.add_row(
             found.arm,
             f"{arm.validation_loss:.3g}",
             "–" if first is None else f"{first:.3g}",
             *(f"{scores[k]:.3g}" if k in scores else "–" for k in ("energy_mae_mev_per_atom", "force_mae_mev_per_A")),
-            str(number + 1),
+            str(best["trial"] + 1),
             str(arm.failed),
             f"{arm.atom_gradients / 1e6:.3g}",
         )

@@ -27,6 +27,7 @@ COSTS = {
     "train_steps": ("train", "steps", 1.0),
     "train_wall_s": ("train", "s", 1.0),
     "label_cost_cpu_s": ("labels", "CPU-s", 1.0),
+    "trial_atom_gradients": ("tuning", "10⁶ atom gradients", 1e-6),
     "inference_us_per_atom": ("inference", "µs/atom", 1.0),
     "inference_evaluations": ("networks", "", 1.0),
 }
@@ -312,7 +313,7 @@ def _own_size(cell: Cell, arm: str) -> str:
 
 
 def _stored_unit(quantity: Quantity) -> str:
-    if quantity.key == "train_atom_gradients":
+    if quantity.key in ("train_atom_gradients", "trial_atom_gradients"):
         return "atom gradients"
     metric = metric_of(quantity.key)
     return metric.unit if metric else quantity.unit
@@ -325,6 +326,8 @@ def _summary(cell: Cell) -> Summary:
     known_costs = {key: column for key, column in COSTS.items() if key in cell.rows}
     if "train_steps" in known_costs and cell.rows["train_steps"].isna().all():
         del known_costs["train_steps"]  # runs that were stored before steps were
+    if "trial_atom_gradients" in cell.rows and not (cell.rows["trial_atom_gradients"] > 0).any():
+        del known_costs["trial_atom_gradients"]
     costs = tuple(Quantity(key, "", title, unit, scale) for key, (title, unit, scale) in known_costs.items())
     entries: dict[tuple[str, Quantity], Entry] = {}
     faults: dict[str, None] = {}

@@ -29,6 +29,13 @@ HEADER = (
 )
 
 
+class TunedRung(SettingsModel):
+    """So many trials, each with this share of the budget of a run."""
+
+    share: PositiveFloat
+    trials: PositiveInt
+
+
 class Provenance(SettingsModel):
     """Provenance of tuned settings: the search that found them.
 
@@ -49,7 +56,10 @@ class Provenance(SettingsModel):
     core
         Network of the trials; None in files that do not say it.
     rule, atom_gradients, patience
-        Budget of a trial; `atom_gradients` by arm, since a ceiling may have another.
+        Budget of a run; `atom_gradients` by arm, since a ceiling may have another.
+    rungs
+        Trials and their share of that budget, rung by rung; empty in files from before there were rungs, in which
+        `atom_gradients` is the budget of a trial.
     """
 
     command: str
@@ -71,6 +81,7 @@ class Provenance(SettingsModel):
     atom_gradients: dict[str, PositiveFloat]
     patience: PositiveInt | None = None
     core: str | None = None
+    rungs: list[TunedRung] = Field(default_factory=list)
 
 
 class TunedArm(SettingsModel):
@@ -84,8 +95,8 @@ class TunedArm(SettingsModel):
         Number of trials, of those that failed, and what all of them spent.
     validation_loss, first_validation_loss
         Of the best trial and of the untuned settings (None if these lie outside the space).
-    losses
-        Of each trial, None where it failed.
+    losses, shares
+        Of each trial, None where it failed, and the largest share of a run's budget that it was trained with.
     """
 
     settings: dict[str, Any]
@@ -95,6 +106,7 @@ class TunedArm(SettingsModel):
     validation_loss: float
     first_validation_loss: float | None
     losses: list[float | None]
+    shares: list[PositiveFloat] = Field(default_factory=list)
 
 
 class TunedSettings(SettingsModel):

@@ -1,4 +1,4 @@
-"""The search for one arm's settings: trials one after another, chosen by a seeded sampler."""
+"""The search for one arm's settings: trials chosen by a seeded sampler, the better ones trained again for longer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mfbench.benchmarks.harness.plan import RunSpec, merge
 from mfbench.benchmarks.harness.prepare import prepare_one, task_of
+from mfbench.benchmarks.tuning.halving import REDUCTION, Rung, promoted, rungs_of
 from mfbench.benchmarks.tuning.settings_file import TunedArm
 from mfbench.benchmarks.tuning.space import Parameter, Space, check, nested, present
 from mfbench.benchmarks.tuning.trial import TrialStore, run_trial
@@ -31,13 +33,13 @@ class Search:
     Attributes
     ----------
     spec
-        The arm with its untuned settings and the budget of one trial.
+        The arm with its untuned settings and the budget of a run.
     parameters
         What is tuned, by dotted key.
     loss
         Validation loss that trials are compared by.
-    trials, sampler_seed
-        Number of trials, and seed of the sampler.
+    rungs, sampler_seed
+        Numbers of trials and their shares of the budget, and seed of the sampler.
     root
         Folder of the trials.
     """
@@ -45,16 +47,23 @@ class Search:
     spec: RunSpec
     parameters: dict[str, Parameter]
     loss: LossConfig
-    trials: int
+    rungs: tuple[Rung, ...]
     sampler_seed: int
     root: Path
+
+    @property
+    def trials(self) -> int:
+        """Number of settings that are tried."""
+        return self.rungs[0].trials
 
 
 @dataclass(frozen=True)
 class Searched:
-    """Trials of an arm in their order: records as of :func:`mfbench.benchmarks.tuning.trial.run_trial`.
+    """Trials of an arm in their order, rung by rung.
 
-    `first_is_present` says whether the first one had the untuned settings. `fault` is set if the search broke off.
+    Records are those of :func:`mfbench.benchmarks.tuning.trial.run_trial` with the number of the trial, "trial", and
+    its share of the budget, "share". `first_is_present` says whether the first one had the untuned settings. `fault`
+    is set if the search broke off.
     """
 
     arm: str
@@ -73,9 +82,21 @@ def need_optuna() -> None:
 
 
 def searches(
-    specs: Sequence[RunSpec], space: Space, *, trials: int, sampler_seed: int, budget_share: float, root: Path
+    specs: Sequence[RunSpec],
+    space: Space,
+    *,
+    trials: int,
+    sampler_seed: int,
+    budget_share: float,
+    root: Path,
+    reduction: int = REDUCTION,
 ) -> list[Search]:
     """Plan the searches for some arms, which differ in nothing but the arm.
+
+    Parameters
+    ----------
+    budget_share, reduction
+        Of the rungs (:func:`mfbench.benchmarks.tuning.halving.rungs_of`).
 
     Raises
     ------
@@ -90,9 +111,8 @@ def searches(
         base = merge(task.settings(spec.preset), spec.settings)
         base = base if spec.core is None else spec.core.over(base)
         check(space, parameters, partial(_make, arm_class(spec.arm), base), spec.arm)
-        found.append(
-            Search(replace(spec, budget=spec.budget * budget_share), parameters, loss, trials, sampler_seed, root)
-        )
+        rungs = rungs_of(trials, budget_share, reduction)
+        found.append(Search(spec, parameters, loss, rungs, sampler_seed, root))
     return found
 
 
@@ -143,20 +163,32 @@ def _search(job: Search, tell: Callable[[tuple[str, Any]], None]) -> Searched:
     untuned = present(prepare_one(job.spec).settings, job.parameters)
     if untuned is not None:
         study.enqueue_trial(untuned)
-    records = []
-    for number in range(job.trials):
+    records: list[dict[str, Any]] = []
+    chosen: list[dict[str, Any]] = []
+
+    def run(number: int, share: float) -> dict[str, Any]:
+        spec = replace(job.spec, settings=merge(job.spec.settings, nested(chosen[number])))
+        planned = prepare_one(replace(spec, budget=spec.budget * share))
+        found = run_trial(planned, job.loss, store, partial(_tell_spent, tell, len(records)), chosen[number])
+        records.append(found | {"trial": number, "share": share})
+        tell(("ended", records[-1]))
+        return found
+
+    first = job.rungs[0]
+    for number in range(first.trials):
         trial = study.ask()
         values = {key: parameter.suggest(trial, key) for key, parameter in job.parameters.items()}
-        if number == 0 and untuned is not None:
-            values = untuned  # as they are, not rounded
-        run = prepare_one(replace(job.spec, settings=merge(job.spec.settings, nested(values))))
-        record = run_trial(run, job.loss, store, partial(_tell_spent, tell, number), values)
+        # the untuned values as they are, not rounded
+        chosen.append(untuned if number == 0 and untuned is not None else values)
+        record = run(number, first.share)
         if record["status"] == "finished":
             study.tell(trial, record["loss"])
         else:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        records.append(record)
-        tell(("ended", record))
+    for before, rung in pairwise(job.rungs):
+        losses = {record["trial"]: record["loss"] for record in records if record["share"] == before.share}
+        for number in promoted(losses, rung.trials, 0 if untuned is not None else None):
+            run(number, rung.share)
     return Searched(arm, records, untuned is not None)
 
 
@@ -172,17 +204,32 @@ def best_of(found: Searched) -> TunedArm:
     TrainingError
         If no trial has finished.
     """
+    best = best_record(found)
+    last = {record["trial"]: record for record in found.records}  # of each trial, that of its largest budget
+    longest = max(record["share"] for record in found.records)
+    untuned = last[0] if found.first_is_present and last[0]["share"] == longest else None
+    return TunedArm(
+        settings=nested(best["values"]),
+        trials=len(last),
+        failed=sum(record["status"] != "finished" for record in last.values()),
+        atom_gradients=sum(record["atom_gradients"] for record in found.records),
+        validation_loss=best["loss"],
+        first_validation_loss=untuned["loss"] if untuned else None,
+        losses=[record["loss"] for record in last.values()],
+        shares=[record["share"] for record in last.values()],
+    )
+
+
+def best_record(found: Searched) -> dict[str, Any]:
+    """The trial with the lowest loss among those that were trained for longest.
+
+    Raises
+    ------
+    TrainingError
+        If no trial has finished.
+    """
     finished = [record for record in found.records if record["status"] == "finished"]
     if found.fault is not None or not finished:
         reason = found.fault or (found.records[-1]["reason"] if found.records else "there was none")
         raise TrainingError(f"arm '{found.arm}': no trial has finished; the last one: {reason}")
-    best = min(finished, key=lambda record: record["loss"])
-    return TunedArm(
-        settings=nested(best["values"]),
-        trials=len(found.records),
-        failed=len(found.records) - len(finished),
-        atom_gradients=sum(record["atom_gradients"] for record in found.records),
-        validation_loss=best["loss"],
-        first_validation_loss=found.records[0]["loss"] if found.first_is_present else None,
-        losses=[record["loss"] for record in found.records],
-    )
+    return min(finished, key=lambda record: (-record["share"], record["loss"]))

@@ -47,7 +47,7 @@ def write_preset(folder: Path, **changes: object) -> Path:
 
 def tune(folder: Path, preset: Path, *more: str, trials: int = 3):
     words = ["tune", preset, "--space", folder / "space.yml", "--trials", trials, "--runs", folder / "trials"]
-    words += ["--out", folder / "tuned.yml", "--workers", 1, *more]
+    words += ["--out", folder / "tuned.yml", "--workers", 1, "--budget-share", 1.0, *more]
     return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
 
 
@@ -71,8 +71,9 @@ def tuned(fakes: Path, made: Path, tmp_path: Path) -> Path:
     if not (made / "tuned.yml").exists():
         result = tune(made, write_preset(made))
         assert result.exit_code == 0, result.stderr
-        assert "2 arms x 3 trials of 200 atom gradients" in result.stdout
-        assert "fake_mean trial 3/3: validation loss" in result.stdout
+        assert "The search of an arm costs 3 times the budget of a run." in result.stdout
+        assert "2 arms x 3 trials at 1 of a budget of 1,000 atom gradients" in result.stdout
+        assert "fake_mean trial 3/3, 1 of the budget: validation loss" in result.stdout
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "tuned.yml"
 
@@ -81,11 +82,12 @@ def test_a_file_says_where_its_settings_come_from(tuned: Path) -> None:
     content = yaml.safe_load(tuned.read_text())
     origin = content["provenance"]
     assert (origin["seed"], origin["draw"], origin["sampler"], origin["sampler_seed"]) == (0, 0, "tpe", 0)
-    assert origin["atom_gradients"] == {"fake_mean": 200.0, "fake_steps": 200.0}
+    assert origin["atom_gradients"] == {"fake_mean": 1000.0, "fake_steps": 1000.0}
+    assert origin["rungs"] == [{"share": 1.0, "trials": 3}]
     assert (origin["n_validation"], origin["rule"], origin["data"]) == (6, "equal-compute", {"fakes": "0" * 64})
     assert origin["command"].startswith("mfbench")
     for arm in content["arms"].values():
-        assert (arm["trials"], arm["failed"], arm["atom_gradients"], len(arm["losses"])) == (3, 0, 600.0, 3)
+        assert (arm["trials"], arm["failed"], arm["atom_gradients"], len(arm["losses"])) == (3, 0, 3000.0, 3)
         assert arm["validation_loss"] == min(arm["losses"]) <= arm["first_validation_loss"] == arm["losses"][0]
         assert arm["validation_loss"] == pytest.approx(10 * arm["settings"]["shift"] ** 2)
 
@@ -98,7 +100,7 @@ def test_runs_take_tuned_settings_and_book_the_trials(tuned: Path, tmp_path: Pat
     store = RunStore(tmp_path / "out")
     run_all(planned, planned, store, Notes(), make_executor(0))
     record = store.load(planned[0].key).record
-    assert (record["ledger"]["trials"], record["ledger"]["trial_atom_gradients"]) == (3, 600.0)
+    assert (record["ledger"]["trials"], record["ledger"]["trial_atom_gradients"]) == (3, 3000.0)
     assert planned[0].key != prepare(runs(write_preset(tmp_path, settings={"shift": best}, arms=["fake_mean"])))[0].key
 
 
@@ -179,7 +181,7 @@ def test_a_stopped_command_goes_on_where_it_was(fakes: Path, tmp_path: Path) -> 
     """Ctrl-C in the second trial: the first is not repeated, the second goes on from its checkpoint."""
     preset = write_preset(tmp_path, arms=["fake_steps"], settings={"shift": 0.5, "pause_s": 0.3, "steps": 6})
     words = ["tune", preset, "--space", tmp_path / "space.yml", "--trials", 2, "--runs", tmp_path / "trials"]
-    words += ["--out", tmp_path / "tuned.yml", "--workers", 1]
+    words += ["--out", tmp_path / "tuned.yml", "--workers", 1, "--budget-share", 1.0]
     process = subprocess.Popen(
         [sys.executable, "-m", "mfbench.benchmarks.cli.main", *map(str, words)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},

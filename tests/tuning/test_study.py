@@ -12,6 +12,7 @@ from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import split_of
 from mfbench.benchmarks.observables.errors.observable import Errors
 from mfbench.benchmarks.tasks.base import Regime
+from mfbench.benchmarks.tuning.halving import promoted, rungs_of, spending
 from mfbench.benchmarks.tuning.space import Space
 from mfbench.benchmarks.tuning.study import Search, Searched, best_of, search, searches
 from mfbench.benchmarks.tuning.trial import TrialStore, validation_loss
@@ -26,9 +27,11 @@ pytest.importorskip("optuna", reason="Optuna is not installed (extra 'tune')")
 SPACE = Space.model_validate({"all": {"shift": {"low": -1.0, "high": 1.0}}, "source": "mine.yml"})
 
 
-def planned(root: Path, arms: tuple[str, ...] = ("fake_mean",), trials: int = 4, **changes: object) -> list[Search]:
+def planned(
+    root: Path, arms: tuple[str, ...] = ("fake_mean",), trials: int = 4, share: float = 1.0, **changes: object
+) -> list[Search]:
     specs = [spec(arm, **changes) for arm in arms]
-    return searches(specs, SPACE, trials=trials, sampler_seed=3, budget_share=0.2, root=root)
+    return searches(specs, SPACE, trials=trials, sampler_seed=3, budget_share=share, root=root)
 
 
 def done(job: Search) -> Searched:
@@ -45,11 +48,11 @@ def test_trials_are_judged_by_the_loss_on_validation_frames(fakes: Path, tmp_pat
     for record in found.records:
         assert record["loss"] == pytest.approx(10.0 * record["values"]["shift"] ** 2, abs=1e-9)
         assert record["scores"]["energy_mae_mev_per_atom"] == pytest.approx(1e3 * abs(record["values"]["shift"]))
-        assert record["atom_gradients"] == record["budget_atom_gradients"] == 200.0
+        assert record["atom_gradients"] == record["budget_atom_gradients"] == 1000.0
     best = best_of(found)
     shifts = [record["values"]["shift"] for record in found.records]
     assert best.settings == {"shift": min(shifts, key=abs)}
-    assert (best.trials, best.failed, best.atom_gradients) == (4, 0, 800.0)
+    assert (best.trials, best.failed, best.atom_gradients) == (4, 0, 4000.0)
     assert best.first_validation_loss == pytest.approx(2.5)
 
 
@@ -99,7 +102,8 @@ def test_ended_trials_are_never_repeated_and_more_go_on_from_fewer(fakes: Path, 
 def test_every_arm_gets_the_same_search(fakes: Path, tmp_path: Path) -> None:
     mean, steps = planned(tmp_path, ("fake_mean", "fake_steps"), settings={"pause_s": 0.0})
     assert (mean.trials, mean.sampler_seed, mean.loss) == (steps.trials, steps.sampler_seed, steps.loss)
-    assert mean.spec.budget == steps.spec.budget == 200.0
+    assert mean.rungs == steps.rungs
+    assert mean.spec.budget == steps.spec.budget == 1000.0
     values = [[r["values"]["shift"] for r in done(job).records] for job in (mean, steps)]
     assert values[0] == values[1]
 
@@ -111,7 +115,7 @@ def test_a_failed_trial_is_a_trial(fakes: Path, tmp_path: Path, monkeypatch: pyt
 
     def failing(self, *args, **kwargs):
         if self.settings.shift > 0:
-            kwargs["progress"]("fit", 50.0, 200.0)
+            kwargs["progress"]("fit", 50.0, 1000.0)
             raise TrainingError("diverged")
         return fit(self, *args, **kwargs)
 
@@ -123,7 +127,7 @@ def test_a_failed_trial_is_a_trial(fakes: Path, tmp_path: Path, monkeypatch: pyt
     assert all(r["values"]["shift"] > 0 and r["reason"] == "diverged" for r in failed)
     best = best_of(found)
     assert (best.trials, best.failed) == (8, len(failed))
-    assert best.atom_gradients == 50.0 * len(failed) + 200.0 * (8 - len(failed))
+    assert best.atom_gradients == 50.0 * len(failed) + 1000.0 * (8 - len(failed))
     assert best.losses.count(None) == len(failed)
 
 
@@ -131,6 +135,64 @@ def test_an_arm_without_a_finished_trial_has_no_settings(fakes: Path, tmp_path: 
     (job,) = planned(tmp_path, ("fake_failing",), trials=2)
     with pytest.raises(TrainingError, match=r"fake_failing.*the moon was in the wrong place"):
         best_of(done(job))
+
+
+def test_the_better_trials_are_trained_again_for_longer_and_the_untuned_settings_with_them(
+    fakes: Path, tmp_path: Path
+) -> None:
+    """The untuned shift is the worst there is; it goes on all the same, and every rung costs what it was planned to."""
+    (job,) = planned(tmp_path, trials=9, share=0.1, settings={"shift": 1.0})
+    assert [(rung.share, rung.trials) for rung in job.rungs] == [(0.1, 9), (pytest.approx(0.3), 3), (1.0, 2)]
+    found = done(job)
+    by_rung = {
+        s: [r for r in found.records if r["share"] == s] for s in dict.fromkeys(r["share"] for r in found.records)
+    }
+    assert [len(records) for records in by_rung.values()] == [9, 3, 2]
+    first, second, third = by_rung.values()
+    best = sorted(first[1:], key=lambda record: record["loss"])[:2]
+    assert {r["trial"] for r in second} == {0, *(r["trial"] for r in best)}
+    assert {r["trial"] for r in third} == {0, best[0]["trial"]}
+    assert [r["budget_atom_gradients"] for r in third] == [1000.0, 1000.0]
+    summed = best_of(found)
+    assert (summed.trials, summed.first_validation_loss) == (9, pytest.approx(10.0))
+    assert summed.settings == {"shift": best[0]["values"]["shift"]}
+    assert summed.atom_gradients == pytest.approx(1000.0 * spending(job.rungs))
+    assert summed.shares.count(1.0) == 2
+    before = len(list((tmp_path / "trials").iterdir()))
+    (longer,) = planned(tmp_path, trials=12, share=0.1, settings={"shift": 1.0})
+    more = done(longer)
+    assert [r["values"] for r in more.records[:9]] == [r["values"] for r in first]
+    assert len(list((tmp_path / "trials").iterdir())) <= before + 3 + 4 + 2
+
+
+def test_settings_that_only_start_fast_do_not_win(fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positive shifts look best in short trainings, and are the worst in long ones."""
+    from mfbench.benchmarks.tuning import study
+
+    sound = study.run_trial
+
+    def run(planned_run, *args):  # type: ignore[no-untyped-def]
+        record = sound(planned_run, *args)
+        short, shift = planned_run.spec.budget < 1000.0, record["values"]["shift"]
+        loss = -shift if short else shift
+        return record | {"loss": loss + 2.0}
+
+    monkeypatch.setattr(study, "run_trial", run)
+    (job,) = planned(tmp_path, trials=6, share=0.34, settings={"shift": 0.0})
+    best = best_of(done(job))
+    assert best.settings == {"shift": 0.0}  # untuned: what was promoted turned out worse
+    assert best.validation_loss <= best.first_validation_loss  # type: ignore[operator]
+
+
+def test_rungs_end_at_the_whole_budget_and_promote_as_many_for_every_arm() -> None:
+    assert [(r.share, r.trials) for r in rungs_of(20, 1.0)] == [(1.0, 20)]
+    assert [r.trials for r in rungs_of(20, 0.1)] == [20, 7, 3]
+    assert [r.trials for r in rungs_of(20, 0.2)] == [20, 7]  # 0.6 would be so near the whole
+    assert [r.trials for r in rungs_of(1, 0.01)] == [1] * len(rungs_of(1, 0.01))
+    assert rungs_of(64, 1 / 64, 2)[-1].share == 1.0
+    assert promoted({0: 5.0, 1: 1.0, 2: None, 3: 2.0}, 2, always=0) == [0, 1]
+    assert promoted({0: 5.0, 1: 1.0, 2: None, 3: 2.0}, 2, always=None) == [1, 3]
+    assert promoted({0: None, 1: 1.0, 2: None}, 2, always=0) == [1]
 
 
 def test_a_setting_outside_the_space_is_not_the_first_trial(fakes: Path, tmp_path: Path) -> None:
