@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -222,7 +222,10 @@ class FitContext:
         if training:
             config = TrainingConfig.model_validate(config.model_dump() | dict(training))
         high = high or list(frames)[-1]
-        task = StageTask(name, frames, labels, high, validation, trainable, changes or Changes())
+        free = self.policy in ("least_squares", "residual") and not any(
+            f in self.references and self.references[f].isolated for f in frames
+        )
+        task = StageTask(name, frames, labels, high, validation, trainable, changes or Changes(), free)
         key = self._stage_key(core, task, config, budget)
         store = self._shared if share and self._shared is not None else self._workdir
         finished = store / f"stage-{key[:24]}.safetensors" if store is not None else None
@@ -230,15 +233,24 @@ class FitContext:
             tensors, header = load_tensors(finished)
             core.load_state_dict(tensors)
             self.ledger.stages.append(Stage(**header["stage"] | {"reused": share}))
+            self._note_references(core, frames)
             return
         checkpoint = self._workdir / f"{name}-{key[:24]}.ckpt" if self._workdir is not None else None
         trainer = StageTrainer(core, task, config, budget, self.seed, checkpoint, self._progress)
         stage = trainer.fit()
         self.ledger.stages.append(stage)
+        self._note_references(core, frames)
         if finished is not None:
             save_tensors(finished, core.state_dict(), {"stage": vars(stage)})
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
+
+    def _note_references(self, core: Core, fidelities: Iterable[str]) -> None:
+        """Put reference energies that a stage has changed into the record."""
+        for fidelity in fidelities:
+            values, known = tuple(core.reference_of(fidelity).tolist()), self.references.get(fidelity)
+            if known is not None and known.values != values:
+                self.references[fidelity] = replace(known, values=values)
 
     def _stage_key(self, core: Core, task: StageTask, config: TrainingConfig, budget: Budget) -> str:
         return digest(
@@ -248,7 +260,7 @@ class FitContext:
                 "frames": {f: frames_hash(a) for f, a in task.frames.items()},
                 "validation": frames_hash(task.validation),
                 "labels": {f: str(s) for f, s in task.labels.items()},
-                "task": [task.name, task.high, task.trainable, asdict(task.changes)],
+                "task": [task.name, task.high, task.trainable, asdict(task.changes), task.free_e0],
                 "training": config.model_dump(mode="json"),
                 "budget": [budget.atom_gradients, budget.patience, budget.check_interval(config.validation_checks)],
                 "seed": self.seed,

@@ -320,6 +320,11 @@ class GraphStore:
     def __len__(self) -> int:
         return len(self.n_atoms)
 
+    @property
+    def has_forces(self) -> bool:
+        """Whether any frame has labels of forces."""
+        return bool(self._forces_seen.any())
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> GraphStore:
         """Keep everything on a device, real numbers in `dtype` (energies stay float64): batches are gathered there.
 

@@ -88,6 +88,11 @@ class TrainingConfig(SettingsModel):
         lt=1,
         description="HF frames are repeated to make up this share of a joint training's frames.",
     )
+    free_e0: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Solve for reference energies along with the weights, where e0 is least_squares or residual and no "
+        "isolated atom sets them; auto: in stages without forces.",
+    )
     precision: Literal["float32", "float64", "mixed"] = Field(
         "float32",
         description="Of weights and geometry; mixed is float32 with matrix products in TF32 in training steps: for "

@@ -43,7 +43,14 @@ def _on(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) ->
         return torch.tensor(numbers, dtype=dtype, device=device)
 
 
-def loss_of(output: CoreOutput, batch: Batch, target: Tensor, names: tuple[str, ...], config: LossConfig) -> Tensor:
+def loss_of(
+    output: CoreOutput,
+    batch: Batch,
+    target: Tensor,
+    names: tuple[str, ...],
+    config: LossConfig,
+    projection: Tensor | None = None,
+) -> Tensor:
     """Loss of a batch.
 
     Parameters
@@ -58,6 +65,8 @@ def loss_of(output: CoreOutput, batch: Batch, target: Tensor, names: tuple[str, 
         Fidelity names in the order of the batch's index.
     config
         Weights and forms.
+    projection
+        (B, B) matrix for the errors of the energies per atom, which takes out what is mended otherwise.
 
     Returns
     -------
@@ -71,7 +80,12 @@ def loss_of(output: CoreOutput, batch: Batch, target: Tensor, names: tuple[str, 
         per_atom, per_frame = weight[batch.frame][:, None].expand(-1, 3), weight[:, None, None].expand(-1, 3, 3)
     atoms = batch.n_atoms.to(output.energy.dtype)
     delta = config.huber_delta
-    loss = config.energy_weight * _masked_mean(config.energy, output.energy / atoms, target / atoms, weight, delta)
+    energy, target = output.energy / atoms, target / atoms
+    if projection is not None:
+        present = torch.isfinite(target)
+        error = energy - torch.where(present, target, energy.detach())
+        energy, target = projection @ error, torch.where(present, torch.zeros_like(target), target)
+    loss = config.energy_weight * _masked_mean(config.energy, energy, target, weight, delta)
     if output.forces is not None:
         loss = loss + config.forces_weight * _masked_mean(config.forces, output.forces, batch.forces, per_atom, delta)
     if output.stress is not None:

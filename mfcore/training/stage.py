@@ -40,6 +40,8 @@ class StageTask:
         Groups of parameters that may change (:meth:`mfbench.mfcore.core.Core.parameter_groups`); None is all.
     changes
         How they may change.
+    free_e0
+        Whether reference energies may change too; see `TrainingConfig.free_e0`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class StageTask:
     validation: Sequence[Atoms] = ()
     trainable: tuple[str, ...] | None = None
     changes: Changes = field(default_factory=Changes)
+    free_e0: bool = False
 
 
 @dataclass

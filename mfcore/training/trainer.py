@@ -18,6 +18,7 @@ from torch import Tensor
 from mfbench.mfcore.core import FIDELITY, Core, CoreOutput, ForwardOptions
 from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.reference_energies import composition
 from mfbench.mfcore.errors import BudgetError, DataError, TrainingError
 from mfbench.mfcore.fidelity import Label, LabelSet
 from mfbench.mfcore.memory import keep_freed_memory
@@ -27,6 +28,7 @@ from mfbench.mfcore.training.checkpoint import load_tensors, optimizer_tensors, 
 from mfbench.mfcore.training.checks import check_all_seen, check_finite_start, check_high_counts, validation_energy_mae
 from mfbench.mfcore.training.config import LossConfig, TrainingConfig
 from mfbench.mfcore.training.devices import DTYPES, average_gradients, fabric
+from mfbench.mfcore.training.energy_offsets import EnergyOffsets
 from mfbench.mfcore.training.frame_errors import frame_errors
 from mfbench.mfcore.training.loss import loss_of
 from mfbench.mfcore.training.progress import Progress, silent
@@ -92,6 +94,7 @@ class StageTrainer:
             raise BudgetError(
                 f"stage '{task.name}': {budget.atom_gradients:.6g} atom gradients do not pay for one frame."
             )
+        self.offsets = self._offsets(names)
         self.update = update_of(task.changes, self._choose_weights(), seed)
         self.parameters = self.update.parameters
         groups = self._parameter_groups()
@@ -113,6 +116,19 @@ class StageTrainer:
             self.core.cutoff,
         )
         return store.to(self.world.device, self.dtype)
+
+    def _offsets(self, frames: Sequence[Atoms]) -> EnergyOffsets | None:
+        """Reference energies to solve for, if the settings ask for it."""
+        wanted = self.config.free_e0 == "always" or (self.config.free_e0 == "auto" and not self.store.has_forces)
+        if not (self.task.free_e0 and wanted):
+            return None
+        return EnergyOffsets(self.core, self.store, composition(frames, self.core.species))
+
+    def _solve_offsets(self) -> None:
+        """Solve for the reference energies of the core's present weights, if they are free."""
+        if self.offsets is not None:
+            self.offsets.solve()
+            self.state.stage.validation_atom_evaluations += self.offsets.atoms
 
     def _choose_weights(self) -> dict[str, torch.nn.Parameter]:
         trainable = None if self.task.trainable is None else self.core.in_groups(self.task.trainable)
@@ -155,7 +171,7 @@ class StageTrainer:
                 cost = float(self.store.n_atoms[indices].sum())
                 if state.stage.atom_gradients + cost > self.budget.atom_gradients:
                     break
-                self._step(self.store.batch(self._share(indices)))
+                self._step(self._share(indices))
                 state.stage.atom_gradients += cost
                 state.stage.steps += 1
                 for name, number in zip(self.task.frames, np.bincount(self.fidelity[indices]), strict=False):
@@ -175,6 +191,7 @@ class StageTrainer:
             self._check()
         check_all_seen(self)
         self._load(self.best)
+        self._solve_offsets()
         state.stage.fidelity = self.task.high
         state.stage.validation_energy_mae_ev_per_atom = validation_energy_mae(self)
         self.progress(self.task.name, self.budget.atom_gradients, self.budget.atom_gradients)
@@ -214,22 +231,26 @@ class StageTrainer:
         """Energies less reference energies, in float64 until they are small."""
         return (batch.energy - self.core.reference_energy(batch)).to(self.dtype)
 
-    def loss(self, batch: Batch, training: bool, config: LossConfig | None = None) -> Tensor:
-        """Loss of a batch, by the stage's weights or others."""
+    def loss(
+        self, batch: Batch, training: bool, config: LossConfig | None = None, projection: Tensor | None = None
+    ) -> Tensor:
+        """Loss of a batch, by the stage's weights or others; `projection` is that of :func:`loss_of`."""
         batch = batch.to(self.world.device, self.dtype)
         output = self._answer(batch, self._training if training else self._validating, create_graph=training)
-        return loss_of(output, batch, self.target(batch), self.core.fidelities, config or self.config.loss)
+        target, names = self.target(batch), self.core.fidelities
+        return loss_of(output, batch, target, names, config or self.config.loss, projection)
 
     def _answer(self, batch: Batch, options: ForwardOptions, create_graph: bool = False) -> CoreOutput:
         output = self.core(batch, batch.has_forces, batch.has_stress, create_graph=create_graph, **options)
         return checked_output(self.core.name, output, batch, batch.has_forces, batch.has_stress)
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, indices: np.ndarray) -> None:
         rate = self._learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(batch, training=True)
+        projection = None if self.offsets is None else self.offsets.projection(indices)
+        loss = self.loss(self.store.batch(indices), training=True, projection=projection)
         if loss.requires_grad:
             loss.backward(inputs=self.update.weights)  # positions are no parameters: nothing is propagated to them
         self.update.pull()
@@ -308,6 +329,7 @@ class StageTrainer:
             return
         current = [p.detach().clone() for p in self.parameters]
         self._load(self.average)
+        self._solve_offsets()
         scores = self.frame_scores()
         self._load(current)
         score = float(scores.mean())
@@ -335,6 +357,7 @@ class StageTrainer:
         tensors = optimizer_tensors(self.optimizer)
         for kind, values in (("weight", self.parameters), ("average", self.average), ("best", self.best)):
             tensors |= {f"{kind}.{n}": value.detach() for n, value in enumerate(values)}
+        tensors["reference"] = self.core.reference
         header = {"state": asdict(self.state), "seed": self.seed, "budget": self.budget.atom_gradients}
         save_tensors(self.checkpoint, tensors, header)
 
@@ -350,6 +373,7 @@ class StageTrainer:
         self._load([tensors[f"weight.{n}"] for n in count])
         self.average = [tensors[f"average.{n}"].to(self.world.device) for n in count]
         self.best = [tensors[f"best.{n}"].to(self.world.device) for n in count]
+        self.core.reference.copy_(tensors["reference"])
         values = copy.deepcopy(header["state"])
         values["stage"] = Stage(**values["stage"])
         values["best"] = float(values["best"])
