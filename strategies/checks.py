@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
 
 from mfbench.mfcore.data.frames import energy_of
+from mfbench.mfcore.data.reference_energies import least_squares_energies
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import SelfCheckError
 from mfbench.mfcore.potentials.potential import Potential
@@ -172,6 +174,38 @@ def check_target_answers(potential: Potential, data: TrainingSet) -> None:
             f"meV/atom, but the weights of stage '{stage.name}' were selected with {1e3 * trained:.4g} meV/atom; the "
             "potential does not evaluate what was trained."
         )
+
+
+class LearnedEnergies(NamedTuple):
+    """Errors on the validation frames, mean absolute, eV/atom: of a potential, and of a constant by composition."""
+
+    found: float
+    constant: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether the potential has learned more than the constant says."""
+        return self.found < self.constant
+
+
+def learned_energies(potential: Potential, data: TrainingSet) -> LearnedEnergies | None:
+    """Hold a potential against the mean energy by composition of the HF training labels, on the validation frames.
+
+    Returns
+    -------
+    LearnedEnergies or None
+        None without HF energies to train or to validate on, or if validation frames have other elements.
+    """
+    frames, train = _validation(potential, data), list(data.train[data.high])
+    energies = np.array([energy_of(a, data.high) for a in train])
+    species = sorted({int(z) for a in train for z in a.numbers})
+    if not (frames and np.isfinite(energies).any() and {int(z) for a in frames for z in a.numbers} <= set(species)):
+        return None
+    constant = least_squares_energies(train, energies, species).of(frames)
+    predicted = potential.predict(frames, data.high, forces=False).energies
+    reference, sizes = np.array([energy_of(a, data.high) for a in frames]), np.array([len(a) for a in frames])
+    errors = [float(np.mean(np.abs(answers - reference) / sizes)) for answers in (predicted, constant)]
+    return LearnedEnergies(*errors)
 
 
 def check_replayed(stage: Stage, low: str, epoch: int) -> None:

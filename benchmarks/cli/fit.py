@@ -175,6 +175,7 @@ def _fit(
     from mfbench.benchmarks.cli.progress import FitProgress
     from mfbench.mfcore.errors import MfbenchError, StorageError
     from mfbench.mfcore.files import make_folder
+    from mfbench.strategies.checks import learned_energies
 
     counts = ", ".join(f"{len(frames)} {name} ({data.labels[name]})" for name, frames in data.train.items())
     arm = strategy.name
@@ -199,6 +200,15 @@ def _fit(
         highlight=False,
         soft_wrap=True,
     )
+    learned = learned_energies(potential, data)
+    if learned is not None and not learned.enough:
+        console.print(
+            f"[yellow]It has failed to train:[/yellow] on the {len(data.validation)} frames that selected it, energies "
+            f"are wrong by {1e3 * learned.found:.3g} meV/atom, those of a constant (the mean by composition) by "
+            f"{1e3 * learned.constant:.3g}. Give a larger --budget, or more labels.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 #: In the work folder from when the potential is complete, so that what a kill leaves of it is known to be needless.

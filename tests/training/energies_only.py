@@ -31,14 +31,19 @@ def vibrating_molecule(seed: int) -> list[Atoms]:
     return made
 
 
-def fitted(frames: list[Atoms], seed: int, atom_gradients: float, **training: object) -> Potential:
-    """Single fidelity on the first frames, by a small network."""
-    data = TrainingSet(
+def training_set_of(frames: list[Atoms]) -> TrainingSet:
+    """The first frames to train on, the next to select on."""
+    return TrainingSet(
         (HIGH,),
         {HIGH: frames[:N_TRAIN]},
         {HIGH: LabelSet.parse("E")},
         frames[N_TRAIN : N_TRAIN + N_VALIDATION],
     )
+
+
+def fitted(frames: list[Atoms], seed: int, atom_gradients: float, **training: object) -> Potential:
+    """Single fidelity on the first frames, by a small network."""
+    data = training_set_of(frames)
     core = {"cutoff": 4.0, "n_layers": 2, "lmax": 1, "channels": 16, "radial_hidden": [16]}
     return SingleFidelity({"core": core, "training": training}).fit(data, Budget(atom_gradients), seed)
 

@@ -19,8 +19,16 @@ from mfbench.mfcore.training.config import TrainingConfig
 from mfbench.mfcore.training.energy_offsets import projection_of
 from mfbench.mfcore.training.stage import StageTask
 from mfbench.mfcore.training.trainer import StageTrainer
+from mfbench.strategies.checks import learned_energies
 from tests.conftest import HIGH
-from tests.training.energies_only import fitted, relative_error, vibrating_molecule
+from tests.training.energies_only import (
+    N_TRAIN,
+    N_VALIDATION,
+    fitted,
+    relative_error,
+    training_set_of,
+    vibrating_molecule,
+)
 
 
 @settings(max_examples=50, deadline=None)
@@ -101,6 +109,17 @@ def test_reference_energies_stay_where_they_must():
     assert values(kept) != values(solved)
     for potential in (kept, solved):
         np.testing.assert_array_equal(values(potential), potential.cores[0].reference_of(HIGH))
+
+
+@pytest.mark.parametrize(("budget", "enough"), [(200.0, False), (6000.0, True)])
+def test_a_potential_is_held_against_the_mean_energy(budget, enough):
+    frames = vibrating_molecule(1)
+    learned = learned_energies(fitted(frames, 1, budget), training_set_of(frames))
+    assert learned is not None
+    assert learned.enough is enough
+    held_out = [energy_of(a, HIGH) for a in frames[N_TRAIN : N_TRAIN + N_VALIDATION]]
+    mean = np.mean([energy_of(a, HIGH) for a in frames[:N_TRAIN]])
+    assert learned.constant == pytest.approx(np.mean(np.abs(held_out - mean)) / 5)
 
 
 @pytest.mark.slow
