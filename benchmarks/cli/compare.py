@@ -190,11 +190,12 @@ def compare(
     if dry_run:
         return
     from mfbench.benchmarks.reports import Results, report
+    from mfbench.benchmarks.reports.details import Details
 
     rows = RunStore(root).rows()
     if costs:  # those of this call count: stored runs may have been computed without
         rows["label_cost_cpu_s"] = user_data.label_costs(rows, specs, task)
-    results = Results(rows)
+    results = Results(rows, Details(root))
     typer.echo(report(results, styled=console.is_terminal))
     for cell in results.cells:
         typer.echo(advice(cell, several=len(results.cells) > 1))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.harness import frames_used
 from mfbench.benchmarks.observables.registry import observables
 from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.errors import ConfigError
@@ -39,10 +40,29 @@ def _budget_name(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, (int, float)) else str(value)
 
 
+RULES = ("selected_by", "split_rule")
+"""Columns of rows that say by which rules weights were selected and frames chosen; "" where it was not recorded."""
+
+
+def with_rules(table: DataFrame) -> DataFrame:
+    """Give rows the columns of rules; from before they were recorded, they are not known."""
+    known = {name: table[name].fillna("").astype(str) if name in table.columns else "" for name in RULES}
+    if all(name in table.columns for name in RULES):
+        return table.assign(**known)
+    place = list(table.columns).index("draw") + 1 if "draw" in table.columns else len(table.columns)
+    rest = table.drop(columns=[name for name in RULES if name in table.columns])
+    order = [*rest.columns[:place], *RULES, *rest.columns[place:]]
+    return rest.assign(**known)[order]
+
+
 @cache
 def detail_types() -> dict[str, Mapping[str, str]]:
-    """Give the columns of each detail and their types, as observables declare them; units are in the names."""
-    return {name: columns for observable in observables() for name, columns in observable.details.items()}
+    """Give the columns of each detail and their types, as observables declare them; units are in the names.
+
+    The frames that a run used (:mod:`mfbench.benchmarks.harness.frames_used`) are one more.
+    """
+    declared = {name: columns for observable in observables() for name, columns in observable.details.items()}
+    return declared | {frames_used.DETAIL: frames_used.TYPES}
 
 
 def types_of(name: str) -> Mapping[str, str]:

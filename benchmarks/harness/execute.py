@@ -17,14 +17,17 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from mfbench.benchmarks.harness import frames_used
 from mfbench.benchmarks.harness.cost import label_cost, labels_of
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
+from mfbench.benchmarks.harness.rules import selected_by
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.observables.checks import checked
 from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.benchmarks.observables.registry import measured
 from mfbench.mfcore.data.graphs import forget_neighbour_lists
+from mfbench.mfcore.data.splits import SPLIT_RULE
 from mfbench.mfcore.errors import ConfigError, LeakageError, MfbenchError, StorageError
 from mfbench.mfcore.files import make_folder
 from mfbench.mfcore.training.budget import Budget
@@ -195,8 +198,9 @@ def compute_run(
         "inference_evaluations": int(ledger.inference_evaluations),
         "n_parameters": int(ledger.n_parameters),
     }
+    used = frames_used.frames_used(task.frames, training, uses_low=arm_class(spec.arm).uses_low)
     return (
-        evaluation,
+        Evaluation(evaluation.rows, {**evaluation.details, frames_used.DETAIL: used}),
         failures,
         costs,
         {"ledger": ledger.as_dict(), "potential": potential.record, "split": split.record},
@@ -280,6 +284,8 @@ def _row(
         "budget": spec.budget_name,
         "seed": spec.seed,
         "draw": spec.draw,
+        "selected_by": selected_by(run.settings),
+        "split_rule": SPLIT_RULE,
         "split": result["split"],
         "metric": result["metric"],
         "unit": result["unit"],

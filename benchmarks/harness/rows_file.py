@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import change_texts, has_lists, with_every_axis
+from mfbench.benchmarks.harness.columns import RULES, change_texts, has_lists, with_every_axis, with_rules
 from mfbench.benchmarks.harness.details import UNREADABLE, check_numbers, detail_path, reason
 from mfbench.benchmarks.harness.parquet import sealed_parquet
 from mfbench.mfcore.errors import DataError
@@ -38,7 +38,8 @@ def write_rows(rows: pd.DataFrame, path: Path, *, na_rep: str = "") -> None:
     """
     if not path.name.endswith(SUFFIX):
         raise DataError(f"expected a name that ends in {SUFFIX}.", file=path)
-    order = [name for name in ORDER if name in rows.columns]
+    first = ["part", "fidelity", "draw"] if "part" in rows.columns else []  # equal lists of frames side by side: small
+    order = [*first, *(name for name in ORDER if name in rows.columns and name not in first)]
     text = change_texts(rows.sort_values(order, kind="stable"), csv_text).to_csv(
         index=False, float_format="%.8g", lineterminator="\n", na_rep=na_rep
     )
@@ -99,8 +100,8 @@ def read_rows(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        found = pd.read_csv(path, dtype={"n_low": str, "n_high": str, "run_key": str})
-        rows = with_every_axis(with_costs(change_texts(found, of_csv_text)))
+        found = pd.read_csv(path, dtype=dict.fromkeys(("n_low", "n_high", "run_key", *RULES), "str"))
+        rows = with_rules(with_every_axis(with_costs(change_texts(found, of_csv_text))))
     except UNREADABLE as error:
         raise DataError(
             f"not a file of rows ({reason(error)}).", file=path, hint="Give DIR of runs or a .csv.gz."

@@ -21,7 +21,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame, detail_types, empty_detail, with_every_axis
+from mfbench.benchmarks.harness.columns import (
+    RUN_COLUMNS,
+    detail_frame,
+    detail_types,
+    empty_detail,
+    with_every_axis,
+    with_rules,
+)
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import make_folder, rename_folder, storage, sweep, sweep_folder
@@ -31,6 +38,7 @@ SCHEMA = 2
 _KEYS = ("key", "status", "cell", "rows_sha256", "details_sha256")
 COLUMNS = (
     *RUN_COLUMNS,
+    *("selected_by", "split_rule"),
     *("split", "metric", "unit", "value", "n", "n_failed", "status"),
     *("label_cost_cpu_s", "train_atom_gradients", "train_steps", "train_wall_s", "train_cpu_s"),
     *("inference_us_per_atom", "inference_evaluations", "n_parameters"),
@@ -122,7 +130,7 @@ class RunStore:
             If it is missing, cannot be read, was changed since it was written, or has another schema.
         """
         record = self._record(key)
-        return StoredRun(record, with_every_axis(self._table(key, "rows", record["rows_sha256"])))
+        return StoredRun(record, with_rules(with_every_axis(self._table(key, "rows", record["rows_sha256"]))))
 
     def _table(self, key: str, name: str, sha256: str) -> pd.DataFrame:
         path = self.folder(key) / f"{name}.parquet"

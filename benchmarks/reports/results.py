@@ -9,13 +9,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import with_every_axis
+from mfbench.benchmarks.harness.columns import with_every_axis, with_rules
+from mfbench.benchmarks.harness.frames_used import DETAIL as FRAMES
 from mfbench.benchmarks.observables.registry import declaring
 from mfbench.benchmarks.reports.arms import ceilings, in_order, not_installed, traits
 from mfbench.benchmarks.reports.blocks import Blocks
 from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.names import in_one_line
-from mfbench.benchmarks.reports.rows import ALL, NEEDED, REGIME, budget_key, regime_title, size_key
+from mfbench.benchmarks.reports.overlap import Overlap, overlap_of
+from mfbench.benchmarks.reports.rows import ALL, NEEDED, REGIME, budget_key, regime_title, size_key, told_apart
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.metrics.intervals import Runs
 from mfbench.mfcore.metrics.recommendation import Recommendation, recommend
@@ -173,6 +175,22 @@ class Part:
         return self.blocks.structures(errors, split, metric)
 
     @cached_property
+    def overlap(self) -> Overlap:
+        """Overlap of the draws of the candidates; ask the parts of :meth:`of_size` where there are several sizes."""
+        keys = set(self.without_ceilings["run_key"].astype(str))
+        frames = self.detail(FRAMES)
+        return overlap_of(frames[frames["run_key"].astype(str).isin(keys)])
+
+    def over(self, unit: str) -> str:
+        """Name what repeats of runs are over, "draws" by their numbers: "seeds" where draws are the same frames."""
+        return self.overlap.over if unit == "draws" else unit
+
+    @cached_property
+    def same_frames(self) -> frozenset[int]:
+        """HF set sizes at which all draws have the same HF frames, or nearly."""
+        return frozenset(n for n in self.sizes if self.of_size(n).overlap.over == "seeds")
+
+    @cached_property
     def size_names(self) -> list[str]:
         """HF set sizes of the candidates, or of the ceilings where there are no others, ascending; "all" is last."""
         rows = self.without_ceilings if self.candidates else self.rows
@@ -271,6 +289,7 @@ class Cell(Part):
                 self.structures({arm: runs for arm, runs in errors.items() if runs}, asked[1], asked[0]),
                 n_failed={arm: self.counts(arm)[1] for arm in arms},
                 untrained=self.untrained(asked[1], asked[0]),
+                repeats=self.overlap.over,
             )
         return self._recommendations[asked]
 
@@ -292,7 +311,7 @@ class Results(Part):
     """
 
     def __init__(self, rows: DataFrame, details: Details | None = None) -> None:
-        rows = with_every_axis(rows)
+        rows = told_apart(with_rules(with_every_axis(rows)))
         missing = [name for name in NEEDED if name not in rows.columns]
         if missing:
             raise ConfigError(f"rows: no column {', '.join(missing)}; expected the rows that `mfbench run` stores.")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from mfbench.benchmarks.harness.columns import RULES
+from mfbench.benchmarks.harness.rules import selected_by
 from mfbench.mfcore.cores.registry import DEFAULT
+from mfbench.mfcore.data.splits import SPLIT_RULE
 
-REGIME = ("task", "core", "n_low", "labels", "pairing", "coverage", "e0", "selection", "budget")
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+REGIME = ("task", "core", "n_low", "labels", "pairing", "coverage", "e0", *RULES, "selection", "budget")
 """Columns that two runs must share, beside the HF set size, to stand in one table."""
+
+TODAY = {"selected_by": selected_by({}), "split_rule": SPLIT_RULE}
+"""Rules of runs that are computed now; titles of tables name others."""
 
 NEEDED = (*REGIME, "n_high", "arm", "seed", "draw", "split", "metric", "value", "status", "run_key")
 
@@ -26,11 +36,20 @@ def regime_title(regime: Mapping[str, str], n_high: str | None = None) -> str:
     parts += [regime["labels"], regime["pairing"], f"coverage {regime['coverage']}"]
     if regime["e0"] != "default":
         parts.append(f"E0 {regime['e0']}")
+    parts += other_rules(regime)
     if regime["selection"] != "default":
         parts.append(f"selection {regime['selection']}")
     if regime["budget"] != "default":
         parts.append(f"budget {budget_words(regime['budget'])}")
     return ", ".join(parts)
+
+
+def other_rules(regime: Mapping[str, str]) -> list[str]:
+    """Name the rules of a regime that are not those of runs that are computed now, nor an axis of the comparison."""
+    words = {"selected_by": "weights selected by {}", "split_rule": "split rule {}"}
+    known = {name: regime.get(name, "") for name in RULES}
+    expected = TODAY | ({"selected_by": regime["selection"]} if regime.get("selection", "default") != "default" else {})
+    return [words[name].format(value) for name, value in known.items() if value not in ("", expected[name])]
 
 
 def budget_key(name: str) -> float:
@@ -55,3 +74,13 @@ def size_key(n: str) -> float:
         return float(n)
     except ValueError:
         return math.inf
+
+
+def told_apart(rows: DataFrame) -> DataFrame:
+    """Name the rules of runs that did not record them, where other runs of the rows did."""
+    change = {
+        name: rows[name].replace("", "not recorded")
+        for name in RULES
+        if len(found := set(rows[name])) > 1 and "" in found
+    }
+    return rows.assign(**change) if change else rows

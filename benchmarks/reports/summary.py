@@ -160,9 +160,12 @@ class Summary:
             )
         notes.append(names + "; networks: how many are evaluated for a prediction.")
         if self.repeated:
-            over = "the seeds of one draw; other HF sets may rank the arms otherwise" if self.single_draw else "draws"
+            over: str = self.cell.overlap.over
+            if self.single_draw:
+                over = "the seeds of one draw; other HF sets may rank the arms otherwise"
             notes.append(f"±: half of the 95 % confidence interval over {over}{self._groups()}.")
             notes.append("Best arm and its statistical ties (no other arm is significantly better): bold, or *.")
+            notes += self.cell.overlap.sentences(int(self.cell.without_ceilings["draw"].nunique()))
         else:
             notes.append(
                 "One run per arm cannot rank the arms: repeat over draws of the HF set (five say much more than two)."
@@ -252,7 +255,7 @@ class Summary:
         if all(entry.n_groups for _, entry in repeated):
             return words
         names = dict.fromkeys(quantity.title.partition(", ")[0] for quantity, entry in repeated if entry.n_groups)
-        return f"; of {', '.join(names)} over draws{words}"
+        return f"; of {', '.join(names)} over {self.cell.overlap.over}{words}"
 
 
 def summaries(results: Results) -> list[Summary]:
@@ -298,7 +301,8 @@ def tidy(tables: Iterable[Summary]) -> list[dict[str, Any]]:
                         "low": interval.low,
                         "high": interval.high,
                         "level": interval.level,
-                        "interval_over": interval.over,
+                        "interval_over": table.cell.over(interval.over),
+                        "draw_overlap": table.cell.overlap.shared,
                         "n_groups": entry.n_groups,
                         "best_or_tied": entry.best,
                         "n_runs": line.n_runs,

@@ -17,6 +17,12 @@ from scipy.sparse.csgraph import connected_components
 
 from mfbench.mfcore.errors import ConfigError
 
+SPLIT_RULE = "2"
+"""Name of the rule that frames are chosen by; a change that gives another choice for the same draw gets another name.
+
+In "1" LF frames kept off those that HF may take only after groups had taken turns.
+"""
+
 _MOST_OVER = 1.5  # times the size asked for
 
 

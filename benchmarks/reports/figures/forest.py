@@ -153,7 +153,8 @@ def _figure(
     known = metric_of(metric)
     reference = next(iter(panels.values()))[0]
     groups = all(ratio.n_groups for _, found in panels.values() for ratio in found.values())
-    over = "draws and groups of test frames" if groups else "draws"
+    over = " and ".join(sorted({part.of_size(size).overlap.over for size in panels}))
+    over += " and groups of test frames" * groups
     label = f"{known.label if known else metric} ({PANELS.get(split, split)}), ratio to {label_of(reference)}"
     label += (", " if len(panels) > 1 else "\n") + f"95 % intervals over {over}"
     figure.supxlabel(label, fontsize=style.font_pt)

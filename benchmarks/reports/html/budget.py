@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -139,14 +139,14 @@ class BudgetRule:
         Candidates by name.
     n_low
         LF labels in the budget, at least 0.
-    repeats
-        Name of the repeats: "draws", or "seeds" where the draws have most of their HF frames in common.
+    same_frames
+        HF set sizes at which the draws have most of their HF frames in common: what is repeated there is the seed.
     """
 
-    def __init__(self, arms: Mapping[str, ArmCurve], *, n_low: float, repeats: str = "draws") -> None:
+    def __init__(self, arms: Mapping[str, ArmCurve], *, n_low: float, same_frames: Collection[int] = ()) -> None:
         self.arms = dict(arms)
         self.n_low = n_low
-        self.repeats = repeats
+        self.same_frames = frozenset(same_frames)
         self._judged: dict[tuple[tuple[str, tuple[tuple[int, float], ...]], ...], _Judged] = {}
 
     def choose(self, n_high: float, ratio: float) -> Choice:
@@ -212,7 +212,7 @@ class BudgetRule:
                 arm: sum(self.arms[arm].n_failed.get(n, 0) for n, _ in place.weights) for arm, place in places.items()
             },
             untrained={arm for arm, p in places.items() if any(n in self.arms[arm].untrained for n, _ in p.weights)},
-            repeats=self.repeats,
+            repeats="seeds" if {n for p in places.values() for n, _ in p.weights} <= self.same_frames else "draws",
             **({} if measured else {"n_samples": SAMPLES}),
         )
         means = {arm: math.exp(_mean_log(runs)) if runs else math.nan for arm, runs in errors.items()}

@@ -15,7 +15,7 @@ from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
 from mfbench.benchmarks.reports.recommend import reason
 from mfbench.benchmarks.reports.results import Cell as Tabled
 from mfbench.benchmarks.reports.results import Results
-from mfbench.benchmarks.reports.rows import REGIME, budget_words
+from mfbench.benchmarks.reports.rows import REGIME, budget_words, other_rules
 from mfbench.benchmarks.reports.summary import HF_REFERENCE, PARTIAL, Entry, Quantity, Summary
 from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency
@@ -142,6 +142,7 @@ def regime_title(regime: Mapping[str, str]) -> str:
         parts.insert(1, f"core {regime['core']}")
     if regime["e0"] != "default":
         parts.append(f"E0 {regime['e0']}")
+    parts += other_rules(regime)
     if regime["selection"] != "default":
         parts.append(f"selection {regime['selection']}")
     if regime["budget"] != "default":
@@ -180,6 +181,8 @@ def _named(key: str, value: str) -> str:
         "n_low": f"{value} LF frames",
         "coverage": f"coverage {value}",
         "e0": f"E0 {value}",
+        "selected_by": f"weights selected by {value}",
+        "split_rule": f"split rule {value}",
         "selection": f"selection {value}",
         "budget": f"budget {value}",
     }.get(key, value)
@@ -230,7 +233,7 @@ def _table(
             entries = [summary.entries.get((line.arm, quantity)) for quantity in columns]
             if not counted and all(entry is None for entry in entries):
                 continue
-            row = [_cell(entry, quantity) for entry, quantity in zip(entries, columns, strict=True)]
+            row = [_cell(entry, quantity, summary.cell) for entry, quantity in zip(entries, columns, strict=True)]
             row += [_word(words[index].get(title, {}).get(line.arm, MISSING)) for title in said]
             if counted:
                 row += [Cell(str(n), float(n)) for n in (line.n_runs, line.n_failed)]
@@ -290,7 +293,7 @@ def _plain(value: float, tip: str = "the HF labels themselves") -> Cell:
     return Cell(number(value), value, tip=tip)
 
 
-def _cell(entry: Entry | None, quantity: Quantity) -> Cell:
+def _cell(entry: Entry | None, quantity: Quantity, table: Tabled) -> Cell:
     if entry is None:
         return Cell(MISSING)
     interval, scale = entry.interval, quantity.scale
@@ -302,7 +305,7 @@ def _cell(entry: Entry | None, quantity: Quantity) -> Cell:
     if math.isfinite(interval.half_width):
         low, high = (number(scale * bound) for bound in (interval.low, interval.high))
         tip = f"{100 * interval.level:g} % interval {low} to {high} {quantity.unit}".rstrip() + (
-            f" over {interval.n_units} {interval.over} ({tip})"
+            f" over {interval.n_units} {table.over(interval.over)} ({tip})"
         )
         if entry.n_groups:
             tip += f" and {entry.n_groups} groups of test frames"

@@ -145,19 +145,27 @@ def _series(part: Part, keys: Sequence[str], metric: str, split: str) -> dict[st
                 curves.setdefault(arm, {})[size] = found
     return {
         "values": [finite(values.get(key, math.nan)) for key in keys],
-        "means": {arm: {size: _log_mean(runs) for size, runs in curve.items()} for arm, curve in curves.items()},
+        "means": {
+            arm: {size: _log_mean(runs, part.of_size(size)) for size, runs in curve.items()}
+            for arm, curve in curves.items()
+        },
         "laws": {arm: law for arm, curve in curves.items() if (law := _law(curve)) is not None},
-        "ratios": _ratios(curves),
+        "ratios": _ratios(curves, part),
     }
 
 
-def _log_mean(runs: Runs) -> list[float | str | None]:
+def _log_mean(runs: Runs, part: Part) -> list[float | str | None]:
     """Geometric mean with its interval, numbers of runs and units, and what units are.
 
     A logarithmic axis shows this mean without bias.
     """
     logs = mean_interval({key: math.log(value) for key, value in runs.items()}, LEVEL)
-    return [*(finite(_exp(x)) for x in (logs.estimate, logs.low, logs.high)), logs.n_runs, logs.n_units, logs.over]
+    return [
+        *(finite(_exp(x)) for x in (logs.estimate, logs.low, logs.high)),
+        logs.n_runs,
+        logs.n_units,
+        part.over(logs.over),
+    ]
 
 
 def _law(curve: Mapping[str, Runs]) -> list[float] | None:
@@ -169,7 +177,9 @@ def _law(curve: Mapping[str, Runs]) -> list[float] | None:
     return [law.amplitude.estimate, law.exponent.estimate]
 
 
-def _ratios(curves: Mapping[str, Mapping[str, Runs]]) -> dict[str, dict[str, dict[str, list[float | str | None]]]]:
+def _ratios(
+    curves: Mapping[str, Mapping[str, Runs]], part: Part
+) -> dict[str, dict[str, dict[str, list[float | str | None]]]]:
     """By size, reference and arm: ratio of errors, its moderated interval, and p adjusted after Holm over the arms."""
     found: dict[str, dict[str, dict[str, list[float | str | None]]]] = {}
     for size in sorted({size for curve in curves.values() for size in curve}, key=size_key):
@@ -187,7 +197,7 @@ def _ratios(curves: Mapping[str, Mapping[str, Runs]]) -> dict[str, dict[str, dic
                     *(finite(x, 6) for x in numbers),
                     interval.n_runs,
                     interval.n_units,
-                    interval.over,
+                    part.of_size(size).over(interval.over),
                 ]
                 found.setdefault(size, {}).setdefault(reference, {})[arm] = line
     return found

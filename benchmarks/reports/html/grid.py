@@ -91,7 +91,7 @@ class Grid:
         return found
 
     def _answers(self, curves: Mapping[str, ArmCurve], reasons: Reasons) -> dict[str, Any]:
-        rule = BudgetRule(curves, n_low=self.n_low or 0)
+        rule = BudgetRule(curves, n_low=self.n_low or 0, same_frames=self.part.same_frames)
         choices = [[rule.choose(n, ratio) for ratio in self.ratios] for n in self.sizes]
 
         def by_arm(name: str) -> dict[str, Any]:
