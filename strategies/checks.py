@@ -184,7 +184,7 @@ class LearnedEnergies(NamedTuple):
 
     @property
     def enough(self) -> bool:
-        """Whether the potential has learned more than the constant says."""
+        """True if the potential has learned more than the constant says."""
         return self.found < self.constant
 
 

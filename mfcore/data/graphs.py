@@ -322,7 +322,7 @@ class GraphStore:
 
     @property
     def has_forces(self) -> bool:
-        """Whether any frame has labels of forces."""
+        """True if any frame has labels of forces."""
         return bool(self._forces_seen.any())
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> GraphStore:

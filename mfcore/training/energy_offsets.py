@@ -95,7 +95,7 @@ class EnergyOffsets:
         return float(sum(self._counts[chosen].sum() for chosen in self._sample))
 
     def projection(self, indices: np.ndarray) -> Tensor | None:
-        """What :func:`projection_of` says of a batch, on the core's device."""
+        """Matrix of :func:`projection_of` for a batch, on the core's device."""
         parts = (self._shares[indices], self._fidelity[indices], self._present[indices])
         key = b"".join(part.tobytes() for part in parts)
         if key not in self._kept:
