@@ -88,7 +88,7 @@ def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float
     started = time.perf_counter()
     try:
         evaluation, failures, costs, more = compute_run(run, store.workdir(run.key), store.shared, report)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # another package's code may try to end the program
         if StorageError.within(error) is not None:
             raise
         reason = _reason(error)
@@ -112,12 +112,12 @@ def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float
 class _Failure:
     """An observable that could not be measured."""
 
-    error: Exception
+    error: BaseException
     reason: str
     trace: str
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Say what an error of code is, and where: the whole traceback is in the record of the run."""
     if isinstance(error, MfbenchError):
         return str(error)
@@ -176,7 +176,7 @@ def compute_run(
         try:
             found = observable.measure(potential, task, split, plan, spec.seed, workdir)
             evaluation = evaluation.and_also(checked(observable, found, task.fidelities[:-1]))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if StorageError.within(error) is not None:
                 raise
             error.add_note(f"while observable '{observable.name}' was measured")

@@ -141,11 +141,13 @@ def _observables(spec: RunSpec, task: Task) -> dict[str, dict[str, Any]]:
     """Collect all that decides the numbers of the observables of a run: plan, code, and parts of the task."""
     found = {}
     for observable, plan in measured(spec.observables):
+        where = f"preset '{spec.preset}', task '{spec.task}', key 'observables.{observable.name}'"
         try:
             own = observable.identity(task, plan)
         except ConfigError as error:
-            where = f"preset '{spec.preset}', task '{spec.task}', key 'observables.{observable.name}'"
             raise ConfigError(f"{where}: {error}") from None
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"{where}: its identity raised {type(error).__name__}: {error}") from error
         code = observable_hash(type(observable))
         found[observable.name] = {"plan": plan.model_dump(mode="json"), **own, "code": code}
     return found

@@ -126,8 +126,8 @@ class TaskPlan(SettingsModel):
     `budgets`, a list of atom gradients in place of `budget`, is an axis: every budget is trained apart, since the
     learning rate falls over the whole of each. `settings` holds for all arms, `arm_settings` for single ones on top of
     it; both go over the task's own defaults. `core` is an axis: one core or several, each by its name or with settings
-    of its own, `{name: equivariant, channels: 16, checkpoint: FILE}`; without it runs have the core that the settings
-    name. `tuned`
+    of its own, `{name: equivariant, channels: 16, checkpoint: FILE}`, which go over those of `settings: {core: ...}`;
+    what the latter say of another core is left out. Without it runs have the core that the settings name. `tuned`
     names a file of settings that `mfbench tune` wrote, by path or, if it comes along, by its task; its settings go
     between the two, and its trials are booked in the rows. `observables` names further observables that every
     potential is measured on, each with its plan: `{stability: {duration_ps: 1.0}, mixing: {}}`

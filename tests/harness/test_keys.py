@@ -185,6 +185,17 @@ def test_an_observable_that_the_task_cannot_serve_is_refused(name: str, plan: Pl
         prepare_one(spec(preset="mine", observables={name: plan}))
 
 
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize("error", [KeyError("cells"), SystemExit(1)])
+def test_an_observable_whose_identity_raises_is_named(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def broken(self, task, plan):
+        raise error
+
+    monkeypatch.setattr(type(observable_of("stability")), "identity", broken)
+    with pytest.raises(ConfigError, match=rf"'observables.stability': its identity raised {type(error).__name__}"):
+        prepare_one(spec(preset="mine", observables={"stability": StabilityPlan(duration_ps=2.0)}))
+
+
 def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(
     fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

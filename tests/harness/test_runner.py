@@ -165,6 +165,24 @@ def test_an_observable_that_fails_is_counted_and_what_was_measured_beside_it_is_
     assert store.rows()["n_failed"].sum() == 0
 
 
+@pytest.mark.parametrize("where", ["observable", "arm"])
+def test_code_that_ends_the_program_fails_its_run(
+    fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    import mfbench_fakes
+
+    def leave(self, *args, **options):
+        raise SystemExit(3)
+
+    owner, method = (Errors, "measure") if where == "observable" else (mfbench_fakes.FakeMean, "fit")
+    monkeypatch.setattr(owner, method, leave)
+    store = RunStore(tmp_path / "out")
+    ended = [what for kind, what in compute(store, [spec(seed=0)]).events if kind == "ended"]
+    assert len(ended) == 1
+    assert ended[0].startswith("SystemExit: 3 (test_runner.py:")
+    assert store.rows()["status"].tolist() == ["failed"]
+
+
 def test_nothing_of_a_disk_that_is_full_is_the_fault_of_an_observable(
     fakes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
