@@ -19,6 +19,16 @@ NAMED = {
     "mfbench.mfcore.cores.registry": {"equivariant"},
     # the energies of the h2co data set are what forces are compared on beside other people's potentials
     "mfbench.benchmarks.performance.parity.data": {"h2co", "h2co_3level"},
+    # what settings of training are tried on
+    "mfbench.benchmarks.performance.training.settings": {
+        "h2co",
+        "ccsdt_small_molecules",
+        "molecular_cc",
+        "li6ps5cl",
+        "ingan",
+        "single_fidelity",
+        "multi_fidelity",
+    },
     # one of its molecules, as the task of that molecule alone is called
     "mfbench.benchmarks.tasks.ccsdt_small_molecules.*": {"h2co"},
     # labels are computed for a task; the cells of one are for dynamics in which ions move
