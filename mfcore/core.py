@@ -22,6 +22,7 @@ __all__ = ["Conditioning", "Core", "CoreConfig", "CoreOutput", "FixedCore", "For
 
 DESCRIBED = ("config", "species", "fidelities", "conditioning", "mean_neighbours")
 TRUNK, READOUT, FIDELITY, OFFSETS = "trunk", "readout", "fidelity", "offsets"
+LAST = "readout.last"
 
 
 class Core(nn.Module, ABC):
@@ -315,8 +316,8 @@ class Core(nn.Module, ABC):
         """Groups of a parameter of the network, given by its name in `named_parameters`.
 
         Each is in "trunk" or in "readout". Those of the trunk may be in "trunk.0", "trunk.1", … too, from input to
-        output, which together are the trunk. One that holds a row for each fidelity (but no heads) is also in
-        "fidelity".
+        output, which together are the trunk; those of the readout that energies are linear in may be in "readout.last".
+        One that holds a row for each fidelity (but no heads) is also in "fidelity".
         """
 
     def parameter_groups(self) -> dict[str, tuple[str, ...]]:

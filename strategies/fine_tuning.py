@@ -59,11 +59,11 @@ class FineTuning(Strategy):
         """How fine-tuning may change weights: freely."""
         return Changes()
 
-    def pretrained(self, run: FitContext) -> Core:
-        """A core trained on each LF in turn, with HF reference energies in place."""
+    def pretrained(self, run: FitContext, share: float | None = None) -> Core:
+        """A core trained on each LF in turn, with HF reference energies in place; `share` of the budget, if given."""
         assert isinstance(self.settings, TransferSettings)
         core = run.core(run.data.fidelities)
-        budget = run.budget.fraction(self.settings.pretrain_share / len(run.data.low))
+        budget = run.budget.fraction((share or self.settings.pretrain_share) / len(run.data.low))
         for low in run.data.low:
             core.set_scale(low, core.scale_of(run.data.low[0]))  # one network for all: its output keeps its unit
             run.train(core, low, {low: run.data.train[low]}, run.data.labels, budget, share=True)

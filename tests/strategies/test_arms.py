@@ -76,6 +76,10 @@ class TestTransferGraded(StrategyContract):
     arm = "transfer_graded"
 
 
+class TestTransferRidge(StrategyContract):
+    arm = "transfer_ridge"
+
+
 class TestMultiFidelityEmbedding(StrategyContract):
     arm = "multi_fidelity_embedding"
 

@@ -29,7 +29,7 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     """Draw each regime of several budgets, a panel for each HF set size.
 
     Markers are geometric means over runs, bars their 95 % intervals, on the test split that verdicts are by. Above each
-    budget stands the arm that is named there, or "none".
+    budget stands the arm that is named there, or "none named".
     """
     found: dict[tuple[str, ...], list[list[Cell]]] = defaultdict(list)
     for group in series(source.cells()):
@@ -109,7 +109,7 @@ def _panel(axes: Axes, group: Sequence[Cell], style: Style) -> tuple[dict[str, A
     axes.set_yscale("log")
     for budget, cell in zip(budgets, group, strict=True):
         named = cell.recommendation().arm
-        text = label_of(named) if named else "none"
+        text = label_of(named) if named else "none named"
         place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
         axes.text(budget, 1.01, text, fontsize="small", **place)
     axes.grid(True)

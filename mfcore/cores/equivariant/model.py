@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from mfbench.mfcore.backends.select import Backend, Kernels
-from mfbench.mfcore.core import FIDELITY, READOUT, TRUNK, Conditioning, Core, CoreConfig, CoreOutput, InferenceCore
+from mfbench.mfcore.core import (
+    FIDELITY,
+    LAST,
+    READOUT,
+    TRUNK,
+    Conditioning,
+    Core,
+    CoreConfig,
+    CoreOutput,
+    InferenceCore,
+)
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
 from mfbench.mfcore.cores.equivariant.activation_checkpointing import recomputed
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
@@ -108,7 +118,7 @@ class EquivariantCore(Core):
         if part == "fidelity_vectors":
             return (TRUNK, f"{TRUNK}.0", FIDELITY)
         if part == "readout":
-            return (READOUT, *fidelity)
+            return (READOUT, *((LAST,) if rest == "out" else ()), *fidelity)
         number = 0 if part == "embedding" else 1 + int(rest.partition(".")[0])
         return (TRUNK, f"{TRUNK}.{number}", *fidelity)
 
