@@ -22,7 +22,17 @@ from mfbench.benchmarks.cli.levels import (
     roles_of,
     task_options,
 )
-from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
+from mfbench.benchmarks.cli.reading import (
+    AcceptFaults,
+    Block,
+    EnergyKey,
+    ForcesKey,
+    GroupKey,
+    StressKey,
+    check_faults,
+    reading_of,
+    say,
+)
 from mfbench.benchmarks.cli.settings import Tuned
 from mfbench.benchmarks.cli.time_budget import Time, seconds_of, within_time
 
@@ -93,6 +103,7 @@ def compare(
     stress_key: StressKey = None,
     group_key: GroupKey = None,
     block: Block = None,
+    accept_faults: AcceptFaults = False,
     label_cost: LabelCost = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be computed.")] = False,
 ) -> None:
@@ -126,7 +137,7 @@ def compare(
     with Preparation(console) as told:
         task = UserTask(**options, told=told)
     task.label_costs = {f: costs[s.role] for f, s in zip(task.fidelities, task.sources, strict=True) if s.role in costs}
-    say(console, task.notes)
+    say(console, [*task.notes, *check_faults(task.faults, accept_faults)])
     arms, left_out = user_data.comparable_arms(task, sizes)
     for name in arm or ():
         if name not in arms:

@@ -19,7 +19,17 @@ from mfbench.benchmarks.cli.levels import (
     target_only,
     task_options,
 )
-from mfbench.benchmarks.cli.reading import Block, EnergyKey, ForcesKey, GroupKey, StressKey, reading_of, say
+from mfbench.benchmarks.cli.reading import (
+    AcceptFaults,
+    Block,
+    EnergyKey,
+    ForcesKey,
+    GroupKey,
+    StressKey,
+    check_faults,
+    reading_of,
+    say,
+)
 from mfbench.benchmarks.cli.settings import Tuned
 from mfbench.benchmarks.cli.time_budget import Time, fit_within_time, seconds_of
 
@@ -78,6 +88,7 @@ def fit(
     stress_key: StressKey = None,
     group_key: GroupKey = None,
     block: Block = None,
+    accept_faults: AcceptFaults = False,
 ) -> None:
     """Train one arm on your own files.
 
@@ -119,7 +130,7 @@ def fit(
             options = target_only(options)
         with Preparation(console) as told:
             task = UserTask(**options, told=told)
-        say(console, task.notes)
+        say(console, [*task.notes, *check_faults(task.faults, accept_faults)])
         if tuned is not None:
             found = tuned_for(tuned, own, task.fidelities, [arm], [core_of(own).name])
             say(console, found.notes)

@@ -37,6 +37,10 @@ Block = Annotated[
     typer.Option(min=1, help="Frames of a block of a time series; 1: no blocks.", show_default="two correlation times"),
 ]
 
+AcceptFaults = Annotated[
+    bool, typer.Option("--accept-faults", help="Train on labels whose sign or unit cannot be right, all the same.")
+]
+
 
 def reading_of(
     energy: Sequence[str] | None,
@@ -77,6 +81,24 @@ def reading_of(
                 keys[one][label] = key if equals else item
     named = {role: found for role, found in keys.items() if found}
     return {"keys": named, "group_key": group_key, "block": block}
+
+
+def check_faults(faults: Sequence[str], accept: bool) -> list[str]:
+    """Return notes on labels that cannot be right but are accepted.
+
+    Raises
+    ------
+    DataError
+        If there are any that are not.
+    """
+    from mfbench.mfcore.errors import DataError
+
+    if faults and not accept:
+        raise DataError(
+            "; ".join(faults).removesuffix(".") + ".",
+            hint="Mend the file (mfbench data inspect says more), or give --accept-faults to train on it as it is.",
+        )
+    return [f"FAULT, accepted: {fault}" for fault in faults]
 
 
 def say(console: Console, notes: Iterable[str]) -> None:

@@ -71,6 +71,8 @@ class UserTask(Task):
         Near-duplicates among the frames, but those of a test frame and another one.
     notes
         Sentences on how the files were read: which keys became labels, which did not, what groups are.
+    faults
+        Labels whose sign or unit cannot be right, by file.
 
     Raises
     ------
@@ -108,12 +110,12 @@ class UserTask(Task):
         files, tests = self._read()
         self.fidelities = tuple(file.fidelity for file in files)
         make_distinct(tests, files)
+        self.faults: list[str] = []
         for file in (*files, *tests):
             describe(file.frames, told)
             check_contradictions(file.frames, near_duplicates(file.frames, tolerance=SAME_GEOMETRY), str(file.path))
             file.notes += [f"{file.path}: {note}" for note in block_groups(file.frames, self.reading.block)[1]]
-            faults = label_faults(file.frames, [file.fidelity])
-            file.notes += [f"{file.path}: FAULT: {fault}" for fault in faults]
+            self.faults += [f"{file.path}: {fault}" for fault in label_faults(file.frames, [file.fidelity])]
         roles = {file.fidelity: source.role for file, source in zip(files, self.sources, strict=True)}
         self._frames = merge(files, tests, roles)
         self._test_sizes = [len(file.frames) for file in tests]

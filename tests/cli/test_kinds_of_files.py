@@ -175,7 +175,7 @@ def test_coincident_atoms_are_refused_and_nothing_is_written(call, fit, tmp_path
     assert not (tmp_path / "p.xyz").exists()
 
 
-def test_stresses_of_another_unit_are_said_when_fitting(fit) -> None:
+def test_stresses_of_another_sign_are_refused_or_accepted_by_name(fit, call, tmp_path: Path) -> None:
     def cells(n: int, factor: float) -> list[Atoms]:
         made = []
         for seed in range(n):
@@ -193,10 +193,20 @@ def test_stresses_of_another_unit_are_said_when_fitting(fit) -> None:
             made.append(atoms)
         return made
 
+    sentence = "high.xyz: high: stresses are in eV/Å³ with the opposite sign"
     result = fit(cells(24, 1.0), cells(24, -1.0))
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert "--accept-faults" in result.stderr
+    assert "low.xyz: low" not in result.stderr
+    assert not (tmp_path / "model").exists()
+    files = ("--low", tmp_path / "low.xyz", "--high", tmp_path / "high.xyz")
+    result = call("compare", *files, "--out", tmp_path / "runs", "--dry-run")
+    assert (result.exit_code, sentence in result.stderr) == (2, True)
+    assert not (tmp_path / "runs").exists()
+    result = fit(cells(24, 1.0), cells(24, -1.0), "--accept-faults")
     assert result.exit_code == 0, result.stderr
-    assert "high.xyz: FAULT: high: stresses are in eV/Å³ with the opposite sign" in result.stderr
-    assert "low.xyz: FAULT" not in result.stderr
+    assert f"FAULT, accepted: {tmp_path / sentence.split(':')[0]}:{sentence.partition(':')[2]}" in result.stderr
 
 
 def test_a_file_that_must_be_mended_is_inspected_with_the_code_of_wrong_input(call, tmp_path: Path) -> None:

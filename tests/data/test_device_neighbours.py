@@ -50,12 +50,12 @@ def test_random_molecules_and_cells_equal_vesin(data: st.DataObject) -> None:
         random_frame(
             rng,
             data.draw(st.integers(1, 12)),
-            data.draw(st.sampled_from([1.5, 4.0, 15.0, 40.0])),
+            data.draw(st.sampled_from([1.5, 4.0, 15.0])),
             data.draw(st.booleans()),
         )
         for _ in range(data.draw(st.integers(1, 4)))
     ]
-    cutoff = data.draw(st.sampled_from([1.0, 3.0, 4.5]))
+    cutoff = data.draw(st.sampled_from([2.0, 3.0, 4.5]))  # shorter ones make vesin's search of large wires slow
     assert_equal_to_vesin(neighbour_lists_of(frames, cutoff), frames, cutoff)
 
 
