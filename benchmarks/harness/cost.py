@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
+from mfbench.benchmarks.harness.rules import selected_by
 from mfbench.mfcore.cores.registry import DEFAULT
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.fidelity import Label, LabelSet
@@ -33,7 +34,9 @@ class LabelsUsed:
     labels: LabelSet
 
 
-def labels_used(training: TrainingSet, *, uses_low: bool, low_of_high: Collection[str] = ()) -> list[LabelsUsed]:
+def labels_used(
+    training: TrainingSet, *, uses_low: bool, low_of_high: Collection[str] = (), selection: str = ""
+) -> list[LabelsUsed]:
     """List the labels that a run uses.
 
     Parameters
@@ -42,15 +45,19 @@ def labels_used(training: TrainingSet, *, uses_low: bool, low_of_high: Collectio
         Whether the arm learns from LF labels.
     low_of_high
         Low fidelities whose labels it needs of the HF frames, too (Δ on labels: trained on and selected on).
+    selection
+        Rule by which its weights are kept; "low_forces" looks at LF forces of the validation frames if HF has none.
     """
     high = training.high
     selected = [*training.train[high], *training.validation]
     used = [LabelsUsed(high, selected, training.labels[high])]
     for low in training.low if uses_low else ():
         frames = list(training.train[low])
-        if low in low_of_high:
-            known = {id_of(a) for a in frames}
-            frames += [a for a in selected if id_of(a) not in known]
+        more: Sequence[Atoms] = selected if low in low_of_high else ()
+        if selection == "low_forces" and low == training.low[-1] and Label.FORCES not in training.labels[high]:
+            more = more or training.validation
+        known = {id_of(a) for a in frames}
+        frames += [a for a in more if id_of(a) not in known]
         used.append(LabelsUsed(low, frames, training.labels[low]))
     return used
 
@@ -61,7 +68,10 @@ def labels_of(spec: RunSpec, low_of_high: Collection[str] | None = None) -> list
     training = split.ceiling if spec.all_high else split.training
     if low_of_high is None:
         low_of_high = training.low[-1:] if arm.needs_paired else ()
-    return labels_used(training, uses_low=arm.uses_low, low_of_high=low_of_high)
+    rule = spec.regime.selection
+    if rule == "default":
+        rule = selected_by(spec.settings)
+    return labels_used(training, uses_low=arm.uses_low, low_of_high=low_of_high, selection=rule)
 
 
 def label_cost(task: Task, used: Iterable[LabelsUsed]) -> float:

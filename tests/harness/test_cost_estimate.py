@@ -76,6 +76,14 @@ def test_difference_learning_needs_low_labels_of_high_frames_each_once() -> None
     assert [id_of(a) for a in low.frames] == ["a", "c", "d"]
 
 
+def test_low_forces_of_validation_frames_are_paid_where_weights_are_selected_by_them() -> None:
+    for labels, expected in (("E", ["a", "d"]), ("EF", ["a"])):  # with HF forces they are not looked at
+        data = training(frames("a"), frames("c"), frames("d"), labels)
+        low = labels_used(data, uses_low=True, selection="low_forces")[1]
+        assert [id_of(a) for a in low.frames] == expected
+    assert len(labels_used(data, uses_low=False, selection="low_forces")) == 1
+
+
 def test_a_label_that_several_runs_use_costs_once() -> None:
     pool, task = LabelPool(), PricedTask()
     pool.add("t", task, labels_used(training(frames("a"), frames("b"), frames("d")), uses_low=True))

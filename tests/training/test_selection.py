@@ -10,13 +10,16 @@ import torch
 from ase import Atoms
 from ase.build import molecule
 
+from mfbench.mfcore.core import CoreOutput
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.frames import set_labels
+from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import TrainingError
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.training.budget import Budget, Stage
 from mfbench.mfcore.training.config import LossConfig, TrainingConfig
+from mfbench.mfcore.training.frame_errors import frame_errors
 from mfbench.mfcore.training.selection import FrameErrors, detrended, frame_scores, is_as_good, share_kept
 from mfbench.mfcore.training.stage import StageState, StageTask
 from mfbench.mfcore.training.trainer import StageTrainer
@@ -163,6 +166,25 @@ def test_a_frame_without_a_finite_answer_stops_the_stage() -> None:
             average.fill_(torch.nan)
     with pytest.raises(TrainingError, match="diverged"):
         stage._check()
+
+
+def test_errors_tell_a_label_that_is_missing_from_an_answer_that_is_not_finite() -> None:
+    stage = trainer()
+    batch = stage.validation.batch([0, 1])
+    batch.energy[0] = torch.nan
+    forces = torch.zeros_like(batch.positions)
+    forces[-1] = torch.inf
+
+    def predict(of: Batch) -> CoreOutput:
+        return CoreOutput(torch.zeros(of.n_frames, dtype=torch.float64), forces, None)
+
+    found = frame_errors(stage.core, [batch], [], predict, lambda of: of.energy, stage.config.loss)
+    assert np.isnan(found.energy[0])
+    assert np.isfinite(found.energy[1])
+    assert np.isfinite(found.forces[0])
+    assert np.isinf(found.forces[1])
+    assert np.isnan([*found.stress, *found.low_forces]).all()
+    np.testing.assert_allclose(found.fractions.sum(1), 1.0)
 
 
 def test_frame_errors_are_those_of_the_loss() -> None:
