@@ -10,6 +10,7 @@ import numpy as np
 
 from mfbench.benchmarks.reports.arms import reference_of, traits
 from mfbench.benchmarks.reports.blocks import LEVEL
+from mfbench.benchmarks.reports.prices import Prices, label_prices, low_per_high, mean_costs
 from mfbench.benchmarks.reports.results import Part, Results
 from mfbench.benchmarks.reports.rows import REGIME, size_key
 from mfbench.mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
@@ -46,14 +47,6 @@ class Need:
     label_cpu_s: float
     train_cpu_s: float
     inference_us_per_atom: float
-
-
-@dataclass(frozen=True)
-class Prices:
-    """CPU-s of one label, from what runs of different sizes and arms paid; NaN where it cannot be told."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -170,9 +163,9 @@ def _summary(part: Part) -> CostSummary | None:
     )
     if own is None:
         return None
-    prices = _prices(part, regime["n_low"], list(curves), against)
+    prices = label_prices(part)
     atoms = _atoms_per_frame(part.detail("predictions"))
-    costs = {need.arm: _arm_cost(need, regime["n_low"]) for need in needs if need.status != "not reached"}
+    costs = {need.arm: _arm_cost(need, part, prices) for need in needs if need.status != "not reached"}
     known = {arm: cost for arm, cost in costs.items() if cost is not None}
     predicting = {}
     left_out = []
@@ -251,39 +244,19 @@ def _at(part: Part, arm: str, column: str, n: float) -> float:
 
 
 def _mean_costs(part: Part, arm: str, column: str) -> dict[int, float]:
-    found = {int(n): list(part.of_size(n).costs(arm, column).values()) for n in _numbers(part, arm)}
-    return {n: float(np.mean(values)) for n, values in found.items() if values}
+    return {int(n): cost for n, cost in mean_costs(part, arm, column).items() if math.isfinite(size_key(n))}
 
 
-def _prices(part: Part, n_low: str, arms: list[str], reference: str) -> Prices:
-    """Tell label prices apart: the reference pays for HF labels only, most others for LF labels as well."""
-    own = {} if traits(reference).uses_low else _mean_costs(part, reference, "label_cost_cpu_s")
-    high = math.nan
-    if len(own) > 1:
-        high = float(np.polyfit(list(own), list(own.values()), 1)[0])
-    low = math.nan
-    if math.isfinite(size_key(n_low)) and size_key(n_low) > 0:
-        extra = [
-            (cost - own[n]) / size_key(n_low)
-            for arm in arms
-            if traits(arm).uses_low and not traits(arm).needs_paired
-            for n, cost in _mean_costs(part, arm, "label_cost_cpu_s").items()
-            if n in own
-        ]
-        low = float(np.median(extra)) if extra else math.nan
-    return Prices(*(price if price >= 0.0 else math.nan for price in (low, high)))
-
-
-def _arm_cost(need: Need, n_low: str) -> ArmCost | None:
+def _arm_cost(need: Need, part: Part, prices: Prices) -> ArmCost | None:
+    """Labels and time of an arm; LF labels of HF frames count by their price: nothing where they come along."""
     if not (math.isfinite(need.train_cpu_s) and math.isfinite(need.inference_us_per_atom)):
         return None
-    low = size_key(n_low)
+    low = size_key(part.regime["n_low"])
     if not traits(need.arm).uses_low:
         low = 0.0
     elif not math.isfinite(low):
         return None
-    if traits(need.arm).needs_paired:
-        low += need.n_high
+    low += need.n_high * low_per_high(part, need.arm, prices)
     return ArmCost(low, need.n_high, need.train_cpu_s, 1e-6 * need.inference_us_per_atom)
 
 

@@ -26,6 +26,7 @@ COSTS = {
     "train_atom_gradients": ("train", "10⁶ atom gradients", 1e-6),
     "train_steps": ("train", "steps", 1.0),
     "train_wall_s": ("train", "s", 1.0),
+    "train_cpu_s": ("train", "CPU-s", 1.0),
     "label_cost_cpu_s": ("labels", "CPU-s", 1.0),
     "trial_atom_gradients": ("tuning", "10⁶ atom gradients", 1e-6),
     "inference_us_per_atom": ("inference", "µs/atom", 1.0),
@@ -156,7 +157,8 @@ class Summary:
         if any(quantity.key == "train_atom_gradients" for quantity in self.costs):
             names += (
                 "; atom gradients: atoms × structures × passes, those on energies alone or of a frozen trunk counted "
-                "like others though they take less time (train, s)"
+                "like others though they take less time; the CPU time of training charges them by what they cost, as "
+                "measured (train, CPU-s)"
             )
         notes.append(names + "; networks: how many are evaluated for a prediction.")
         if self.repeated:

@@ -2,17 +2,24 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from mfbench.benchmarks.harness.columns import RUN_COLUMNS
+from mfbench.benchmarks.harness.frames_used import TYPES
 from mfbench.benchmarks.reports import report
 from mfbench.benchmarks.reports.costs import cost_summaries
 from mfbench.benchmarks.reports.details import Details
+from mfbench.benchmarks.reports.html.grid import Grid
+from mfbench.benchmarks.reports.prices import label_prices, low_per_high
 from mfbench.benchmarks.reports.results import Results
 from tests.reports.synthetic import make_rows
 from tests.reports.synthetic_details import make_details
 
+RESULTS = Path(__file__).parents[2] / "results"
 SIZES = (25, 100, 400)
 LOW_PRICE, HIGH_PRICE = 2.0, 50.0
 N_LOW = 400
@@ -24,11 +31,27 @@ def jitter(arm, draw, seed):
 
 
 def priced(arms, **options):
-    """Errors ∝ n^-1/2; labels at known prices, 10 HF frames for validation beside the training set."""
-    rows = make_rows(arms, draws=3, n_high=SIZES, spread=jitter, **options)
+    """Errors ∝ n^-1/2; labels at known prices, 10 HF frames for validation beside the training set.
+
+    Δ on labels pays LF labels of all HF frames, unless they come with those (`paid_once`).
+    """
+    paid_once = options.pop("paid_once", False)
+    rows = make_rows(arms, draws=3, **{"n_high": SIZES, "spread": jitter} | options)
     n = rows["n_high"].map(lambda size: 1000 if size == "all" else int(size))
     low = np.where(rows["arm"] == "single_fidelity", 0.0, N_LOW * LOW_PRICE)
-    return rows.assign(label_cost_cpu_s=HIGH_PRICE * (n + 10) + low)
+    paired = np.where((rows["arm"] == "delta_labels") & (not paid_once), (n + 10) * LOW_PRICE, 0.0)
+    return rows.assign(label_cost_cpu_s=HIGH_PRICE * (n + 10) + low + paired)
+
+
+def frames_of(rows):
+    """The detail of runs with 10 validation frames."""
+    records = []
+    for run in rows.drop_duplicates("run_key").to_dict("records"):
+        parts = [("train", "low", N_LOW), ("train", "high", int(run["n_high"])), ("validation", "high", 10)]
+        for part, fidelity, n in parts:
+            line = {"part": part, "fidelity": fidelity, "n": n, "ids_sha256": "", "frames": f"0-{n - 1}"}
+            records.append({name: run[name] for name in RUN_COLUMNS} | line)
+    return Details(tables={"frames": pd.DataFrame(records, columns=[*RUN_COLUMNS, *TYPES])})
 
 
 def test_an_arm_with_half_the_error_needs_a_quarter_of_the_labels():
@@ -64,6 +87,49 @@ def test_beyond_the_sizes_that_were_run_nothing_is_claimed():
 def test_prices_are_told_apart():
     (found,) = cost_summaries(Results(priced({"single_fidelity": 20.0, "transfer": 10.0})))
     assert (found.prices.low, found.prices.high) == pytest.approx((LOW_PRICE, HIGH_PRICE))
+
+
+@pytest.mark.parametrize("paid_once", [False, True])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_low_labels_of_high_frames_are_paid_as_the_runs_paid_them(paid_once, recorded):
+    """Where an HF label's calculation starts from the LF one, Δ on labels pays nothing more."""
+    rows = priced({"single_fidelity": 20.0, "delta_labels": 10.0, "transfer": 30.0}, paid_once=paid_once)
+    (part,) = Results(rows, frames_of(rows) if recorded else None).regimes
+    prices = label_prices(part)
+    assert (prices.low, prices.high) == pytest.approx((LOW_PRICE, HIGH_PRICE))
+    assert prices.low_of_high == pytest.approx(0.0 if paid_once else LOW_PRICE)
+    assert low_per_high(part, "delta_labels", prices) == pytest.approx(0.0 if paid_once else 1.0)
+    assert low_per_high(part, "transfer", prices) == 0.0
+    (found,) = cost_summaries(Results(rows))
+    n = next(need.n_high for need in found.needs if need.arm == "delta_labels")
+    first, second = found.by_label_price
+    assert (first.arm, second.arm) == ("single_fidelity", "delta_labels")
+    assert first.end == pytest.approx((N_LOW * LOW_PRICE + (0.0 if paid_once else n * LOW_PRICE)) / (400 - n))
+
+
+def test_one_size_is_enough_where_frames_are_recorded():
+    rows = priced({"single_fidelity": 20.0, "delta_labels": 10.0, "transfer": 10.0}, n_high=(100,))
+    (part,) = Results(rows, frames_of(rows)).regimes
+    prices = label_prices(part)
+    assert (prices.low, prices.high, prices.low_of_high) == pytest.approx((LOW_PRICE, HIGH_PRICE, LOW_PRICE))
+    assert Grid(part, N_LOW).prices == pytest.approx({"low": LOW_PRICE, "high": HIGH_PRICE})
+    (part,) = Results(rows).regimes
+    assert math.isnan(label_prices(part).high)
+    assert Grid(part, N_LOW).prices is None
+
+
+def test_without_prices_the_task_says_what_comes_along():
+    rows = make_rows({"single_fidelity": 20.0, "delta_labels": 10.0}, label_cost=math.nan)
+    for task, further in (("synthetic", 1.0), ("ingan", 0.0), ("molecular_cc", 1.0)):
+        (part,) = Results(rows.assign(task=task)).regimes
+        assert low_per_high(part, "delta_labels", label_prices(part)) == further
+
+
+def test_committed_crystals_pay_for_each_label_once():
+    (part,) = Results.read(RESULTS / "ingan" / "rows.csv.gz").regimes
+    prices = label_prices(part)
+    assert prices.low_of_high == 0.0
+    assert 30.0 < prices.low < 60.0 < prices.high
 
 
 def test_break_even_by_label_price():

@@ -264,12 +264,12 @@ def test_measured_label_prices_are_read_from_costs(compared):
     priced = compared.assign(
         label_cost_cpu_s=500.0 + 30.0 * n_high + np.where(compared["arm"] == "single_fidelity", 0.0, 2.0 * 400)
     )
-    (regime,) = payload(Results(priced), Origin(), cost_summaries(Results(priced)))["regimes"]
+    (regime,) = payload(Results(priced), Origin())["regimes"]
     budget = regime["budget"]
     assert budget["prices"] == pytest.approx({"high": 30.0, "low": 2.0})
     assert budget["ratios"][budget["start"][1]] == pytest.approx(2.0 / 30.0, rel=1e-2)
     unknown = compared.assign(label_cost_cpu_s=math.nan)
-    (regime,) = payload(Results(unknown), Origin(), cost_summaries(Results(unknown)))["regimes"]
+    (regime,) = payload(Results(unknown), Origin())["regimes"]
     assert regime["budget"]["prices"] is None
 
 

@@ -56,7 +56,8 @@ class ArmCurve:
     uses_low
         Whether it learns from LF labels, and so has to pay for them.
     low_per_high
-        LF labels that it pays for each HF label beside the regime's n_low: 1 for a Δ on labels with disjoint sets.
+        LF labels that it pays for each HF label beside the regime's n_low: 1 for a Δ on labels with disjoint sets, but
+        0 where they come with the HF labels, whose calculations start from them.
     n_failed
         Failed runs by HF set size.
     structures
@@ -67,7 +68,7 @@ class ArmCurve:
 
     curve: Mapping[int, Runs]
     uses_low: bool = True
-    low_per_high: int = 0
+    low_per_high: float = 0.0
     n_failed: Mapping[int, int] = field(default_factory=dict)
     structures: Mapping[int, StructureErrors] = field(default_factory=dict)
     untrained: frozenset[int] = frozenset()

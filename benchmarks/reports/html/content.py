@@ -319,6 +319,7 @@ def _explained(quantity: Quantity) -> str:
             "train_atom_gradients": "training compute, 10^6 atom-gradient evaluations",
             "train_steps": "optimiser steps of all stages",
             "train_wall_s": "wall time of training",
+            "train_cpu_s": "CPU time of training, measured: steps on energies alone or of a frozen trunk cost less",
             "label_cost_cpu_s": "CPU time of the labels used, where it was measured",
             "inference_us_per_atom": "time of energies and forces per atom",
             "inference_evaluations": "network evaluations a prediction",

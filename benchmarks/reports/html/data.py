@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.blocks import LEVEL
-from mfbench.benchmarks.reports.costs import CostSummary
 from mfbench.benchmarks.reports.figures.style import PANELS, looks
 from mfbench.benchmarks.reports.html.budget import REACH, REMARKS
 from mfbench.benchmarks.reports.html.grid import Grid, Reasons
@@ -46,7 +45,7 @@ DARK = {"#000000": "#f2f2f2", "#0072B2": "#4aa8e0", "#808080": "#a8a8a8"}
 """Replacement of colours that a dark page would swallow."""
 
 
-def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ()) -> dict[str, Any]:
+def payload(results: Results, origin: Origin) -> dict[str, Any]:
     """Collect what the page's script needs.
 
     Parameters
@@ -55,8 +54,6 @@ def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ())
         The runs.
     origin
         Where they come from.
-    costs
-        From `mfbench.benchmarks.reports.costs.cost_summaries`: the prices of labels.
 
     Returns
     -------
@@ -68,7 +65,6 @@ def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ())
     styles = _styles(results.arms)
     metrics = of_family({metric for metric, _ in results.measured}, "error")
     names = [metric.name for metric in metrics]
-    known = {tuple(cost.regime.values()): cost for cost in costs}
     reasons = Reasons()
     splits = sorted({split for name in names for split in results.splits_of(name)}, key=_split_rank)
     return {
@@ -82,7 +78,7 @@ def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ())
             if key in results.rows and key != "inference_evaluations"
         ],
         "regimes": [
-            _regime(f"regime-{index}", part, names, splits, origin, known.get(tuple(part.regime.values())), reasons)
+            _regime(f"regime-{index}", part, names, splits, origin, reasons)
             for index, part in enumerate(results.regimes)
         ],
         "reasons": reasons.payload(),
@@ -92,6 +88,7 @@ def payload(results: Results, origin: Origin, costs: Sequence[CostSummary] = ())
 COST_TITLES = {
     "train_atom_gradients": "training compute",
     "train_wall_s": "training time",
+    "train_cpu_s": "CPU time of training",
     "label_cost_cpu_s": "measured label cost",
     "inference_us_per_atom": "prediction time",
 }
@@ -103,13 +100,12 @@ def _regime(
     metrics: Sequence[str],
     splits: Sequence[str],
     origin: Origin,
-    cost: CostSummary | None,
     reasons: Reasons,
 ) -> dict[str, Any]:
     regime = part.regime
     runs = part.by_run.sort_values(["arm", "n_high", "draw", "seed", "run_key"], kind="stable")
     keys = [str(key) for key in runs["run_key"]]
-    grid = Grid(part, _n_low(regime["n_low"], keys, origin), cost)
+    grid = Grid(part, _n_low(regime["n_low"], keys, origin))
     series = [(metric, split) for metric in metrics for split in splits if (metric, split) in part.measured]
     return {
         "id": name,

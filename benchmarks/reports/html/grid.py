@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from mfbench.benchmarks.reports.arms import traits
-from mfbench.benchmarks.reports.costs import CostSummary
 from mfbench.benchmarks.reports.html.budget import REMARKS, ArmCurve, BudgetRule, Choice
 from mfbench.benchmarks.reports.html.values import finite
+from mfbench.benchmarks.reports.prices import Prices, label_prices, low_per_high
 from mfbench.benchmarks.reports.results import Part
 from mfbench.benchmarks.reports.rows import size_key
 from mfbench.mfcore.metrics.structures import StructureErrors
@@ -41,20 +41,19 @@ class Grid:
         Runs of the regime.
     n_low
         LF labels in the budget; None if nobody says how many "all" are: they are free then.
-    cost
-        Costs of the regime, with the measured prices of labels.
     """
 
-    def __init__(self, part: Part, n_low: int | None, cost: CostSummary | None = None) -> None:
+    def __init__(self, part: Part, n_low: int | None) -> None:
         self.part = part
         self.n_low = n_low
-        self.prices = _measured_prices(cost)
+        self.measured = label_prices(part)
+        self.prices = _known(self.measured)
         self.sizes = slider_sizes(part.sizes)
         self.ratios, self.start = _ratios(self.prices) if n_low is not None else ([0.0], 0)
 
     def payload(self) -> dict[str, Any]:
         """Collect what all metrics of the regime share: positions, labels bought, and costs in HF labels."""
-        needs = {arm: _needs(self.part, arm) for arm in self.part.arms}
+        needs = {arm: _needs(self.part, arm, self.measured) for arm in self.part.arms}
         n_low = self.n_low or 0
         every = ArmCurve({})  # it buys all that the budget holds
         return {
@@ -83,7 +82,7 @@ class Grid:
 
     def series(self, metric: str, split: str, reasons: Reasons) -> dict[str, Any]:
         """Answer every budget by one metric on one split, among all arms and among the self-contained ones."""
-        curves = arm_curves(self.part, metric, split)
+        curves = arm_curves(self.part, metric, split, self.measured)
         alone = {arm: curve for arm, curve in curves.items() if traits(arm).self_contained}
         found = {"all": self._answers(curves, reasons)}
         if len(alone) < len(curves):
@@ -124,7 +123,7 @@ class Reasons:
         return [list(reason) for reason in self._places]
 
 
-def arm_curves(part: Part, metric: str, split: str) -> dict[str, ArmCurve]:
+def arm_curves(part: Part, metric: str, split: str, prices: Prices | None = None) -> dict[str, ArmCurve]:
     """Read what the budget rule needs of each arm but the ceiling, from the runs of one regime."""
     found = {}
     known = _structures(part, metric, split)
@@ -133,7 +132,7 @@ def arm_curves(part: Part, metric: str, split: str) -> dict[str, ArmCurve]:
         sizes = [int(n) for n in part.sizes_of_arm(arm) if math.isfinite(size_key(n))]
         curve = {n: part.of_size(n).positive(arm, split, metric) for n in sizes}
         failed = {n: part.of_size(n).counts(arm)[1] for n in sizes}
-        needs = _needs(part, arm)
+        needs = _needs(part, arm, prices)
         found[arm] = ArmCurve(
             curve,
             needs.uses_low,
@@ -176,16 +175,15 @@ def _ratios(prices: Mapping[str, float] | None) -> tuple[list[float], int]:
     return ratios, ratios.index(start)
 
 
-def _measured_prices(found: CostSummary | None) -> dict[str, float] | None:
+def _known(prices: Prices) -> dict[str, float] | None:
     """Measured prices of one label in CPU-s, where both are known."""
-    if found is None or not (math.isfinite(found.prices.low) and found.prices.high > 0.0):
+    if not (math.isfinite(prices.low) and prices.high > 0.0):
         return None
-    return {"high": found.prices.high, "low": max(found.prices.low, 0.0)}
+    return {"high": prices.high, "low": max(prices.low, 0.0)}
 
 
-def _needs(part: Part, arm: str) -> ArmCurve:
-    known = traits(arm)
-    return ArmCurve({}, known.uses_low, int(known.needs_paired and part.regime["pairing"] == "disjoint"))
+def _needs(part: Part, arm: str, prices: Prices | None) -> ArmCurve:
+    return ArmCurve({}, traits(arm).uses_low, low_per_high(part, arm, prices))
 
 
 def _nearest(sizes: Sequence[int], measured: Sequence[int]) -> int:

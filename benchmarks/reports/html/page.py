@@ -32,7 +32,7 @@ def page(results: Results, origin: Origin | None = None) -> str:
         undefined=StrictUndefined,
     )
     costs = cost_summaries(results)
-    data = payload(results, origin, costs)
+    data = payload(results, origin)
     library = inline(get_plotlyjs())
     script = inline("'use strict';\n(() => {\n" + "\n".join(_read(environment, name) for name in SCRIPTS) + "})();\n")
     template = environment.get_template("page.html.j2")
