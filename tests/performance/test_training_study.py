@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from mfbench.benchmarks.performance.training.report import draw, latest, table_o
 from mfbench.benchmarks.performance.training.settings import PROBLEMS, START, VARIANTS, Problem, Variant
 from mfbench.mfcore.errors import ConfigError
 from mfbench.strategies.registry import make_arm
+
+STORED = Path(__file__).resolve().parents[2] / "results/performance/training.json"
 
 
 def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
@@ -110,3 +113,15 @@ def test_the_help_has_examples_and_names_are_checked(tmp_path: Path) -> None:
     app.command()(command.main)
     found = CliRunner().invoke(app, ["--problem", "nowhere", "--out", str(tmp_path / "r.json")])
     assert found.exit_code == 2
+
+
+def test_by_the_stored_rows_energies_of_one_molecule_are_learned_where_they_were_not() -> None:
+    rows = [r for r in latest(execute.results_file(STORED).read()) if r["problem"] == "methanol_energies"]
+    by = {
+        name: [r["errors"]["energy_mae_by_constant"] for r in rows if r["variant"] == name and r["budget"] == 2e4]
+        for name in ("start", "free_e0=never")
+    }
+    assert len(by["start"]) == 50
+    assert max(by["start"]) < 1.0
+    assert median(by["start"]) < 0.7
+    assert median(by["free_e0=never"]) > 0.95
