@@ -28,9 +28,9 @@ BATCH_ATOMS = 128
 """Atoms of an optimiser step where the settings do not say: steps per atom gradient do not depend on the frames' size.
 
 Joint training on li6ps5cl (100 LF, 30 HF frames), 1.2·10⁵ atom gradients, two draws: with 64, 128, 512 atoms the forces
-beyond coverage are wrong by 65, 71, 114 meV/Å, and trainings take 54, 34, 15 CPU-s. With 6·10⁴ (1·10⁵ on
-molecular_cc) and 64, 128, 256 atoms: li6ps5cl 75, 91, 119, ingan 97, 106, 109 meV/Å; molecular_cc, energies, 209, 161, 232
-meV/atom. In equal CPU time, 128 atoms and 1.8 times the gradients give li6ps5cl (one draw) 71 where 64 atoms give 77.
+beyond coverage are wrong by 65, 71, 114 meV/Å, and trainings take 54, 34, 15 CPU-s. With half the gradients and 64,
+128, 256 atoms: li6ps5cl 75, 91, 119, ingan 97, 106, 109 meV/Å; molecular_cc (1·10⁵, energies) 209, 161, 232 meV/atom.
+In equal CPU time, 128 atoms with 1.8 times the gradients of 64 give li6ps5cl (one draw) 71 for 77 meV/Å.
 """
 
 
