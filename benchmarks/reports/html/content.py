@@ -330,11 +330,14 @@ def _explained(quantity: Quantity) -> str:
 def _notes(summaries: Iterable[Summary]) -> list[str]:
     """Give the notes of all tables of a regime, each once; those that count failures say at which size."""
     notes: dict[str, None] = {}
+    summaries = list(summaries)
+    common = set.intersection(*(set(summary.notes()) for summary in summaries)) if summaries else set()
     for summary in summaries:
         for note in summary.notes():
             text = note.replace("bold, or *", "bold").replace("10^6", "10⁶")
             about = text.partition(":")[0]
             fixed = bool(traits(about).note) and text.endswith(f"{traits(about).note}.")
             counts = about.endswith(PARTIAL) or (not fixed and any(line.arm == about for line in summary.lines))
-            notes[f"n_high = {summary.cell.n_high}, {text}" if counts else text] = None
+            of_draws = note.startswith(("±", "Overlap", "Runs of draw")) and note not in common
+            notes[f"n_high = {summary.cell.n_high}, {text}" if counts or of_draws else text] = None
     return list(notes)
