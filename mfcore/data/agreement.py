@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
+from scipy.stats import f as f_distribution
 
 from mfbench.mfcore.data.frames import energy_of, forces_of, has_label, stress_of
 from mfbench.mfcore.data.periodic import whole_cell
@@ -31,7 +32,8 @@ _DISTANCE = 0.25  # Å rms; beyond it the trapezoid rule says nothing
 _LARGEST = 60  # atoms of a frame
 _MOST_COMPARED = 2000  # frames among which a periodic frame's neighbour is looked for
 _GPA = 1 / units.GPa
-_ERRORS = 4.0  # standard errors that a missing pressure has to be from 0
+_ERRORS = 3.0  # standard errors that a missing pressure has to be from 0
+_CHANCE = 1e-3  # with which a wrong form of the stress may explain the energies better
 
 #: Words for the form of a stress, and the number that it has to be multiplied by to be eV/Å³ with ASE's sign; None
 #: stands for 1 / volume.
@@ -60,11 +62,14 @@ class Agreement(NamedTuple):
         not converged, with the opposite sign. 0 where it is not significant.
     stress_form
         One of `STRESS_FORMS`.
+    slope_error
+        Standard error of the slope, without what the trapezoid rule itself is wrong by.
     """
 
     slope: float
     pressure: float
     stress_form: str
+    slope_error: float = float("nan")
 
 
 class _Pair(NamedTuple):
@@ -117,7 +122,8 @@ def agreement(frames: Sequence[Atoms], fidelity: str) -> Agreement:
         return nothing
     strained = stress != 0
     if strained.sum() < _LEAST_PAIRS:
-        return Agreement(_trusted(forces[~strained, None], energy[~strained])[0], float("nan"), "")
+        slope, _, errors = _trusted(forces[~strained, None], energy[~strained])
+        return Agreement(slope, float("nan"), "", float(errors[0]))
     return _with_stress(forces, stress, volume, grown, energy)
 
 
@@ -135,7 +141,9 @@ def _with_stress(
         left[form] = float(rest @ rest)
     best = min(left, key=lambda form: left[form])
     total = float(energy @ energy)
-    if left[RIGHT_FORM] <= 1.5 * left[best] or 1 - left[RIGHT_FORM] / total > _GOOD_R2:
+    n_pairs = max(2, len(energy) // 2)  # half of them may be the others the other way round
+    by_chance = max(1.5, float(f_distribution.ppf(1 - _CHANCE, n_pairs, n_pairs)))
+    if left[RIGHT_FORM] <= by_chance * left[best] or 1 - left[RIGHT_FORM] / total > _GOOD_R2:
         best = RIGHT_FORM
     columns = np.stack([forces + works[best], grown], axis=1)
     slope, answer, errors = _trusted(columns, energy)
@@ -143,22 +151,27 @@ def _with_stress(
         if 1 - left[best] / total <= _LEAST_R2:
             return Agreement(float("nan"), float("nan"), "")
         slope = float(np.linalg.lstsq(forces[:, None], energy - works[best], rcond=None)[0][0])
-        return Agreement(slope, float("nan"), best)
+        rest = energy - works[best] - slope * forces
+        error = np.sqrt(2 * float(rest @ rest) / max(1, len(energy) - 1) / float(forces @ forces))
+        return Agreement(slope, float("nan"), best, float(error))
     pressure = float(answer[1])
     without, _, _ = _trusted(columns[:, :1], energy, _GOOD_R2)  # the rule's error is of the size of few GPa
     significant = abs(pressure) > _ERRORS * errors[1] and np.isnan(without)
-    return Agreement(slope, pressure * _GPA if significant else 0.0, best)
+    return Agreement(slope, pressure * _GPA if significant else 0.0, best, float(errors[0]))
 
 
 def _trusted(
     columns: FloatArray, energy: FloatArray, least_r2: float = _LEAST_R2
 ) -> tuple[float, FloatArray, FloatArray]:
-    """Least squares: the first coefficient (NaN if it is not to be trusted), all of them, their standard errors."""
+    """Least squares: the first coefficient (NaN if it is not to be trusted), all of them, their standard errors.
+
+    Two frames that are each other's nearest are in it twice, so that errors are those of half as many pairs.
+    """
     if len(energy) < _LEAST_PAIRS:
         return float("nan"), np.zeros(columns.shape[1]), np.zeros(columns.shape[1])
     answer = np.asarray(np.linalg.lstsq(columns, energy, rcond=None)[0], dtype=np.float64)
     left = energy - columns @ answer
-    spread = float(left @ left) / max(1, len(energy) - columns.shape[1])
+    spread = 2 * float(left @ left) / max(1, len(energy) - columns.shape[1])
     errors = np.asarray(
         np.sqrt(np.maximum(np.diag(np.linalg.pinv(columns.T @ columns)) * spread, 0.0)), dtype=np.float64
     )

@@ -46,6 +46,10 @@ PRESSURE_TOLERANCE = 1.0
 
 _EV_PER_KCAL_MOL = units.kcal / units.mol
 
+#: Slopes beyond these are no error of the trapezoid rule, which is off by a quarter at most; units differ by more.
+WRONG_SLOPE = (0.7, 1.4)
+_ERRORS = 3.0  # standard errors
+
 #: Meaning of an energy-force slope (energy difference over force times displacement) that is not 1.
 SLOPES = {
     "forces have the opposite sign (gradients)": -1.0,
@@ -167,6 +171,7 @@ def _level(frames: Sequence[Atoms], fidelity: str) -> LevelReport:
         force_rms=float(np.sqrt(np.mean(every**2) / 3)) if len(every) else float("nan"),
         force_max=float(every.max()) if len(every) else float("nan"),
         slope=agreed.slope,
+        slope_error=agreed.slope_error,
         missing_pressure=agreed.pressure,
         stress_form=agreed.stress_form,
         stress_rms=float(np.sqrt(np.mean(stresses**2))) if len(stresses) else float("nan"),
@@ -204,6 +209,16 @@ def _faults(frames: Sequence[Atoms], levels: Sequence[LevelReport], ratio: float
     return found
 
 
+def _disagrees(level: LevelReport, low: float, high: float) -> bool:
+    """Return true if the slope is out of these bounds by more than chance."""
+    margin = _ERRORS * level.slope_error
+    return bool(level.slope + margin < low or level.slope - margin > high)  # false of NaN
+
+
+def _slope(level: LevelReport) -> str:
+    return f"{level.slope:.3g} ± {level.slope_error:.1g}"
+
+
 def _unit_faults(levels: Sequence[LevelReport], ratio: float) -> list[str]:
     found = []
     if unit := length_unit(ratio):
@@ -212,10 +227,10 @@ def _unit_faults(levels: Sequence[LevelReport], ratio: float) -> list[str]:
             f"{PLAUSIBLE_BONDS[0]:g} to {PLAUSIBLE_BONDS[1]:g} is possible; give Å"
         )
     for r in levels:
-        if not np.isnan(r.slope) and not 0.8 < r.slope < 1.25:
+        if _disagrees(r, *WRONG_SLOPE):
             best = min(SLOPES, key=lambda text: _log_distance(r.slope, SLOPES[text]))
             guess = f": {best}?" if _log_distance(r.slope, SLOPES[best]) < 0.2 else ""
-            found.append(f"{r.fidelity}: energies and forces disagree (slope {r.slope:.3g}, expected 1){guess}")
+            found.append(f"{r.fidelity}: energies and forces disagree (slope {_slope(r)}, expected 1){guess}")
         if r.energy_unit not in ("", "eV"):
             found.append(f"{r.fidelity}: energies are in {r.energy_unit} (those of all electrons fit); give eV")
         if r.stress_form not in ("", RIGHT_FORM):
@@ -253,6 +268,11 @@ def _warnings(frames: Sequence[Atoms], levels: Sequence[LevelReport], duplicates
             found.append(
                 f"{r.fidelity}: signs and units of energies and forces could not be checked against each other (too "
                 "few frames close to another one, or they do not fit)"
+            )
+        if not _disagrees(r, *WRONG_SLOPE) and not np.isnan(r.slope) and not 0.8 < r.slope < 1.25:
+            found.append(
+                f"{r.fidelity}: whether units of energies and forces agree is open (slope {_slope(r)}, expected 1): "
+                "frames are few, or too far apart for forces to say how energies change"
             )
         if r.n_stress and not r.stress_form:
             found.append(

@@ -39,6 +39,8 @@ class LevelReport:
         Standard deviation of the energy per atom after the composition-linear part is removed; isolated atoms apart.
     slope
         Energy difference over -force times displacement of neighbouring frames: 1 if units and sign agree.
+    slope_error
+        Standard error of the slope.
     missing_pressure
         GPa to be added to the diagonal of the stress to make it the derivative of the energy.
     stress_form
@@ -58,6 +60,7 @@ class LevelReport:
     force_rms: float
     force_max: float
     slope: float
+    slope_error: float
     missing_pressure: float
     stress_form: str
     stress_rms: float
@@ -149,7 +152,7 @@ class InspectionReport:
                 f"sd {1000 * r.residual_sd:.1f} meV/atom without the composition-linear part",
             ]
             if r.n_forces:
-                slope = "not measured" if np.isnan(r.slope) else f"{r.slope:.3f}"
+                slope = "not measured" if np.isnan(r.slope) else f"{r.slope:.3f} ± {r.slope_error:.1g}"
                 lines.append(
                     f"  forces    rms {r.force_rms:.3f}, largest {r.force_max:.3f} eV/Å; energy-force slope {slope} "
                     "(1: units agree)"

@@ -7,20 +7,28 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from mfbench.mfcore.data.agreement import RIGHT_FORM, STRESS_FORMS, agreement, work_agreement
-from mfbench.mfcore.data.frames import set_labels, stress_of
+from mfbench.mfcore.data.frames import energy_of, set_labels, stress_of
 from mfbench.mfcore.data.inspect import inspect_frames
 
 
-def crystals(*, pressure_gpa: float = 0.0, stressed: bool = True) -> list[Atoms]:
-    """Rattled and strained cells of copper-gold; `pressure_gpa` is what their stress has too much."""
+def crystals(
+    *,
+    pressure_gpa: float = 0.0,
+    stressed: bool = True,
+    strained: bool = True,
+    size: float = 0.03,
+    count: int = 24,
+    seed: int = 0,
+) -> list[Atoms]:
+    """Cells of copper-gold, strained, rattled by `size` Å; `pressure_gpa` is what their stress has too much."""
     made = []
-    for number in range(24):
+    for number in range(1000 * seed, 1000 * seed + count):
         generator = np.random.default_rng(number)
         atoms = bulk("Cu", cubic=True)
         atoms[0].symbol = "Au"
-        strain = generator.normal(0, 0.01, (3, 3))
+        strain = generator.normal(0, 0.01 * strained, (3, 3))
         atoms.set_cell(atoms.cell.array @ (1.03 * np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
-        atoms.positions += generator.normal(0, 0.03, (4, 3))
+        atoms.positions += generator.normal(0, size, (4, 3))
         atoms.wrap()  # neighbours lie across the border
         atoms.calc = EMT()
         stress = atoms.get_stress(voigt=False) + pressure_gpa * units.GPa * np.eye(3)
@@ -108,3 +116,15 @@ def test_stresses_that_cannot_be_checked_are_told_by_their_size() -> None:
     assert not right.faults
     assert any("could not be checked" in w and "stresses" in w for w in right.warnings)
     assert any("could not be checked" in w and "forces" in w for w in right.warnings)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_few_frames_far_apart_are_no_fault(seed: int) -> None:
+    frames = crystals(size=0.12, count=14, seed=seed, strained=False)
+    found = agreement(frames, "emt")
+    assert found.slope_error > 0.01
+    assert not inspect_frames(frames).faults
+    for atoms in frames:
+        set_labels(atoms, "emt", energy=energy_of(atoms, "emt") / units.Hartree)
+    (fault,) = inspect_frames(frames).faults
+    assert "energies and forces disagree (slope 0.0" in fault
