@@ -40,7 +40,11 @@ class EstimateWarning(UserWarning):
 
 
 class ExtrapolationWarning(UserWarning):
-    """An answer for atoms that are closer to each other than in any frame of the training."""
+    """An answer for atoms that are closer, or have other surroundings, than in any frame of the training."""
+
+
+class UntrainedWarning(UserWarning):
+    """A potential whose energies were no better than a constant by composition where it was selected."""
 
 
 class TrainingError(MfbenchError):

@@ -27,6 +27,7 @@ from mfbench.mfcore.data.reference_energies import (
     label_scale,
     least_squares_energies,
 )
+from mfbench.mfcore.data.surroundings import surroundings
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import LabelSet
@@ -288,4 +289,7 @@ class FitContext:
             "n_frames": {f: len(a) for f, a in self.data.train.items()},
             "n_validation": len(self.data.validation),
             "closest_pairs": closest_pairs(a for frames in self.data.train.values() for a in frames),
+            "surroundings": surroundings(
+                (a for frames in self.data.train.values() for a in frames), max(c.cutoff for c in potential.cores)
+            ),
         }

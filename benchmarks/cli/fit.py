@@ -93,7 +93,8 @@ def fit(
     """Train one arm on your own files.
 
     In Python: mfbench.load("model").calculator(fidelity="high") is an ASE calculator. A fit that is killed goes on
-    from its checkpoint when the same command is given again.
+    from its checkpoint when the same command is given again. One that has failed to train, being no better than a
+    constant, is kept, and ends with exit code 1.
     """
     from rich.console import Console
 
@@ -186,6 +187,7 @@ def _fit(
     from mfbench.benchmarks.cli.progress import FitProgress
     from mfbench.mfcore.errors import MfbenchError, StorageError
     from mfbench.mfcore.files import make_folder
+    from mfbench.mfcore.potentials.potential import ENERGY_ERRORS
     from mfbench.strategies.checks import learned_energies
 
     counts = ", ".join(f"{len(frames)} {name} ({data.labels[name]})" for name, frames in data.train.items())
@@ -195,6 +197,9 @@ def _fit(
     try:
         with FitProgress(console, spend.atom_gradients) as progress:
             potential = strategy.fit(data, spend, seed, progress=progress, workdir=work)
+        learned = learned_energies(potential, data)
+        if learned is not None:
+            potential.record[ENERGY_ERRORS] = learned._asdict() | {"learned": learned.enough}
         _save(potential, out, work)
     except (StorageError, OSError):
         if not any(work.iterdir()):
@@ -211,7 +216,6 @@ def _fit(
         highlight=False,
         soft_wrap=True,
     )
-    learned = learned_energies(potential, data)
     if learned is not None and not learned.enough:
         console.print(
             f"[yellow]It has failed to train:[/yellow] on the {len(data.validation)} frames that selected it, energies "
@@ -220,6 +224,7 @@ def _fit(
             highlight=False,
             soft_wrap=True,
         )
+        raise typer.Exit(1)
 
 
 #: In the work folder from when the potential is complete, so that what a kill leaves of it is known to be needless.

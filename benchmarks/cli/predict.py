@@ -44,17 +44,23 @@ def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: b
     from mfbench.mfcore.data.frames import set_labels, write_frames
     from mfbench.mfcore.data.periodic import repeated_volume
     from mfbench.mfcore.data.read import read_structures
-    from mfbench.mfcore.errors import EstimateWarning
+    from mfbench.mfcore.errors import EstimateWarning, ExtrapolationWarning, UntrainedWarning
 
-    potential = mfbench.load(model)
-    frames = read_structures(file)
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", EstimateWarning)
+        for category in (EstimateWarning, ExtrapolationWarning, UntrainedWarning):
+            warnings.simplefilter("always", category)
+        potential = mfbench.load(model)
+        frames = read_structures(file)
         predicted = potential.predict(frames, fidelity, stress=stress)
+        if stress and any(np.isfinite(repeated_volume(atoms)) for atoms in frames):
+            potential.check_stress(fidelity)
     near = potential.extrapolated(frames)
     if near is not None:
         more = f" (of {len(near.frames)} frames with such pairs)" if near.frames[1:] else ""
         typer.echo(f"warning: {near.sentence(f' in frame {near.frame}{more}')}.", err=True)
+    for unseen in potential.unseen(frames):
+        more = f" (of {len(unseen.frames)} such frames)" if unseen.frames[1:] else ""
+        say(f"warning: {unseen.sentence(f'frame {unseen.frames[0]}{more} has ')}.", err=True)
     for warning in caught:
         say(f"warning: {warning.message}.", err=True)
     forces, stresses = predicted.forces, predicted.stress

@@ -80,8 +80,8 @@ class PotentialForces:
     fidelity
         Which of its fidelities; None is the target.
     watch
-        Whether to look now and then for atoms that are closer than those of any training frame, and to warn of the
-        first (:class:`mfbench.mfcore.errors.ExtrapolationWarning`).
+        Whether to look now and then for atoms that are closer than those of any training frame and for surroundings
+        that none has, and to warn of the first (:class:`mfbench.mfcore.errors.ExtrapolationWarning`).
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class PotentialForces:
         self._frozen = potential.freeze(name)
         self.species, self.cutoff = self._frozen.species, self._frozen.cutoff
         self.device, self.dtype = self._frozen.device, self._frozen.dtype
-        self._proximity = potential.proximity(self.species) if watch else None
+        self._watch = potential.watch(self.species, self.cutoff) if watch else None
         self._calls = 0
         terms = potential.outputs[name]
         networks = [tensors_hash(potential.cores[term.core].state_dict()) for term in terms]
@@ -122,9 +122,9 @@ class PotentialForces:
     def __call__(self, batch: Batch, forces: bool = True) -> EnergyForces:
         """Energies, reference energies included, and forces."""
         self._calls += 1
-        if self._proximity is not None and self._calls % _LOOK_EVERY == 1 and (near := self._proximity.find(batch)):
-            warnings.warn(near.sentence(" in dynamics"), ExtrapolationWarning, stacklevel=2)
-            self._proximity = None
+        if self._watch is not None and self._calls % _LOOK_EVERY == 1:
+            for sentence in self._watch.look(batch, " in dynamics"):
+                warnings.warn(sentence, ExtrapolationWarning, stacklevel=2)
         return self._frozen(batch, forces)
 
     def fingerprint(self) -> str:

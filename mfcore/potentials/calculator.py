@@ -24,8 +24,9 @@ class PotentialCalculator(Calculator):
 
     Each direction is periodic or not as the atoms say: molecules, wires, slabs, crystals.
 
-    Networks answer with the weights that they have when the calculator is made. Once, a warning tells of atoms that are
-    closer than those of any training frame (:class:`mfbench.mfcore.errors.ExtrapolationWarning`).
+    Networks answer with the weights that they have when the calculator is made. Once each, a warning tells of atoms
+    that are closer than those of any training frame, of surroundings that none has, and of a stress that is asked for
+    but was never trained on (:class:`mfbench.mfcore.errors.ExtrapolationWarning`).
 
     Parameters
     ----------
@@ -49,7 +50,15 @@ class PotentialCalculator(Calculator):
         keep_freed_memory()
         self.potential, self.fidelity, self.base = potential, fidelity, base
         self._frozen = None if fidelity in potential.delta_baseline else potential.freeze(fidelity)
-        self._proximity = None if self._frozen is None else potential.proximity(self._frozen.species)
+        self._watch = None if self._frozen is None else potential.watch(self._frozen.species, self._frozen.cutoff)
+        self._stress_told = False
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """As ASE's; the first time that the stress is asked for, it is told if none was trained on."""
+        if name == "stress" and not self._stress_told:
+            self._stress_told = True
+            self.potential.check_stress(self.fidelity)
+        return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
 
     def calculate(
         self,
@@ -67,9 +76,8 @@ class PotentialCalculator(Calculator):
         if self._frozen is not None:
             batch = self._frozen.batch([self.atoms])
             found = self._frozen(batch, stress=periodic)
-            if self._proximity is not None and (near := self._proximity.find(batch)):
-                warnings.warn(near.sentence(), ExtrapolationWarning, stacklevel=2)
-                self._proximity = None
+            for sentence in self._watch.look(batch) if self._watch is not None else ():
+                warnings.warn(sentence, ExtrapolationWarning, stacklevel=2)
             assert found.forces is not None
             energy, forces, stress = float(found.energy[0]), found.forces.double().cpu().numpy(), found.stress
         else:  # labels of a cheaper level are added

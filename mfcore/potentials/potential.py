@@ -18,13 +18,20 @@ from mfbench.mfcore.core import Core
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
 from mfbench.mfcore.data.periodic import COINCIDENT
 from mfbench.mfcore.data.validation import check_all_finite, check_all_numbers, check_geometry
-from mfbench.mfcore.errors import ConfigError, DataError, EstimateWarning
+from mfbench.mfcore.errors import ConfigError, DataError, EstimateWarning, ExtrapolationWarning, UntrainedWarning
+from mfbench.mfcore.fidelity import Label
 from mfbench.mfcore.potentials import stored
 from mfbench.mfcore.potentials.calculator import PotentialCalculator
+from mfbench.mfcore.potentials.coverage import Coverage, Unseen
 from mfbench.mfcore.potentials.inference import FrozenPotential, state_of
 from mfbench.mfcore.potentials.predictions import Predictions
 from mfbench.mfcore.potentials.proximity import Proximity, TooClose
+from mfbench.mfcore.potentials.watch import Watch
 from mfbench.mfcore.training.budget import Ledger
+
+#: In the record of a potential: its error in energy (eV/atom) on the frames that selected it, that of a constant, and
+#: whether it has learned more than the constant says.
+ENERGY_ERRORS = "validation_energy_mae_ev_per_atom"
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,31 @@ class Potential:
         networks = self._networks(next(iter(self.outputs)))
         return self.proximity(networks.species).find(networks.batch(frames))
 
+    def coverage(self, species: Sequence[int], cutoff: float) -> Coverage:
+        """Return a finder of surroundings that no training frame has, for batches of these species and this cutoff."""
+        return Coverage(self.record.get("surroundings", {}), species, cutoff)
+
+    def unseen(self, frames: Sequence[Atoms]) -> list[Unseen]:
+        """Return in what frames are unlike all training frames: atoms without neighbours, periodicity."""
+        networks = self._networks(self.fidelities[-1])
+        return self.coverage(networks.species, networks.cutoff).find(networks.batch(frames))
+
+    def watch(self, species: Sequence[int], cutoff: float) -> Watch:
+        """Return what tells of batches that are unlike the training, for calculators and dynamics."""
+        return Watch(self.proximity(species), self.coverage(species, cutoff))
+
+    def check_stress(self, fidelity: str | None = None) -> None:
+        """Warn (ExtrapolationWarning) if no stress label of a fidelity was trained on."""
+        name = self._resolve(fidelity)
+        labels = self.record.get("labels", {}).get(name)
+        if labels is not None and Label.STRESS.value not in labels:
+            warnings.warn(
+                f"no '{name}' stress was trained on: the stress follows from energies and forces alone, and may be far "
+                "off",
+                ExtrapolationWarning,
+                stacklevel=3,
+            )
+
     def estimated(self, fidelity: str | None = None) -> frozenset[int]:
         """Return atomic numbers of elements that no label of a fidelity was about, so that answers are estimates.
 
@@ -262,9 +294,23 @@ def load(directory: str | Path) -> Potential:
     ------
     DataError
         If the folder holds no complete potential, or one whose files are not those that were written.
+
+    Warns
+    -----
+    UntrainedWarning
+        If its record says that it has failed to train.
     """
     header, cores, ledger = stored.read(Path(directory))
     outputs = {f: tuple(Component(core, fidelity) for core, fidelity in terms) for f, terms in header.outputs.items()}
+    errors = header.record.get(ENERGY_ERRORS)
+    if errors is not None and not errors["learned"]:
+        warnings.warn(
+            f"{directory}: this {header.arm} potential has failed to train: on the frames that selected it, energies "
+            f"were wrong by {1e3 * errors['found']:.3g} meV/atom, those of a constant (the mean by composition) by "
+            f"{1e3 * errors['constant']:.3g}",
+            UntrainedWarning,
+            stacklevel=2,
+        )
     return Potential(header.arm, cores, outputs, header.delta_baseline, ledger, header.record)
 
 

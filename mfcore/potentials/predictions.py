@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from mfbench.mfcore.potentials.inference import FrozenPotential
-from mfbench.mfcore.potentials.proximity import Proximity
+from mfbench.mfcore.potentials.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,11 @@ class Predictor(Protocol):
     def freeze(self, fidelity: str | None = None) -> FrozenPotential:
         """The present weights as a fixed function of a graph."""
 
-    def proximity(self, species: Sequence[int]) -> Proximity:
-        """Return a finder of atoms that are closer than those of any training frame."""
+    def watch(self, species: Sequence[int], cutoff: float) -> Watch:
+        """Return what tells of batches that are unlike the training."""
+
+    def check_stress(self, fidelity: str | None = None) -> None:
+        """Warn if no stress label of a fidelity was trained on."""
 
     def predict(
         self,

@@ -14,6 +14,8 @@ from ase.io import read, write
 
 import mfbench
 from mfbench.benchmarks.tasks.user import UserTask
+from mfbench.mfcore.errors import UntrainedWarning
+from mfbench.mfcore.potentials.potential import ENERGY_ERRORS
 
 HIGH_E0, DEPTH = {1: -13.5, 8: -2040.0}, {"low": 1.0, "high": 1.2}
 
@@ -105,6 +107,23 @@ def test_fit_load_calculate_predict(call, files: Files, tmp_path: Path) -> None:
     again = call(*files.fit())
     assert again.exit_code == 2
     assert "exists already" in again.stderr
+
+
+def test_a_fit_that_learns_nothing_is_kept_and_has_failed(call, files: Files, tmp_path: Path) -> None:
+    result = call(*files.fit("single_fidelity")[:-1], 30)
+    assert result.exit_code == 1
+    assert "It has failed to train" in result.stderr
+    with pytest.warns(UntrainedWarning, match="has failed to train"):
+        assert not mfbench.load(files.out).record[ENERGY_ERRORS]["learned"]
+    bent = read(files.high, ":2")
+    bent[1].positions[2] += 20.0
+    bent[1].set_cell([3.0, 3.0, 60.0])
+    bent[1].pbc = True
+    write(tmp_path / "bent.xyz", bent)
+    result = call("predict", files.out, tmp_path / "bent.xyz", "--out", tmp_path / "p.xyz", "--stress")
+    assert result.exit_code == 0
+    told = ("failed to train", "frame 1 has periodic images", "no 'cc' stress was trained on")
+    assert [result.stderr.count(words) for words in told] == [1, 1, 1]
 
 
 def test_compare_answers_and_remembers(call, files: Files) -> None:
