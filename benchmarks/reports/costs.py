@@ -10,17 +10,17 @@ import numpy as np
 
 from mfbench.benchmarks.reports.arms import reference_of, traits
 from mfbench.benchmarks.reports.blocks import LEVEL
+from mfbench.benchmarks.reports.break_even import Line, with_intervals
+from mfbench.benchmarks.reports.curves import LearningCurves
 from mfbench.benchmarks.reports.prices import Prices, label_prices, low_per_high, mean_costs
 from mfbench.benchmarks.reports.results import Part, Results
 from mfbench.benchmarks.reports.rows import REGIME, size_key
 from mfbench.mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
-from mfbench.mfcore.metrics.intervals import Runs
-from mfbench.mfcore.metrics.learning_curve import DataEfficiency, data_efficiency
+from mfbench.mfcore.metrics.intervals import Array
+from mfbench.mfcore.metrics.learning_curve import DataEfficiency
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-CurveOfRuns = dict[int, Runs]
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,13 @@ class Need:
     n_high
         HF labels, estimated; the smallest set size if `status` is "below", infinite if "not reached".
     low, high
-        Of `n_high`, at 95 %; open bounds are 0 or infinite, and NaN without repeats.
+        Of `n_high`, at 95 %; open bounds are 0 or infinite, and NaN where there is no interval.
     status
         "reached"; "not reached" within the set sizes of the arm; "below": already with the smallest of them.
     label_cpu_s, train_cpu_s, inference_us_per_atom
         Means over runs, between set sizes interpolated; NaN where not known or not reached.
+    n_groups
+        Groups of test structures that the interval is over, beside draws; 0 where there is none.
     """
 
     arm: str
@@ -47,6 +49,7 @@ class Need:
     label_cpu_s: float
     train_cpu_s: float
     inference_us_per_atom: float
+    n_groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class CostSummary:
         Whether `by_label_price` takes LF labels as free, because their price is not known.
     left_out
         Arms that `by_predictions` cannot have: they need LF labels, and the atoms of a frame are not known.
+    no_interval
+        Why some of these numbers have no interval.
     """
 
     regime: dict[str, str]
@@ -96,6 +101,7 @@ class CostSummary:
     by_label_price: tuple[Range, ...]
     without_low_price: bool
     left_out: tuple[str, ...]
+    no_interval: tuple[str, ...] = ()
 
     @property
     def arms(self) -> list[str]:
@@ -122,45 +128,45 @@ def tidy_costs(tables: list[CostSummary]) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     for table in tables:
         head = {name: table.regime[name] for name in REGIME}
-        tail = {"level": LEVEL, "interval_over": "draws", "n_groups": 0, "best_or_tied": False}
+        tail = {"level": LEVEL, "best_or_tied": False}
         for (arm, n), found in table.efficiency.items():
             if found is not None:
                 i = found.interval
                 name = {"quantity": f"data_efficiency_{table.metric}", "split": table.split, "unit": ""}
                 values = {"estimate": i.estimate, "low": i.low, "high": i.high}
-                records.append(head | {"n_high": str(n), "arm": arm} | name | values | tail | {"n_runs": i.n_runs})
+                over = _over(found.n_groups) | {"n_runs": i.n_runs}
+                records.append(head | {"n_high": str(n), "arm": arm} | name | values | tail | over)
         for need in table.needs:
             name = {"quantity": f"n_high_needed_{table.metric}", "split": table.split, "unit": "HF labels"}
             values = {"estimate": need.n_high, "low": need.low, "high": need.high}
-            records.append(head | {"n_high": str(table.n_reference), "arm": need.arm} | name | values | tail)
+            place = {"n_high": str(table.n_reference), "arm": need.arm}
+            records.append(head | place | name | values | tail | _over(need.n_groups))
     return records
+
+
+def _over(n_groups: int) -> dict[str, Any]:
+    """Name the units of an interval; there is none without groups of test structures."""
+    return {"interval_over": "draws" if n_groups else "none", "n_groups": n_groups}
 
 
 def _summary(part: Part) -> CostSummary | None:
     regime, metric, split = part.regime, part.metric, part.split
-    curves = {
-        arm: curve
-        for arm in part.arms
-        if traits(arm).role not in ("ceiling", "floor") and len(curve := _curve(part, arm, metric, split)) > 1
-    }
+    arms = [arm for arm in part.arms if traits(arm).role not in ("ceiling", "floor")]
+    learning = LearningCurves(part, arms, split, metric)
+    curves = learning.runs
     against = reference_of(curves)
     if against is None or len(curves) < 2:
         return None
-    reference = curves[against]
     sizes = tuple(sorted({n for curve in curves.values() for n in curve}))
     efficiency = {
-        (arm, n): _efficiency(reference, curve, n) if n in curve else None
+        (arm, n): learning.efficiency(against, arm, n) if n in curve else None
         for arm, curve in curves.items()
         if arm != against
         for n in sizes
     }
-    most = max(reference)
-    own = _efficiency(reference, reference, most)
-    needs = tuple(
-        need
-        for arm, curve in curves.items()
-        if (need := _need(part, arm, curve, reference, arm == against)) is not None
-    )
+    most = max(curves[against])
+    own = learning.efficiency(against, against, most)
+    needs = tuple(need for arm in curves if (need := _need(part, learning, arm, against)) is not None)
     if own is None:
         return None
     prices = label_prices(part)
@@ -182,6 +188,13 @@ def _summary(part: Part) -> CostSummary | None:
         by_predictions = cheapest_by_predictions(predicting, low_price=prices.low, high_price=prices.high)
     low_price = prices.low if math.isfinite(prices.low) else 0.0
     by_price = cheapest_by_label_price(known, low_price=low_price, n_predictions=0.0) if known else []
+    lines = CostLines(part, prices, {arm: predicting[arm].prediction for arm in predicting})
+    statuses = {need.arm: need.status for need in needs}
+    reasons = dict(learning.reasons)
+
+    def told(ranges: list[Range], line: Line) -> tuple[Range, ...]:
+        return with_intervals(ranges, line, learning, against, statuses, reasons)
+
     return CostSummary(
         regime,
         metric,
@@ -193,44 +206,67 @@ def _summary(part: Part) -> CostSummary | None:
         own.error,
         needs,
         prices,
-        tuple(by_predictions),
-        tuple(by_price),
+        told(by_predictions, lines.by_predictions),
+        told(by_price, lines.by_label_price),
         not math.isfinite(prices.low),
         tuple(left_out) if by_predictions else (),
+        tuple(reasons),
     )
 
 
-def _curve(part: Part, arm: str, metric: str, split: str) -> CurveOfRuns:
-    """Runs of an arm by HF set size; errors of zero have no logarithm and are left out."""
-    curve = {int(n): part.of_size(n).positive(arm, split, metric) for n in _numbers(part, arm)}
-    return {n: runs for n, runs in curve.items() if runs}
+@dataclass(frozen=True)
+class CostLines:
+    """Costs of arms as straight lines, from the HF labels that they need.
+
+    Attributes
+    ----------
+    part, prices
+        Runs of the regime, and prices of its labels.
+    prediction
+        Cost of predicting one atom, in CPU-s, by arm: as at the estimate of the labels that it needs.
+    """
+
+    part: Part
+    prices: Prices
+    prediction: dict[str, float]
+
+    def by_predictions(self, arm: str, n_high: Array) -> tuple[Array, Array]:
+        """Intercepts and slopes of the cost against the number of atoms predicted."""
+        labels, training = self._made_of(arm, n_high)
+        base = labels * self.prices.low + n_high * self.prices.high + training
+        return base, np.full(len(n_high), self.prediction[arm])
+
+    def by_label_price(self, arm: str, n_high: Array) -> tuple[Array, Array]:
+        """Intercepts and slopes of the cost against the price of an HF label."""
+        labels, training = self._made_of(arm, n_high)
+        return labels * (self.prices.low if math.isfinite(self.prices.low) else 0.0) + training, n_high
+
+    def _made_of(self, arm: str, n_high: Array) -> tuple[Array, Array]:
+        """LF labels and the time of training; beyond the set sizes that were run, the time at the last one."""
+        low = size_key(self.part.regime["n_low"]) if traits(arm).uses_low else 0.0
+        each = low_per_high(self.part, arm, self.prices)
+        means = _mean_costs(self.part, arm, "train_cpu_s")
+        labels = low + each * n_high if each else np.full(len(n_high), low)
+        return labels, np.interp(n_high, list(means), list(means.values()))
 
 
-def _numbers(part: Part, arm: str) -> list[str]:
-    """HF set sizes of an arm that are numbers."""
-    return [n for n in part.sizes_of_arm(arm) if math.isfinite(size_key(n))]
-
-
-def _efficiency(reference: CurveOfRuns, curve: CurveOfRuns, n: int) -> DataEfficiency | None:
-    try:
-        return data_efficiency(reference, curve, n, LEVEL)
-    except ValueError:  # no draw has every size, or a draw has them for one arm only
-        return None
-
-
-def _need(part: Part, arm: str, curve: CurveOfRuns, reference: CurveOfRuns, itself: bool) -> Need | None:
+def _need(part: Part, curves: LearningCurves, arm: str, against: str) -> Need | None:
     """Turn the roles round: how many of the arm's labels there are to one of the reference's, at the same error."""
-    most = max(reference)
-    if itself:
+    most = max(curves.runs[against])
+    n_groups = 0
+    if arm == against:
         share, low, high, status = 1.0, 1.0, 1.0, "reached"
     else:
-        found = _efficiency(curve, reference, most)
+        found = curves.efficiency(arm, against, most)
         if found is None:
             return None
         share, low, high, status = found.interval.estimate, found.interval.low, found.interval.high, found.status
-    n = min(curve) if status == "below" else most * share
-    costs = [_at(part, arm, column, n) for column in ("label_cost_cpu_s", "train_cpu_s", "inference_us_per_atom")]
-    return Need(arm, float(n), most * low, most * high, status, *costs)
+        n_groups = found.n_groups
+    n = min(curves.runs[arm]) if status == "below" else most * share
+    labels, train, inference = (
+        _at(part, arm, column, n) for column in ("label_cost_cpu_s", "train_cpu_s", "inference_us_per_atom")
+    )
+    return Need(arm, float(n), most * low, most * high, status, labels, train, inference, n_groups)
 
 
 def _at(part: Part, arm: str, column: str, n: float) -> float:

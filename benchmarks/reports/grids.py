@@ -181,7 +181,7 @@ def _factor(found: DataEfficiency | None, n: int, sizes: tuple[int, int]) -> str
 def _bounded(value: float, low: float, high: float, edges: tuple[float, float]) -> str:
     """Write a value with its interval; a bound beyond what was tried is written as such."""
     if math.isnan(low):
-        return number(value, 2)
+        return f"{number(value, 2)} [{MISSING}]"
     left = number(low, 2) if low > 0.0 else f"< {number(edges[0], 2)}"
     right = number(high, 2) if math.isfinite(high) else f"> {number(edges[1], 2)}"
     return f"{number(value, 2)} [{left}, {right}]"
@@ -212,9 +212,12 @@ def _need_line(need: Need, table: CostSummary) -> tuple[Field, ...]:
 
 def _cost_notes(table: CostSummary) -> Iterator[str]:
     yield (
-        "Errors are fitted power laws of the HF labels. Brackets: 95 % confidence interval over draws, by Fieller's "
-        "method; > and <: beyond the set sizes that were run."
+        "Errors are fitted power laws of the HF labels. Brackets: 95 % confidence interval over draws and groups of "
+        "test frames (molecules, trajectory blocks), by Fieller's method, and of break-even points by a parametric "
+        "bootstrap, with prices and the time of a training as known; > and <: beyond the set sizes that were run."
     )
+    if table.no_interval:
+        yield f"[{MISSING}]: no interval, since {', or '.join(table.no_interval)}."
     if math.isfinite(table.prices.high) or math.isfinite(table.prices.low):
         low, high = number(table.prices.low), number(table.prices.high)
         yield f"Price of a label, from the rows: LF {low}, HF {high} CPU-s."
@@ -233,5 +236,13 @@ def _cost_notes(table: CostSummary) -> Iterator[str]:
 
 
 def _ranges(ranges: Sequence[Range]) -> str:
-    parts = [f"{found.arm} up to {number(found.end)}" for found in ranges[:-1]]
+    parts = [f"{found.arm} up to {_end(found)}" for found in ranges[:-1]]
     return ", then ".join([*parts, f"{ranges[-1].arm}" + (" for any" if len(ranges) == 1 else "")])
+
+
+def _end(found: Range) -> str:
+    """Write a break-even point with its interval."""
+    if math.isnan(found.low):
+        return f"{number(found.end)} [{MISSING}]"
+    low = number(found.low, 2) if found.low > 0.0 else "0"
+    return f"{number(found.end)} [{low}, {number(found.high, 2) if math.isfinite(found.high) else 'no bound'}]"

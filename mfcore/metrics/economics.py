@@ -6,6 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from mfbench.mfcore.metrics.intervals import Array
+
 
 @dataclass(frozen=True)
 class ArmCost:
@@ -40,11 +44,23 @@ class ArmCost:
 
 @dataclass(frozen=True)
 class Range:
-    """A stretch of a price or a count, from `start` to `end`, over which `arm` is the cheapest."""
+    """A stretch of a price or a count over which an arm is the cheapest.
+
+    Attributes
+    ----------
+    start, end
+        Of the stretch.
+    arm
+        The cheapest.
+    low, high
+        Interval of `end`, where it is known: 0 and infinite if that side has no bound.
+    """
 
     start: float
     end: float
     arm: str
+    low: float = math.nan
+    high: float = math.nan
 
 
 def cheapest_by_predictions(arms: Mapping[str, ArmCost], *, low_price: float, high_price: float) -> list[Range]:
@@ -82,6 +98,35 @@ def cheapest_by_label_price(arms: Mapping[str, ArmCost], *, low_price: float, n_
             for name, cost in arms.items()
         }
     )
+
+
+def crossing(first: tuple[Array, Array], second: tuple[Array, Array]) -> Array:
+    """Give the x from which on the second of two lines intercept + slope·x is the lower one.
+
+    Parameters
+    ----------
+    first, second
+        Intercepts and slopes, each of shape (n,): samples of the two. They may be infinite: an arm that never gets
+        there.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        0 if it is lower from the start, infinite if it is not lower for good; NaN where neither gets there.
+    """
+    (base, slope), (other, rise) = first, second
+    lost, never = ~np.isfinite(base + slope), ~np.isfinite(other + rise)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(slope > rise, np.maximum((other - base) / (slope - rise), 0.0), np.inf)
+    return np.where(lost & never, np.nan, np.where(lost, 0.0, np.where(never, np.inf, found)))
+
+
+def crossing_interval(samples: Array, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of sampled crossings; a sample without one (NaN) counts as beyond either bound."""
+    tail = 0.5 * (1.0 - level) * (len(samples) - 1)
+    low = np.sort(np.where(np.isnan(samples), 0.0, samples))[math.floor(tail)]
+    high = np.sort(np.where(np.isnan(samples), np.inf, samples))[len(samples) - 1 - math.floor(tail)]
+    return float(low), float(high)
 
 
 def _check_prices(*values: float) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfbench.mfcore.metrics.intervals import Array, t_interval, t_quantile
-from mfbench.mfcore.metrics.learning_curve import Curve, PowerLaw, fit_power_law
+from mfbench.mfcore.metrics.intervals import Array, t_interval
+from mfbench.mfcore.metrics.learning_curve import Curve, PowerLaw, Structures, fit_power_law
 
 LEAST_SIZES = 3
 """Set sizes that a power law is extrapolated from: with two, any curve is one."""
@@ -29,7 +29,8 @@ class Extrapolation:
     law
         The fitted power law; None where none can be fitted.
     estimate, low, high
-        Error at `n` with its interval, in the unit of the errors; NaN where it cannot be told.
+        Error at `n` with its interval, in the unit of the errors; NaN where it cannot be told, and the interval of a
+        single draw.
     reason
         One sentence without a full stop that says why it cannot be told; "" if it can.
     """
@@ -42,12 +43,11 @@ class Extrapolation:
     reason: str = ""
 
 
-def extrapolate(curve: Curve, n: float, level: float = 0.95) -> Extrapolation:
+def extrapolate(curve: Curve, n: float, level: float = 0.95, structures: Structures | None = None) -> Extrapolation:
     """Extrapolate the power law of a learning curve.
 
-    The interval is Student's over the lines of the draws, each extrapolated by itself; with a single draw it is that of
-    the regression, from the scatter of its points. Both say how uncertain the line is, on the test frames that were
-    used, and not that the law goes on.
+    The interval is over the lines of the draws, each extrapolated by itself, and over groups of test structures where
+    they are given. It says how uncertain the line is, and not that the law goes on.
 
     Parameters
     ----------
@@ -57,13 +57,15 @@ def extrapolate(curve: Curve, n: float, level: float = 0.95) -> Extrapolation:
         HF labels to extrapolate to.
     level
         Confidence level.
+    structures
+        Of these runs; None: the interval is over draws alone, for these test structures.
     """
     sizes = sorted(size for size, runs in curve.items() if runs)
     if len(sizes) < LEAST_SIZES:
         few = f"finished runs have {len(sizes)} numbers of HF frames, and a power law takes {LEAST_SIZES}"
         return Extrapolation(n, reason=few)
     try:
-        law = fit_power_law({size: curve[size] for size in sizes}, level)
+        law = fit_power_law({size: curve[size] for size in sizes}, level, structures)
     except ValueError as error:
         return Extrapolation(n, reason=str(error).removeprefix("learning curve: ").rstrip("."))
     x, y = np.log(np.array(sizes, dtype=np.float64)), _means(curve, sizes)
@@ -77,12 +79,8 @@ def extrapolate(curve: Curve, n: float, level: float = 0.95) -> Extrapolation:
     if not exponent.low > 0.0:
         interval = f"{exponent.estimate:.2g}, {exponent.low:.2g} to {exponent.high:.2g}"
         return Extrapolation(n, law, reason=f"it is not certain that the error falls at all (exponent {interval})")
-    logs = law.intercepts + law.slopes * math.log(n)
-    if len(logs) > 1:
-        low, high = t_interval(logs, level)
-    else:
-        low, high = _of_regression(x, y[0], law, math.log(n), level)
-    return Extrapolation(n, law, math.exp(float(logs.mean())), math.exp(low), math.exp(high))
+    found = law.error(n)
+    return Extrapolation(n, law, found.estimate, found.low, found.high)
 
 
 def _means(curve: Curve, sizes: list[int]) -> Array:
@@ -103,14 +101,3 @@ def _bends(x: Array, y: Array, level: float) -> bool:
     bends = np.array([np.polyfit(x, line, 2)[0] for line in y])
     low, high = t_interval(bends, level)
     return bool(low > 0.0 or high < 0.0)
-
-
-def _of_regression(x: Array, y: Array, law: PowerLaw, at: float, level: float) -> tuple[float, float]:
-    """Interval of the log error of a fitted line at one place."""
-    slope, intercept = float(law.slopes[0]), float(law.intercepts[0])
-    residual = y - intercept - slope * x
-    freedom = len(x) - 2
-    spread = float(np.square(x - x.mean()).sum())
-    error = math.sqrt(float(residual @ residual) / freedom * (1.0 / len(x) + (at - float(x.mean())) ** 2 / spread))
-    reach = t_quantile(level, freedom) * error
-    return intercept + slope * at - reach, intercept + slope * at + reach

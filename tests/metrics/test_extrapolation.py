@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from mfbench.mfcore.metrics.extrapolation import extrapolate
+from mfbench.mfcore.metrics.structures import structure_errors
 
 SIZES = (25, 50, 100, 200)
 
@@ -37,25 +38,29 @@ def test_draws_with_laws_of_their_own_give_the_geometric_mean_and_an_interval() 
     assert found.low < min(expected) < max(expected) < found.high
 
 
-def test_one_draw_has_the_interval_of_its_regression() -> None:
-    found = extrapolate(curve([300.0], [0.5], noise=0.02, seed=3), 400)
+def test_one_draw_has_an_estimate_and_no_interval() -> None:
+    found = extrapolate(curve([300.0], [0.5]), 400)
     assert found.reason == ""
-    x = np.log(SIZES)
-    y = np.log([runs[0, 0] for runs in curve([300.0], [0.5], noise=0.02, seed=3).values()])
-    (slope, intercept), covariance = np.polyfit(x, y, 1, cov=True)
-    at = np.array([np.log(400), 1.0])
-    reach = stats.t.ppf(0.975, len(SIZES) - 2) * np.sqrt(at @ covariance @ at)
-    assert found.estimate == pytest.approx(np.exp(intercept + slope * np.log(400)), rel=1e-9)
-    assert found.low == pytest.approx(found.estimate * np.exp(-reach), rel=1e-9)
-    assert found.high == pytest.approx(found.estimate * np.exp(reach), rel=1e-9)
+    assert found.estimate == pytest.approx(15.0)
+    assert np.isnan([found.low, found.high]).all()
 
 
-@pytest.mark.parametrize("n_draws", [1, 4])
-def test_the_interval_holds_the_true_error_as_often_as_it_says(n_draws: int) -> None:
+def test_groups_of_test_structures_widen_the_interval() -> None:
+    """Draws agree; groups are 0.9, 1 and 1.1 of the mean: a standard error of 0.1 / √3 with two degrees of freedom."""
+    errors = curve([300.0] * 3, [0.5] * 3)
+    structures = {
+        n: structure_errors({run: error * np.array([0.9, 1.0, 1.1]) for run, error in runs.items()}, [1, 1, 1])
+        for n, runs in errors.items()
+    }
+    found = extrapolate(errors, 400, structures=structures)
+    reach = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((15.0 * np.exp(-reach), 15.0 * np.exp(reach)))
+
+
+def test_the_interval_holds_the_true_error_as_often_as_it_says() -> None:
     rng, held, told = np.random.default_rng(1), 0, 0
     for trial in range(400):
-        amplitudes = 300.0 * np.exp(0.03 * rng.normal(size=n_draws)) if n_draws > 1 else [300.0]
-        exponents = 0.6 + 0.01 * rng.normal(size=n_draws) if n_draws > 1 else [0.6]
+        amplitudes, exponents = 300.0 * np.exp(0.03 * rng.normal(size=4)), 0.6 + 0.01 * rng.normal(size=4)
         found = extrapolate(curve(amplitudes, exponents, noise=0.03, seed=trial), 400)
         if found.reason == "":
             told += 1

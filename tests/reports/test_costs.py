@@ -17,7 +17,7 @@ from mfbench.benchmarks.reports.html.grid import Grid
 from mfbench.benchmarks.reports.prices import label_prices, low_per_high
 from mfbench.benchmarks.reports.results import Results
 from tests.reports.synthetic import make_rows
-from tests.reports.synthetic_details import make_details
+from tests.reports.synthetic_details import make_details, results_by_group
 
 RESULTS = Path(__file__).parents[2] / "results"
 SIZES = (25, 100, 400)
@@ -55,12 +55,15 @@ def frames_of(rows):
 
 
 def test_an_arm_with_half_the_error_needs_a_quarter_of_the_labels():
-    (found,) = cost_summaries(Results(priced({"single_fidelity": 20.0, "transfer": 10.0, "single_fidelity_all": 1.0})))
+    rows = priced({"single_fidelity": 20.0, "transfer": 10.0, "single_fidelity_all": 1.0})
+    (found,) = cost_summaries(results_by_group(rows))
     assert (found.metric, found.split, found.sizes) == ("force_mae_mev_per_A", "out_of_coverage", SIZES)
     factor = found.efficiency["transfer", 100]
     assert factor.status == "reached"
     assert factor.interval.estimate == pytest.approx(4.0, rel=0.02)
     assert factor.interval.low < 4.0 < factor.interval.high
+    assert factor.n_groups == 5
+    assert found.no_interval == ()
     assert found.efficiency["transfer", 400].status == "not reached"  # single fidelity would need 1600
     assert found.arms == ["transfer"]
     needs = {need.arm: need for need in found.needs}
@@ -193,14 +196,15 @@ def test_one_run_gives_factors_without_intervals():
     assert math.isnan(factor.low)
     text = report(Results(make_rows({"single_fidelity": 20.0, "transfer": 10.0}, n_high=SIZES)))
     (line,) = [x for x in text.split("HF labels that")[1].split("what the")[0].splitlines() if x.startswith("transfer")]
-    assert line.split()[1] == "4.0"
-    assert "[" not in line
+    assert line.split()[1:3] == ["4.0", "[–]"]
+    assert "[–]: no interval, since 1 draw of the HF set, and at least 3 are asked for." in text.replace("\n", " ")
 
 
 def test_records_hold_costs():
-    records = json.loads(report(Results(priced({"single_fidelity": 20.0, "transfer": 10.0})), "json"))
+    records = json.loads(report(results_by_group(priced({"single_fidelity": 20.0, "transfer": 10.0})), "json"))
     found = {(r["arm"], r["n_high"]): r for r in records if r["quantity"] == "data_efficiency_force_mae_mev_per_A"}
     assert found["transfer", "100"]["estimate"] == pytest.approx(4.0, rel=0.02)
+    assert (found["transfer", "100"]["n_groups"], found["transfer", "100"]["interval_over"]) == (5, "draws")
     assert found["transfer", "400"]["estimate"] is None  # not reached; the bound says how far was tried
     assert found["transfer", "400"]["low"] == pytest.approx(1.0)
     (needed,) = [r for r in records if r["quantity"].startswith("n_high_needed") and r["arm"] == "transfer"]

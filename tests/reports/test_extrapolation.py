@@ -5,6 +5,7 @@ from __future__ import annotations
 from mfbench.benchmarks.reports.extrapolation import curve_lines
 from mfbench.benchmarks.reports.results import Results
 from tests.reports.synthetic import make_rows
+from tests.reports.synthetic_details import results_by_group
 
 
 def lines(n_high=(25, 50, 100), errors=None, **options: object) -> list[str]:
@@ -14,7 +15,7 @@ def lines(n_high=(25, 50, 100), errors=None, **options: object) -> list[str]:
         n_high=n_high,
         spread=lambda arm, draw, seed: 1.0 + 0.05 * draw,
     )
-    (part,) = Results(rows).regimes
+    (part,) = results_by_group(rows).regimes
     return curve_lines(part, **options)  # type: ignore[arg-type]
 
 
@@ -30,7 +31,7 @@ def test_each_arm_gets_the_error_of_the_power_law_that_made_it_and_the_cost() ->
     # forces out of coverage: 4 · 10 · 2 = 80 meV/Å at 100, times the geometric mean of 1, 1.05 and 1.1
     assert "59.4 meV/Å [" in by_arm["single_fidelity"]
     assert "n^-0.50" in by_arm["single_fidelity"]
-    assert "3 draws" in by_arm["single_fidelity"]
+    assert "95 % interval over 3 draws and 5 groups of test frames" in by_arm["single_fidelity"]
     assert "LF labels more (1000 CPU-s)" in by_arm["delta_labels"]
     assert "LF labels" not in by_arm["transfer"]
 
@@ -54,3 +55,13 @@ def test_an_arm_that_failed_at_the_largest_size_is_said() -> None:
     (part,) = Results(rows).regimes
     (line,) = (line for line in curve_lines(part, None) if "transfer" in line)
     assert "no run with 100 has finished" in line
+
+
+def test_an_interval_that_cannot_be_had_is_a_dash_with_its_reason() -> None:
+    rows = make_rows({"single_fidelity": 4.0, "transfer": 2.0}, draws=3, n_high=(25, 50, 100))
+    (part,) = Results(rows).regimes
+    *_, found, why = curve_lines(part, None)
+    assert "meV/Å [–] are to be expected" in found
+    assert why == "  [–]: no interval, since errors by group of test structures are not stored."
+    (part,) = results_by_group(rows[rows["draw"] < 2]).regimes
+    assert curve_lines(part, None)[-1].endswith("since 2 draws of the HF set, and at least 3 are asked for.")

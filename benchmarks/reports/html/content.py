@@ -256,7 +256,7 @@ def _table(
 
 def _efficiency(cost: CostSummary) -> Table:
     """Write how many HF labels the reference needs for the error of an arm, over the arm's own number."""
-    lines = [Line(arm, tuple(_factor(cost.efficiency.get((arm, n))) for n in cost.sizes)) for arm in cost.arms]
+    lines = [Line(arm, tuple(_factor(cost.efficiency.get((arm, n)), cost) for n in cost.sizes)) for arm in cost.arms]
     meaning = f"HF labels that {cost.reference} needs for the error that the arm has with n_high, over n_high"
     metric = metric_of(cost.metric)
     error = f"{metric.label if metric else cost.metric} {PANELS.get(cost.split, cost.split)}"
@@ -267,7 +267,7 @@ def _efficiency(cost: CostSummary) -> Table:
     )
 
 
-def _factor(found: DataEfficiency | None) -> Cell:
+def _factor(found: DataEfficiency | None, cost: CostSummary) -> Cell:
     if found is None:
         return Cell(MISSING, tip="no draw has every set size for both arms")
     interval = found.interval
@@ -277,11 +277,14 @@ def _factor(found: DataEfficiency | None) -> Cell:
         return Cell(
             f"< {number(interval.high, 2)}", interval.high, tip="already with the smallest set that was measured"
         )
+    if math.isnan(interval.low):
+        return Cell(
+            number(interval.estimate, 2), interval.estimate, tip=f"no interval: {', or '.join(cost.no_interval)}"
+        )
     low, high = ("∞" if bound == math.inf else number(bound, 2) for bound in (interval.low, interval.high))
-    tip = f"{100 * interval.level:g} % interval {low} to {high} over {interval.n_units} {interval.over}"
-    return Cell(
-        number(interval.estimate, 2), interval.estimate, tip=tip if interval.n_units > 1 else "no interval: one draw"
-    )
+    over = f"{interval.n_units} {interval.over} and {found.n_groups} groups of test frames"
+    tip = f"{100 * interval.level:g} % interval {low} to {high} over {over}"
+    return Cell(number(interval.estimate, 2), interval.estimate, tip=tip)
 
 
 def _word(text: str) -> Cell:
