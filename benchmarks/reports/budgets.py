@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+
 from mfbench.benchmarks.reports.arms import ceilings
-from mfbench.benchmarks.reports.numbers import number
+from mfbench.benchmarks.reports.numbers import MISSING, number
 from mfbench.benchmarks.reports.results import Cell, Results
 from mfbench.benchmarks.reports.rows import REGIME, budget_key, budget_words
-from mfbench.mfcore.metrics.intervals import Interval, Runs, mean_interval
+from mfbench.mfcore.metrics.crossed import crossed, lacking
+from mfbench.mfcore.metrics.intervals import Interval, Runs, unit_means
+from mfbench.mfcore.metrics.structures import StructureErrors, combined
 
 ENOUGH = 0.1
 """Relative change of the ceiling's and the best arm's error below which networks count as trained enough."""
@@ -31,12 +35,16 @@ class Change:
     role
         "ceiling" or "best arm".
     interval
-        Geometric mean of error ratios, less one: −0.2 is a fifth less.
+        Geometric mean of error ratios, less one: −0.2 is a fifth less. Over draws and groups of test frames; bounds are
+        NaN where it cannot be had.
+    no_interval
+        Why it cannot; "" if it can.
     """
 
     arm: str
     role: str
     interval: Interval
+    no_interval: str = ""
 
     @property
     def small(self) -> bool:
@@ -73,21 +81,31 @@ def series(cells: Iterable[Cell]) -> list[list[Cell]]:
     return [group for group in several if len(group) > 1]
 
 
-def relative_change(before: Runs, after: Runs) -> Interval | None:
+def relative_change(
+    before: Runs, after: Runs, structures: tuple[StructureErrors, StructureErrors] | None = None
+) -> Interval | None:
     """Geometric mean of the ratios of errors, run by run, less one; None where no run is in both.
 
     Parameters
     ----------
     before, after
         Error of each finished run by (draw, seed).
+    structures
+        Deviations of the groups of test frames in these runs; None: the interval is over draws alone.
     """
     common = [key for key, value in before.items() if key in after and min(value, after[key]) > 0.0]
-    logs = {key: math.log(after[key] / before[key]) for key in common}
+    logs = {key: math.log(after[key] / before[key]) for key in sorted(common)}
     if not logs:
         return None
-    mean = mean_interval(logs, LEVEL)
-    low, high = math.expm1(mean.low), math.expm1(mean.high)
-    return Interval(math.expm1(mean.estimate), low, high, mean.level, mean.n_runs, mean.n_units, mean.over)
+    means, over = unit_means(logs)
+    groups, freedom = None, 0.0
+    if structures is not None:
+        deviations = combined([(1.0, structures[1]), (-1.0, structures[0])]).deviations
+        units = [unit_means({key: float(deviations[key][g]) for key in logs})[0] for g in range(structures[0].n_groups)]
+        groups, freedom = np.stack(units, axis=1)[None], structures[0].degrees_of_freedom
+    low, high = crossed(means[None], groups, freedom).interval(np.ones(1), LEVEL)
+    estimate, low, high = (math.expm1(x) for x in (float(means.mean()), low, high))
+    return Interval(estimate, low, high, LEVEL, len(logs), len(means), over)
 
 
 def best_arm(cell: Cell) -> str | None:
@@ -103,10 +121,30 @@ def more_training(smaller: Cell, larger: Cell) -> MoreTraining:
         chosen.append((best, "best arm"))
     changes = []
     for arm, role in chosen:
-        runs = [cell.positive(arm, smaller.split, smaller.metric) for cell in (smaller, larger)]
-        if (found := relative_change(*runs)) is not None:
-            changes.append(Change(arm, role, found))
+        if (change := _change(arm, role, smaller, larger)) is not None:
+            changes.append(change)
     return MoreTraining(smaller.regime["budget"], larger.regime["budget"], tuple(changes))
+
+
+def _change(arm: str, role: str, smaller: Cell, larger: Cell) -> Change | None:
+    """Compare the runs of an arm at two budgets; a ceiling has all HF labels, of which there are no other draws."""
+    split, metric = smaller.split, smaller.metric
+    before, after = (cell.positive(arm, split, metric) for cell in (smaller, larger))
+    common = set(before) & set(after)
+    known = [
+        cell.structures({arm: {key: runs[key] for key in common}}, split, metric)
+        for cell, runs in ((smaller, before), (larger, after))
+    ]
+    first, second = (found[arm] if found and common else None for found in known)
+    both = (first, second) if first and second and first.n_groups == second.n_groups else None
+    same = role != "ceiling" and smaller.overlap.over == "seeds"
+    draws = len({draw for draw, _ in common})
+    why = lacking(draws, both[0].n_groups if both else 0, same_frames=same)
+    found = relative_change(before, after, None if why else both)
+    if found is None:
+        return None
+    interval = replace(found, low=math.nan, high=math.nan, over="none") if why else found
+    return Change(arm, role, interval, why)
 
 
 def trained_enough(results: Results) -> Mapping[int, str]:
@@ -117,8 +155,9 @@ def trained_enough(results: Results) -> Mapping[int, str]:
         for smaller, larger in pairwise(group):
             found[numbers[id(smaller)]] = sentence(more_training(smaller, larger))
         before, last = group[-2:]
-        changes = _listed(more_training(before, last).changes)
-        so_far = f"; from {_words(before)} to it the error of {changes}" if changes else ""
+        changes = more_training(before, last).changes
+        so_far = f"; from {_words(before)} to it the error of {_listed(changes)}" if changes else ""
+        so_far += f" ({_over(changes)})" if changes else ""
         found[numbers[id(last)]] = f"Trained enough? This is the largest budget: more was not tried{so_far}."
     return found
 
@@ -131,7 +170,7 @@ def sentence(found: MoreTraining) -> str:
     bound = f"changes below {100 * ENOUGH:.0f} % are asked for, at twice the training compute or more"
     return (
         f"Trained enough? At {found.factor:.3g} times the training compute the error of {_listed(found.changes)}: "
-        f"{verdict} ({bound})."
+        f"{verdict} ({bound}; {_over(found.changes)})."
     )
 
 
@@ -143,10 +182,20 @@ def _listed(changes: Sequence[Change]) -> str:
     return " and that of ".join(f"{change.arm} (the {change.role}) changes by {_percent(change)}" for change in changes)
 
 
+def _over(changes: Sequence[Change]) -> str:
+    """Say what the intervals are over, or why there are none."""
+    reasons = dict.fromkeys(change.no_interval for change in changes if change.no_interval)
+    words = ["95 % intervals over draws and groups of test frames"] if any(not c.no_interval for c in changes) else []
+    words += [f"[{MISSING}]: no interval, since {', or '.join(reasons)}"] if reasons else []
+    return "; ".join(words)
+
+
 def _percent(change: Change) -> str:
     interval = change.interval
     text = f"{signed(interval.estimate)} %"
-    return text if math.isnan(interval.low) else f"{text} [{signed(interval.low)}, {signed(interval.high)}]"
+    if math.isnan(interval.low):
+        return f"{text} [{MISSING}]"
+    return f"{text} [{signed(interval.low)}, {signed(interval.high)}]"
 
 
 def signed(share: float) -> str:

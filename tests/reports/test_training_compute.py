@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import rc_context
+from scipy import stats
 
 from mfbench.benchmarks.reports import report
 from mfbench.benchmarks.reports.budgets import more_training, relative_change, sentence, series, trained_enough
@@ -16,7 +18,9 @@ from mfbench.benchmarks.reports.html.page import page
 from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.rows import budget_key, budget_words
 from mfbench.benchmarks.reports.summary import summaries
+from mfbench.mfcore.metrics.structures import structure_errors
 from tests.reports.synthetic import make_rows
+from tests.reports.synthetic_details import results_by_group
 
 ARMS = ("single_fidelity", "multi_fidelity", "transfer", "single_fidelity_all")
 ERRORS = {
@@ -37,7 +41,7 @@ def several(n_high: tuple[int, ...] = (100,)) -> Results:
             spread=lambda arm, draw, seed: 1.0 + 0.01 * draw,
         )
         parts.append(rows.assign(budget=budget, run_key=rows["run_key"] + f"-{budget}"))
-    return Results(pd.concat(parts, ignore_index=True))
+    return results_by_group(pd.concat(parts, ignore_index=True))
 
 
 def test_a_change_is_the_mean_ratio_of_the_same_runs() -> None:
@@ -48,6 +52,26 @@ def test_a_change_is_the_mean_ratio_of_the_same_runs() -> None:
     alone = relative_change({(0, 0): 10.0}, {(0, 0): 8.0})
     assert alone is not None
     assert alone.estimate == pytest.approx(-0.2)
+
+
+def test_groups_that_gain_unequally_widen_the_interval_of_a_change() -> None:
+    """All runs halve their error, one group of three gains 0.2 more than another: t of two degrees of freedom."""
+    runs = [{(draw, 0): error for draw in range(3)} for error in (10.0, 5.0)]
+    groups = [
+        structure_errors({run: e * np.array(by) for run, e in errors.items()}, [1, 1, 1])
+        for errors, by in zip(runs, ([1.0, 1.0, 1.0], [0.9, 1.0, 1.1]), strict=True)
+    ]
+    found = relative_change(*runs, structures=(groups[0], groups[1]))
+    assert found is not None
+    reach = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+    assert (found.estimate, found.high) == pytest.approx((-0.5, 0.5 * np.exp(reach) - 1.0))
+
+
+def test_a_change_without_groups_has_a_dash_and_the_reason() -> None:
+    first, second, _ = series(Results(several().rows).cells)[0]
+    said = sentence(more_training(first, second))
+    assert "changes by −25 % [–]" in said
+    assert "[–]: no interval, since errors by group of test structures are not stored)." in said
 
 
 def test_trained_enough_asks_the_ceiling_and_the_best_arm_for_ten_per_cent() -> None:
