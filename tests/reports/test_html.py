@@ -255,7 +255,25 @@ def test_curves_are_geometric_means_and_ratios_are_paired(rows, data):
     back = series["ratios"]["100"]["transfer"]["single_fidelity"]
     assert there[0] * back[0] == pytest.approx(1.0, rel=1e-4)
     assert there[1] * back[2] == pytest.approx(1.0, rel=1e-4)
+    assert there[-1] == 5  # groups of test frames
     assert "single_fidelity_all" not in series["ratios"]["100"]
+
+
+def test_groups_that_arms_err_on_differently_widen_the_ratios_of_the_page(rows):
+    chosen = rows["arm"].isin(["single_fidelity", "transfer"]) & (rows["n_high"] == "100")
+    rows = rows[chosen & (rows["metric"] == METRIC)]
+    blocks = make_details(rows, "blocks")["blocks"]
+    raised = (blocks["arm"] == "transfer") & (blocks["group"] == "d")
+    lowered = (blocks["arm"] == "transfer") & (blocks["group"] == "e")  # of half the weight
+    blocks.loc[raised, "value"] *= 1.3
+    blocks.loc[lowered, "value"] *= 1.0 - 2 * 0.3 * 0.9
+    widths = []
+    for results in (Results(rows), results_by_group(rows), Results(rows, Details(tables={"blocks": blocks}))):
+        found = payload(results, Origin())
+        line = found["regimes"][0]["series"][f"{METRIC}|{SPLIT}"]["ratios"]["100"]["single_fidelity"]["transfer"]
+        widths.append(math.log(line[2] / line[1]))
+    assert widths[0] == pytest.approx(widths[1], rel=1e-3)  # there groups err in proportion
+    assert widths[2] > 1.5 * widths[1]
 
 
 def test_measured_label_prices_are_read_from_costs(compared):

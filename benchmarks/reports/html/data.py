@@ -20,6 +20,7 @@ from mfbench.benchmarks.reports.summary import COSTS
 from mfbench.mfcore.metrics.comparison import compare_arms
 from mfbench.mfcore.metrics.intervals import Runs, mean_interval
 from mfbench.mfcore.metrics.learning_curve import fit_power_law
+from mfbench.mfcore.metrics.recommendation import FEWEST_GROUPS
 from mfbench.mfcore.metrics.significance import holm
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _series(part: Part, keys: Sequence[str], metric: str, split: str) -> dict[st
             for arm, curve in curves.items()
         },
         "laws": {arm: law for arm, curve in curves.items() if (law := _law(curve)) is not None},
-        "ratios": _ratios(curves, part),
+        "ratios": _ratios(curves, part, split, metric),
     }
 
 
@@ -174,15 +175,22 @@ def _law(curve: Mapping[str, Runs]) -> list[float] | None:
 
 
 def _ratios(
-    curves: Mapping[str, Mapping[str, Runs]], part: Part
+    curves: Mapping[str, Mapping[str, Runs]], part: Part, split: str, metric: str
 ) -> dict[str, dict[str, dict[str, list[float | str | None]]]]:
-    """By size, reference and arm: ratio of errors, its moderated interval, and p adjusted after Holm over the arms."""
+    """By size, reference and arm: ratio of errors, its moderated interval, and p adjusted after Holm over the arms.
+
+    Over draws and groups of test frames, like verdicts; the last number of a line is that of groups, 0 where errors by
+    group are not stored or the groups are too few: the interval is then over draws, for these test frames.
+    """
     found: dict[str, dict[str, dict[str, list[float | str | None]]]] = {}
     for size in sorted({size for curve in curves.values() for size in curve}, key=size_key):
         runs = {arm: curve[size] for arm, curve in curves.items() if size in curve and not traits(arm).is_ceiling}
         if len(runs) < 2 or not set.intersection(*(set(r) for r in runs.values())):
             continue
-        comparison = compare_arms(runs)
+        known = part.of_size(size).structures(runs, split, metric)
+        enough = known is not None and all(found.n_groups >= FEWEST_GROUPS for found in known.values())
+        comparison = compare_arms(runs, known if enough else None)
+        n_groups = float(comparison.n_groups) if comparison.by_group is not None else 0.0
         for reference in runs:
             others = [arm for arm in runs if arm != reference]
             adjusted = holm({arm: comparison.p_different(arm, reference) for arm in others})
@@ -194,6 +202,7 @@ def _ratios(
                     interval.n_runs,
                     interval.n_units,
                     part.of_size(size).over(interval.over),
+                    n_groups,
                 ]
                 found.setdefault(size, {}).setdefault(reference, {})[arm] = line
     return found

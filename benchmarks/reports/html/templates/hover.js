@@ -40,14 +40,14 @@ function meanText(regime, arm, size, series, point) {
 }
 
 function ratioText(regime, arm, reference, size, series, line) {
-  const [ratio, low, high, p, runs, units, over] = line;
+  const [ratio, low, high, p, runs, units, over, groups] = line;
   const interval = low === null ? 'no interval' : `95 % interval ${number(low)} to ${high === null ? '∞' : number(high)}`;
   return [
     `<b>${plain(arm)} / ${plain(reference)}</b>, n<sub>high</sub> = ${plain(size)}`,
     `ratio of errors ${number(ratio)}`,
     interval,
     p === null ? 'no test: one draw and seed' : `p (Holm) ${p < 0.001 ? '< 0.001' : p.toFixed(3)}`,
-    `${counted(runs, 'pair')} of runs${units > 1 ? ` on ${units} ${over}` : ''}`,
+    `${counted(runs, 'pair')} of runs${units > 1 ? ` on ${units} ${over}` : ''}${groups ? `, ${groups} groups of test frames` : ', for these test frames'}`,
     keyLines(keysOf(regime, arm, size, series)),
   ].join('<br>');
 }
