@@ -38,6 +38,7 @@ def only_one(lock: Path, taken: str) -> Iterator[None]:
     try:
         held.acquire(timeout=0)
     except Timeout:
+        _check_writable(lock)  # a place where no file can be made is never free, either
         raise ConfigError(taken) from None
     except OSError as error:
         raise StorageError.of(error, lock) from error
@@ -45,6 +46,14 @@ def only_one(lock: Path, taken: str) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def _check_writable(lock: Path) -> None:
+    try:
+        with lock.open("ab"):
+            pass
+    except OSError as error:
+        raise StorageError.of(error, lock.parent) from error
 
 
 @contextmanager

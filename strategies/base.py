@@ -14,7 +14,7 @@ from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.potentials.potential import Potential
-from mfbench.mfcore.settings_model import odd_key
+from mfbench.mfcore.settings_model import dotted, odd_key
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.progress import Progress
 from mfbench.strategies.checks import check_is_potential, check_potential
@@ -99,7 +99,7 @@ class Strategy(ABC):
             self.settings = self.Settings.model_validate(dict(settings or {}))
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
+            key = dotted(first["loc"])
             problem = first["msg"].removeprefix("Value error, ")
             raise ConfigError(f"settings of {self.name}, key '{key}': {problem.removesuffix('.')}.") from error
 

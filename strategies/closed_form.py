@@ -60,7 +60,8 @@ class TransferRidge(FineTuning):
         if left <= 0.0:
             raise BudgetError(
                 f"stage '{stage.name}': {run.budget.atom_gradients:.6g} atom gradients do not pay for the features of "
-                f"{len(frames)} frames, {stage.atom_gradients:.6g}."
+                f"{len(frames)} frames, {stage.atom_gradients:.6g}. Give a larger budget (twice that leaves half of it "
+                "for the pre-training), fewer HF frames, or another arm."
             )
         core = self.pretrained(run, share=left)
         refit = run.policy == "residual"

@@ -35,6 +35,7 @@ from mfbench.benchmarks.cli.reading import (
 )
 from mfbench.benchmarks.cli.settings import Tuned
 from mfbench.benchmarks.cli.time_budget import Time, seconds_of, within_time
+from mfbench.mfcore.training.budget import LARGEST_BUDGET
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.harness.plan import Tuning
@@ -82,6 +83,7 @@ def compare(
         list[float] | None,
         typer.Option(
             min=1,
+            max=LARGEST_BUDGET,
             help="Atom gradients of each run; repeated: the verdict at each, and whether more training changes it.",
             show_default="50 passes over all atoms, 3e5 to 3e6, and at least 2000 optimiser steps",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from mfbench.benchmarks.harness.plan import RunSpec
     from mfbench.benchmarks.harness.prepare import PlannedRun
     from mfbench.benchmarks.harness.runner import Pending
+
+#: Runs whose preparation takes longer than a reader waits without a word.
+_MANY = 500
 
 
 def compute(
@@ -43,9 +47,15 @@ def compute(
     from mfbench.benchmarks.harness.prepare import prepare
     from mfbench.benchmarks.harness.runner import pending, run_all
     from mfbench.benchmarks.harness.store import RunStore
+    from mfbench.mfcore.errors import StorageError
 
-    with console.status("Preparing splits and settings"):
-        planned = prepare(specs)
+    if root.exists() and not root.is_dir():
+        raise StorageError.of(NotADirectoryError(errno.ENOTDIR, ""), root)
+    words = "Preparing splits and settings"
+    if len(specs) >= _MANY:
+        console.print(f"{words} of {len(specs):,} runs ...", highlight=False)
+    with console.status(words) as status:
+        planned = prepare(specs, lambda done: status.update(f"{words}: {done:,} of {len(specs):,} runs"))
     store = RunStore(root)
     plan = pending(planned, store, retry_failed=retry_failed)
     processes = min(workers or default_workers(), max(1, len(plan.todo)))

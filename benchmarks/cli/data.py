@@ -37,7 +37,7 @@ def inspect_file(
 ) -> None:
     """Say what a file has and if it can be trained on: labels, fidelities, units, copies, time series, outliers.
 
-    Ends with 2 if a fault must be mended before anything is trained on it.
+    Ends with 2 if a fault must be mended before anything is trained on it, or if there is no energy to train on.
     """
     import json
 
@@ -52,7 +52,7 @@ def inspect_file(
     with Preparation(Console(stderr=True)) as told:
         report = inspect(file, fidelity, keys=keys, group_key=group_key, block=block, told=told)
     say(json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else str(report))
-    if report.faults:
+    if report.faults or not any(level.n_energy for level in report.levels):
         raise typer.Exit(2)
 
 

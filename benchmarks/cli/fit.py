@@ -32,6 +32,7 @@ from mfbench.benchmarks.cli.reading import (
 )
 from mfbench.benchmarks.cli.settings import Tuned
 from mfbench.benchmarks.cli.time_budget import Time, fit_within_time, seconds_of
+from mfbench.mfcore.training.budget import LARGEST_BUDGET
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +69,7 @@ def fit(
         float | None,
         typer.Option(
             min=1,
+            max=LARGEST_BUDGET,
             help="Atom gradients.",
             show_default="200 passes over all atoms, 1e6 to 3e7, and at least 8000 optimiser steps",
         ),

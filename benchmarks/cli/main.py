@@ -47,7 +47,8 @@ class _Group(TyperGroup):
             raise typer.Exit(fault.exit_code) from error
         except KeyboardInterrupt as stop:
             by, code = (f" by {stop.number.name}", stop.number) if isinstance(stop, Stopped) else ("", SIGINT)
-            _complain(f"stopped{by}. What has finished is stored; the same command goes on from there.")
+            left = getattr(stop, "__notes__", ["What has finished is stored; the same command goes on from there."])
+            _complain(f"stopped{by}. {left[0]}")
             raise typer.Exit(128 + code) from None
 
 

@@ -12,6 +12,9 @@ from mfbench.benchmarks.cli.output import say
 #: Under this name predictions are written beside the labels of a frame.
 PREDICTED = "predicted"
 
+#: Endings of the file that is written.
+WRITTEN = (".xyz", ".extxyz", "")
+
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
@@ -28,8 +31,14 @@ def predict(
     stress: Annotated[bool, typer.Option("--stress", help="Predict the stress of periodic frames, too.")] = False,
 ) -> None:
     """Predict energies (eV) and forces (eV/Å) of frames."""
+    from mfbench.mfcore.errors import ConfigError
     from mfbench.mfcore.locks import only_writer_of
 
+    if out.suffix.lower() not in WRITTEN:
+        known = ", ".join(ending for ending in WRITTEN if ending)
+        raise ConfigError(f"--out {out}: extended XYZ is written; expected a name that ends with {known}.")
+    if out.exists() and file.exists() and out.samefile(file):
+        raise ConfigError(f"--out {out}: this is the file that is read; give another name.")
     with only_writer_of(out):
         _predict(model, file, out, fidelity, stress)
     say(str(out))
@@ -44,14 +53,18 @@ def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: b
     from mfbench.mfcore.data.frames import set_labels, write_frames
     from mfbench.mfcore.data.periodic import repeated_volume
     from mfbench.mfcore.data.read import read_structures
-    from mfbench.mfcore.errors import EstimateWarning, ExtrapolationWarning, UntrainedWarning
+    from mfbench.mfcore.errors import DataError, EstimateWarning, ExtrapolationWarning, UntrainedWarning
 
     with warnings.catch_warnings(record=True) as caught:
         for category in (EstimateWarning, ExtrapolationWarning, UntrainedWarning):
             warnings.simplefilter("always", category)
         potential = mfbench.load(model)
         frames = read_structures(file)
-        predicted = potential.predict(frames, fidelity, stress=stress)
+        try:
+            predicted = potential.predict(frames, fidelity, stress=stress)
+        except DataError as error:
+            place = error.file or file
+            raise DataError(error.problem, file=place, frame=error.frame, key=error.key, hint=error.hint) from error
         if stress and any(np.isfinite(repeated_volume(atoms)) for atoms in frames):
             potential.check_stress(fidelity)
     near = potential.extrapolated(frames)

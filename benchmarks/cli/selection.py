@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mfbench.mfcore.training.budget import LARGEST_BUDGET
+
 if TYPE_CHECKING:
     from mfbench.benchmarks.harness.plan import Grid
     from mfbench.benchmarks.harness.presets import Preset
@@ -33,7 +35,12 @@ Rule = Annotated[
 ]
 Budgets = Annotated[
     list[float] | None,
-    typer.Option("--budget", min=1, help="Atom gradients of each run, in place of the preset's; repeated: an axis."),
+    typer.Option(
+        "--budget",
+        min=1,
+        max=LARGEST_BUDGET,
+        help="Atom gradients of each run, in place of the preset's; repeated: an axis.",
+    ),
 ]
 Core = Annotated[
     list[str] | None, typer.Option(help="This network, with the preset's settings of it (mfbench list cores).")

@@ -168,12 +168,16 @@ def fit_within_time(
 @contextmanager
 def _measuring(console: Console) -> Iterator[Callable[[int, int], None]]:
     words = "Measuring how fast trainings are here"
-    if not console.is_terminal:
-        console.print(f"{words} ...", highlight=False)
-        yield lambda done, of: None
-        return
-    with console.status(words) as status:
-        yield lambda done, of: status.update(f"{words}: {done} of {of} arms")
+    try:
+        if not console.is_terminal:
+            console.print(f"{words} ...", highlight=False)
+            yield lambda done, of: None
+            return
+        with console.status(words) as status:
+            yield lambda done, of: status.update(f"{words}: {done} of {of} arms")
+    except KeyboardInterrupt as stop:
+        stop.add_note("Nothing was trained yet, only measured; the same command begins again.")
+        raise
 
 
 def _affordable(seconds: Callable[[float], float], time_s: float, least: float, text: str, subject: str) -> float:

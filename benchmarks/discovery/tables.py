@@ -68,6 +68,9 @@ def read_table(path: Path, index: str, keep: Keep) -> tuple[DataFrame, list[str]
         readers[".parquet"] = _parquet
     if kind.lower() not in readers:
         raise DataError("expected a .csv, .csv.gz (.bz2, .xz, .zip), .json, .json.gz or .parquet file.", file=path)
+    if not path.is_file():
+        why = "a folder has this name" if path.is_dir() else "there is no such file"
+        raise DataError(f"cannot be read: {why}; is the name right?", file=path)
     try:
         return readers[kind.lower()](path, index, keep)
     except (OSError, ValueError, EOFError, RecursionError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:

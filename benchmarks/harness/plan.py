@@ -245,12 +245,13 @@ def grid(
     left_out: dict[tuple[str, str, str], LeftOut] = {}
     n_runs = 0
     here: dict[str, None] = {}
+    plans = [plan for plan in preset.tasks if not selection.tasks or plan.task in selection.tasks]
     for plan in preset.tasks:
         every = plan.arms == "all"
         wanted = [arm for arm in arms if usual(arm) or arm in selection.arms] if every else list(plan.arms)
         _known("arm", wanted, arms)
         _known("arm", plan.arm_settings, arms)
-        if selection.tasks and plan.task not in selection.tasks:
+        if plan not in plans:
             continue
         here |= dict.fromkeys(wanted)
         if selection.arms:
@@ -303,6 +304,10 @@ def grid(
                 raise ConfigError(f"preset '{preset.name}': two plans compute {spec.title()} in different ways.")
     if absent := [arm for arm in selection.arms if here and arm not in here]:
         raise ConfigError(f"preset '{preset.name}' has no arm '{absent[0]}'; its arms are {', '.join(here)}.")
+    sizes = dict.fromkeys(size for plan in plans for size in plan.regimes.n_high)
+    if strange := [size for size in selection.n_high if size != "all" and size not in sizes]:
+        listed = ", ".join(map(str, sizes))
+        raise ConfigError(f"preset '{preset.name}' has no n_high {strange[0]}; its numbers of HF frames are {listed}.")
     if not specs:
         reasons = "".join(f" Left out: {found.arm}: {found.reason}." for found in left_out.values())
         raise ConfigError(f"the selection leaves no run of preset '{preset.name}'.{reasons}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,9 @@ from mfbench.strategies.registry import arm_class
 USER_TASK = "user"
 
 
+_TOLD_EVERY = 100
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A run with all that decides its numbers.
@@ -50,15 +53,25 @@ class PlannedRun:
         return digest(self.identity)
 
 
-def prepare(specs: Sequence[RunSpec]) -> list[PlannedRun]:
+def prepare(specs: Sequence[RunSpec], told: Callable[[int], object] = lambda done: None) -> list[PlannedRun]:
     """Resolve settings and splits of runs.
+
+    Parameters
+    ----------
+    told
+        Told now and then how many are resolved.
 
     Raises
     ------
     MfbenchError
         If data, regime or settings of a run are not possible; nothing has been computed then.
     """
-    return [prepare_one(spec) for spec in specs]
+    planned = []
+    for number, spec in enumerate(specs):
+        if number % _TOLD_EVERY == 0:
+            told(number)
+        planned.append(prepare_one(spec))
+    return planned
 
 
 def prepare_one(spec: RunSpec) -> PlannedRun:
@@ -78,7 +91,12 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
         settings = merge(settings, {"training": {"selection": spec.regime.selection}})
     if spec.core is not None:
         settings = spec.core.over(settings)
-    made = arm(settings).settings
+    try:
+        made = arm(settings).settings
+    except ConfigError as error:
+        raise ConfigError(
+            f"preset '{spec.preset}', task '{spec.task}': {error}" if spec.preset else str(error)
+        ) from None
     resolved, core = made.model_dump(mode="json"), getattr(made, "core", None)  # an arm may have no network
     if core is not None and (reason := lacking(spec.arm, core.name)):
         raise ConfigError(f"arm '{spec.arm}': {reason}.")

@@ -37,7 +37,7 @@ from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.documents import parse_yaml, read_document
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.settings_model import SettingsModel, faults, odd_key, shortened
-from mfbench.mfcore.training.budget import Rule
+from mfbench.mfcore.training.budget import LARGEST_BUDGET, Rule
 from mfbench.mfcore.training.config import SelectionRule
 
 MOST_REPEATS = 10_000
@@ -49,7 +49,7 @@ Number = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Count = Positive | Literal["all"]
-AtomGradients = Annotated[float, Field(gt=0, le=1e18)]
+AtomGradients = Annotated[float, Field(gt=0, le=LARGEST_BUDGET)]
 
 
 class Axes(SettingsModel):
@@ -194,6 +194,13 @@ class TaskPlan(SettingsModel):
         _each_once([entry.label for entry in values])
         return values
 
+    @field_validator("arms")
+    @classmethod
+    def _some_arm(cls, values: Any) -> Any:
+        if not values:
+            raise ValueError("expected names of arms, or all")
+        return values
+
     @field_validator("arms", "seeds", "draws")
     @classmethod
     def _each_once(cls, values: Any) -> Any:
@@ -290,6 +297,8 @@ def load_preset(name_or_path: str) -> Preset:
     else:
         raise ConfigError(f"no preset '{name_or_path}': give {', '.join(preset_names())}, or the path of a YAML file.")
     content = parse_yaml(text, source)
+    if content is None:
+        raise ConfigError(f"{source}: the file is empty; expected the keys of a preset (name, tasks).")
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: expected the keys of a preset (name, tasks), found {type(content).__name__}.")
     preset = parse_preset(content, source)

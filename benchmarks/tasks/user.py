@@ -22,6 +22,7 @@ from mfbench.benchmarks.tasks.user_files import (
     read_test,
     sources_of,
 )
+from mfbench.benchmarks.tasks.user_levels import check_levels_differ, level_notes
 from mfbench.benchmarks.tasks.user_tests import check_elements, check_high, left_out_notes, make_distinct
 from mfbench.mfcore.data.duplicates import Told, check_contradictions, describe, find_copies
 from mfbench.mfcore.data.frames import has_label
@@ -80,8 +81,8 @@ class UserTask(Task):
         If the files are named in two ways, or none of the target is.
     DataError
         If a file is faulty, has no energy of its fidelity, has several and none was named, two fidelities have
-        one name, a frame of two files has two labels that contradict each other, or a test frame lacks an HF energy or
-        has an element that no other frame has.
+        one name or the same energies, a frame of two files has two labels that contradict each other, or a test frame
+        lacks an HF energy or has an element that no other frame has.
     LeakageError
         If an HF frame that is no test frame is a copy of one, or in its group.
     """
@@ -118,6 +119,7 @@ class UserTask(Task):
             self.faults += [f"{file.path}: {fault}" for fault in label_faults(file.frames, [file.fidelity])]
         roles = {file.fidelity: source.role for file, source in zip(files, self.sources, strict=True)}
         self._frames = merge(files, tests, roles)
+        check_levels_differ(files, self._frames)
         self._test_sizes = [len(file.frames) for file in tests]
         self._n_test = sum(self._test_sizes)
         found = find_copies(self._frames, told)
@@ -130,6 +132,7 @@ class UserTask(Task):
         for atoms, group in zip(self._frames, united, strict=True):
             atoms.info["group"] = group
         self.notes = list(dict.fromkeys(note for file in (*files, *tests) for note in file.notes))
+        self.notes += level_notes(files)
         self.notes += self.copies.note(self._frames)
         if tests:
             self._check_tests(files, tests, across)
@@ -145,8 +148,11 @@ class UserTask(Task):
             file = read_source(source, [*others, *(known.fidelity for known in read)], self.reading)
             for known in read:
                 if known.fidelity == file.fidelity:
+                    twice = file.path.resolve() == known.path.resolve()
                     raise DataError(
-                        f"two fidelities have the same name '{file.fidelity}': {file.path} and {known.path}.",
+                        f"one file, {file.path}, is given for two levels, with the same labels '{file.fidelity}'."
+                        if twice
+                        else f"two fidelities have the same name '{file.fidelity}': {file.path} and {known.path}.",
                         key=f"{file.fidelity}_energy",
                         hint="Rename the keys of one file, or say which fidelity to take from each.",
                     )

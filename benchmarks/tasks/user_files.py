@@ -37,8 +37,10 @@ from mfbench.strategies.fit_context import DELTA
 TEST = "test"
 """Role of files of test frames; of the others, the role is "low", "high" or the name of a level."""
 
+_NO_LABELS = {"numbers", "positions", "structure_id", "group"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_TAKEN = (TEST, UNNAMED_FIDELITY, DELTA)
+_TAKEN = (TEST, UNNAMED_FIDELITY, DELTA, "all", "predicted")
+"""Names that mean something else: a role, plain keys, a difference, all frames, and what `mfbench predict` writes."""
 
 
 class Reading(BaseModel):
@@ -225,15 +227,23 @@ def _meant(frames: Sequence[Atoms], path: Path, source: Source, avoid: Sequence[
     role, found = source.role, _with_energies(frames)
     forced = [f for f in fidelities_in(frames) if any(has_label(a, f, Label.FORCES) for a in frames)]
     complete = [f for f in found if f in forced]
+    if not found:
+        keys = ", ".join(sorted({str(k) for a in frames for k in (*a.info, *a.arrays)} - _NO_LABELS)) or "none"
+        raise DataError(
+            f"which labels are the {role} fidelity? No energy is known by its key; there are {keys}.",
+            file=path,
+            hint="Expected energy (eV) and forces (eV/Å), or NAME_energy and NAME_forces; other keys are named with "
+            "--energy-key KEY --forces-key KEY.",
+        )
     candidates = [UNNAMED_FIDELITY] if complete == [UNNAMED_FIDELITY] else found
     candidates = [f for f in candidates if f not in avoid] or candidates
     if len(candidates) != 1:
-        listed = ", ".join(found) if found else "none"
+        listed = ", ".join(found)
         option = f"--{role}-name" if role in ("low", "high") and not source.is_level else f"--energy-key {role}=KEY"
         raise DataError(
             f"which labels are the {role} fidelity? The file has {listed}.",
             file=path,
-            hint=f"Name one of them ({option})." if found else "Expected keys energy (eV) and forces (eV/Å).",
+            hint=f"Name one of them ({option}).",
         )
     (name,) = candidates
     if apart := [f for f in forced if f not in found and name not in forced]:

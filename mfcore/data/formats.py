@@ -19,6 +19,12 @@ _BY_ASE = {".traj": "traj", ".db": "db"}
 _PER_ATOM = ("forces", "stresses", "energies", "magmoms", "charges")
 _EXPECTED = "Expected extended XYZ (gzipped or not), .traj, .db, or JSON of ASE or pymatgen."
 
+_JSON_LAYOUTS = (
+    'Expected a database of ASE (ase.io.write("FILE.json", frames)), or what pymatgen\'s as_dict() gives, one or a '
+    "list: structures or molecules with energy, forces and stress among their `properties`, or computed structure "
+    "entries with their `energy`, and forces and stress among their `data`; extended XYZ always does."
+)
+
 
 def raw_frames(path: Path) -> list[Atoms]:
     """Read the frames of a file with their keys as they are.
@@ -83,7 +89,7 @@ def _of_json(path: Path) -> Iterator[Atoms]:
         return
     items = content if isinstance(content, list) else [content]
     if not any(isinstance(item, dict) and "@class" in item for item in items):
-        raise DataError("neither a database of ASE nor structures of pymatgen.", file=path, hint=_EXPECTED)
+        raise DataError("neither a database of ASE nor structures of pymatgen.", file=path, hint=_JSON_LAYOUTS)
     for index, item in enumerate(items):
         yield _of_pymatgen(item, path, index)
 

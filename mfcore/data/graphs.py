@@ -261,7 +261,7 @@ class GraphStore:
             if (known < 0).any():
                 odd = atoms.get_chemical_symbols()[int(np.argmax(known < 0))]
                 raise DataError(
-                    f"element {odd} of '{atoms.info.get('structure_id', '?')}' was never seen in training.",
+                    f"element {odd} was never seen in training (frame '{atoms.info.get('structure_id', number)}').",
                     frame=number,
                     key="species",
                     hint="Add training frames that contain it, or leave this frame out.",

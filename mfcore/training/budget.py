@@ -12,6 +12,9 @@ from mfbench.mfcore.errors import BudgetError
 
 Rule = Literal["equal-compute", "converged"]
 
+LARGEST_BUDGET = 1e15
+"""Atom gradients of a run that a setting may ask for: centuries on any machine, so that more is a slip."""
+
 
 @dataclass(frozen=True)
 class Budget:
