@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from time import perf_counter as now
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -129,7 +129,7 @@ def compare(
     from mfbench.mfcore.errors import ConfigError
     from mfbench.strategies.registry import is_usual, make_arm
 
-    console, started = Console(), now()
+    console, started = Console(), clock.perf_counter()
     say_plugins()
     seconds = seconds_of(time, budget)
     sizes, costs = sizes_of(n_high), label_costs(label_cost, roles_of(level))

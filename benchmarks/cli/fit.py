@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time as clock
 from pathlib import Path
-from time import perf_counter as now
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,7 +114,7 @@ def fit(
     from mfbench.mfcore.training.budget import Budget
     from mfbench.strategies.registry import arm_class, make_arm
 
-    started, seconds = now(), seconds_of(time, budget)
+    started, seconds = clock.perf_counter(), seconds_of(time, budget)
     with only_writer_of(out):
         if out.exists():
             _sweep(out)
