@@ -79,7 +79,7 @@ def test_the_command_chooses_style_and_kinds(tmp_path: Path) -> None:
     assert "--style talk" in path.read_text()
     wrong = CliRunner().invoke(app, [*call, "--only", "pie"])
     assert wrong.exit_code == 2
-    assert "expected one of learning-curve, pareto" in wrong.stderr
+    assert "expected one of learning-curve, training-compute, pareto" in wrong.stderr
 
 
 class _Full(io.FileIO):
