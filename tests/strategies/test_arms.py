@@ -214,6 +214,7 @@ def test_arms_that_are_not_usual_run_where_they_are_named_only() -> None:
         "transfer_l2sp",
         "transfer_lora",
         "transfer_pseudo_replay",
+        "transfer_ridge",
     }
 
 
