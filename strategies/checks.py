@@ -13,6 +13,7 @@ from mfbench.mfcore.data.frames import energy_of
 from mfbench.mfcore.data.reference_energies import least_squares_energies
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import SelfCheckError
+from mfbench.mfcore.metrics.errors import MEV_PER_EV, energy_mae_mev_per_atom
 from mfbench.mfcore.potentials.potential import Potential
 from mfbench.mfcore.training.budget import Stage
 from mfbench.strategies.fit_context import DELTA
@@ -203,8 +204,8 @@ def learned_energies(potential: Potential, data: TrainingSet) -> LearnedEnergies
         return None
     constant = least_squares_energies(train, energies, species).of(frames)
     predicted = potential.predict(frames, data.high, forces=False).energies
-    reference, sizes = np.array([energy_of(a, data.high) for a in frames]), np.array([len(a) for a in frames])
-    errors = [float(np.mean(np.abs(answers - reference) / sizes)) for answers in (predicted, constant)]
+    reference, sizes = [energy_of(a, data.high) for a in frames], [len(a) for a in frames]
+    errors = (energy_mae_mev_per_atom(answers, reference, sizes) / MEV_PER_EV for answers in (predicted, constant))
     return LearnedEnergies(*errors)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from numpy.typing import NDArray
+from scipy.linalg import orth
 
 from mfbench.mfcore.core import LAST, Core
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
@@ -106,8 +107,7 @@ class Linear:
     def without_composition(self) -> Linear:
         """The same with what is linear in the composition taken out of energies: reference energies can mend it."""
         n, known = len(self.fractions), self.target[: len(self.fractions)] != 0.0
-        basis, singular, _ = np.linalg.svd(self.fractions * known[:, None], full_matrices=False)
-        basis = basis[:, singular > 1e-10 * max(singular.max(), 1e-300)]
+        basis = orth(self.fractions * known[:, None], rcond=1e-10)
         if 2 * basis.shape[1] > known.sum():  # of so few energies nothing would be left
             return self
         features, target = self.features.copy(), self.target.copy()

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from mfbench.benchmarks.reports.arms import ceilings
+from mfbench.benchmarks.reports.blocks import LEVEL
 from mfbench.benchmarks.reports.numbers import MISSING, number
 from mfbench.benchmarks.reports.results import Cell, Results
 from mfbench.benchmarks.reports.rows import REGIME, budget_key, budget_words
@@ -20,8 +21,6 @@ from mfbench.mfcore.metrics.structures import StructureErrors, combined
 
 ENOUGH = 0.1
 """Relative change of the ceiling's and the best arm's error below which networks count as trained enough."""
-
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)

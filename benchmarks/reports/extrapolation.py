@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mfbench.benchmarks.reports.arms import traits
+from mfbench.benchmarks.reports.blocks import LEVEL
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.numbers import MISSING, number
 from mfbench.benchmarks.reports.results import Part
@@ -13,8 +14,6 @@ from mfbench.mfcore.metrics.crossed import lacking
 from mfbench.mfcore.metrics.extrapolation import LEAST_SIZES, extrapolate
 from mfbench.mfcore.metrics.intervals import Runs
 from mfbench.mfcore.metrics.structures import StructureErrors
-
-LEVEL = 0.95
 
 
 def curve_lines(part: Part, n_all: int | None, cost: float | None = None, low_cost: float | None = None) -> list[str]:

@@ -150,10 +150,8 @@ def _with_stress(
     if np.isnan(slope):
         if 1 - left[best] / total <= _LEAST_R2:
             return Agreement(float("nan"), float("nan"), "")
-        slope = float(np.linalg.lstsq(forces[:, None], energy - works[best], rcond=None)[0][0])
-        rest = energy - works[best] - slope * forces
-        error = np.sqrt(2 * float(rest @ rest) / max(1, len(energy) - 1) / float(forces @ forces))
-        return Agreement(slope, float("nan"), best, float(error))
+        _, answer, errors = _trusted(forces[:, None], energy - works[best])
+        return Agreement(float(answer[0]), float("nan"), best, float(errors[0]))
     pressure = float(answer[1])
     without, _, _ = _trusted(columns[:, :1], energy, _GOOD_R2)  # the rule's error is of the size of few GPa
     significant = abs(pressure) > _ERRORS * errors[1] and np.isnan(without)

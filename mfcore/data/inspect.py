@@ -209,8 +209,9 @@ def _faults(frames: Sequence[Atoms], levels: Sequence[LevelReport], ratio: float
     return found
 
 
-def _disagrees(level: LevelReport, low: float, high: float) -> bool:
-    """Return true if the slope is out of these bounds by more than chance."""
+def _disagrees(level: LevelReport) -> bool:
+    """Return true if the slope is out of `WRONG_SLOPE` by more than chance."""
+    low, high = WRONG_SLOPE
     margin = _ERRORS * level.slope_error
     return bool(level.slope + margin < low or level.slope - margin > high)  # false of NaN
 
@@ -227,7 +228,7 @@ def _unit_faults(levels: Sequence[LevelReport], ratio: float) -> list[str]:
             f"{PLAUSIBLE_BONDS[0]:g} to {PLAUSIBLE_BONDS[1]:g} is possible; give Å"
         )
     for r in levels:
-        if _disagrees(r, *WRONG_SLOPE):
+        if _disagrees(r):
             best = min(SLOPES, key=lambda text: _log_distance(r.slope, SLOPES[text]))
             guess = f": {best}?" if _log_distance(r.slope, SLOPES[best]) < 0.2 else ""
             found.append(f"{r.fidelity}: energies and forces disagree (slope {_slope(r)}, expected 1){guess}")
@@ -269,7 +270,7 @@ def _warnings(frames: Sequence[Atoms], levels: Sequence[LevelReport], duplicates
                 f"{r.fidelity}: signs and units of energies and forces could not be checked against each other (too "
                 "few frames close to another one, or they do not fit)"
             )
-        if not _disagrees(r, *WRONG_SLOPE) and not np.isnan(r.slope) and not 0.8 < r.slope < 1.25:
+        if not (_disagrees(r) or np.isnan(r.slope) or 0.8 < r.slope < 1.25):
             found.append(
                 f"{r.fidelity}: whether units of energies and forces agree is open (slope {_slope(r)}, expected 1): "
                 "frames are few, or too far apart for forces to say how energies change"

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import Covariance, multivariate_normal
 
 from mfbench.mfcore.metrics.arm_spread import joint_degrees_of_freedom
 from mfbench.mfcore.metrics.intervals import Array, t_quantile
@@ -91,8 +90,7 @@ class Crossed:
         for index, (factor, total, freedom) in enumerate(parts):
             if total > 0.0:
                 generator = np.random.default_rng([seed, index])
-                units = multivariate_normal(cov=Covariance.from_diagonal(np.ones(factor.shape[1])))
-                normal = units.rvs(n, random_state=generator).reshape(n, -1)
+                normal = generator.standard_normal((n, factor.shape[1]))
                 scale = np.sqrt(generator.chisquare(freedom, n) / freedom * total / (total - 0.5 * common))
                 found += (normal @ factor.T) / scale[:, None]
         return found

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.linalg import orth
 from torch import Tensor
 
 from mfbench.mfcore.core import Core
@@ -48,9 +49,10 @@ def projection_of(composition: np.ndarray, fidelity: np.ndarray, present: np.nda
     for number in np.unique(fidelity[present]):
         own = np.flatnonzero(present & (fidelity == number))
         shares = composition[own]
-        rank = int(np.linalg.matrix_rank(shares))
+        basis = orth(shares)
+        rank = basis.shape[1]
         if len(own) > _LEAST_FRAMES * rank:
-            kept = np.eye(len(own)) - shares @ np.linalg.pinv(shares)
+            kept = np.eye(len(own)) - basis @ basis.T
             made[np.ix_(own, own)] = kept * np.sqrt(len(own) / (len(own) - rank))
             changed = True
     return made if changed else None

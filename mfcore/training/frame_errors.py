@@ -40,7 +40,7 @@ def frame_errors(
     loss
         Forms of the terms.
     """
-    energy, forces, stress, fractions, low_forces = [], [], [], [], []
+    energy, forces, stress, fractions = [], [], [], []
     with torch.no_grad():
         for batch in batches:
             output = predict(batch)

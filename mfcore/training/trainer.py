@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -106,12 +106,14 @@ class StageTrainer:
         self.state = StageState(Stage(task.name))
         self.patience = budget.patience or config.patience
 
-    def _store(self, frames: Sequence[Atoms], fidelities: list[str]) -> GraphStore:
+    def _store(
+        self, frames: Sequence[Atoms], fidelities: list[str], labels: Mapping[str, LabelSet] | None = None
+    ) -> GraphStore:
         store = GraphStore(
             frames,
             fidelities,
             self.core.fidelities,
-            dict(self.task.labels),
+            dict(labels or self.task.labels),
             self.core.species,
             self.core.cutoff,
         )
@@ -289,8 +291,7 @@ class StageTrainer:
 
     @cached_property
     def _validation_batches(self) -> list[Batch]:
-        batches = [self.validation.batch(group) for group in self.validation_groups()]
-        return [batch.to(self.world.device, self.dtype) for batch in batches]
+        return self._in_groups(self.validation)
 
     @cached_property
     def _low_batches(self) -> list[Batch]:
@@ -303,15 +304,11 @@ class StageTrainer:
             return []
         if not task.validation or not all(has_label(a, low, Label.FORCES) for a in task.validation):
             return []
-        store = GraphStore(
-            task.validation,
-            [low] * len(task.validation),
-            names,
-            {low: LabelSet.parse("F")},
-            self.core.species,
-            self.core.cutoff,
-        ).to(self.world.device, self.dtype)
-        return [store.batch(group).to(self.world.device, self.dtype) for group in self.validation_groups()]
+        store = self._store(task.validation, [low] * len(task.validation), {low: LabelSet.parse("F")})
+        return self._in_groups(store)
+
+    def _in_groups(self, validation: GraphStore) -> list[Batch]:
+        return [validation.batch(group).to(self.world.device, self.dtype) for group in self.validation_groups()]
 
     def validation_groups(self) -> list[np.ndarray]:
         """Indices of the validation frames, in groups that are evaluated at once."""

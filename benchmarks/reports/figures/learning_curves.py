@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mfbench.benchmarks.reports.arms import ceilings
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import draw_means, log_interval
-from mfbench.benchmarks.reports.figures.style import PANELS, PAPER, Style, handle, label_of, log_axis, looks, size_of
+from mfbench.benchmarks.reports.figures.style import PANELS, PAPER, Style, handle, label_of, looks, show_means, size_of
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.results import Part
 from mfbench.mfcore.metrics.intervals import Runs
@@ -71,11 +71,7 @@ def learning_curve_figure(part: Part, metric: str, style: Style = PAPER) -> Figu
         axes.set_xlabel("HF labels $n_\\mathrm{high}$")
     known = metric_of(metric)
     panels[0].set_ylabel(known.axis if known else metric)
-    # Bars of two draws may be longer than any axis: the means set what is in view, with room around.
-    low, high = min(estimates) / 1.6, max(estimates) * 1.6
-    panels[0].set_ylim(low, high)
-    for axes in panels:
-        log_axis(axes.yaxis, low, high)
+    show_means(panels, estimates)
     figure.legend(list(handles.values()), list(handles), loc="outside right center")
     return figure
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.points import log_interval
-from mfbench.benchmarks.reports.figures.style import Look, Style, handle, label_of, log_axis, looks, size_of
+from mfbench.benchmarks.reports.figures.style import Look, Style, handle, label_of, log_axis, looks, show_means, size_of
 from mfbench.benchmarks.reports.front import on_front, probability_on_front
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.results import Part
@@ -82,12 +82,9 @@ def _figure(
         log_axis(axes.xaxis, low, high, most=12 // len(costs))
         axes.set_xlabel(COSTS[column])
     estimates = [log_interval(runs).estimate for runs in points.values()]
-    low, high = min(estimates) / 1.6, max(estimates) * 1.6
-    panels[0].set_ylim(low, high)
+    show_means(panels, estimates)
     metric_known = metric_of(metric)
     panels[0].set_ylabel(metric_known.axis if metric_known else metric)
-    for axes in panels:
-        log_axis(axes.yaxis, low, high)
     handles: list[Any] = [handle(look, line=False) for look in look_of.values()]
     labels = [label_of(arm) for arm in look_of]
     for n in sizes:

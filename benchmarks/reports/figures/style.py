@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from mfbench.benchmarks.reports.arms import traits
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -146,6 +147,14 @@ def handle(look: Look, *, line: bool = True) -> Line2D:
     size = size_of(look.marker, rcParams["lines.markersize"])
     line_style: Any = look.line if line else "none"
     return Line2D([], [], color=look.colour, marker=look.marker, markersize=size, linestyle=line_style)
+
+
+def show_means(panels: Sequence[Axes], means: Sequence[float], room: float = 1.6) -> None:
+    """Let a shared logarithmic y axis show what is to be seen, with some room: bars may be longer than any axis."""
+    low, high = min(means) / room, max(means) * room
+    panels[0].set_ylim(low, high)
+    for axes in panels:
+        log_axis(axes.yaxis, low, high)
 
 
 def log_axis(axis: Axis, low: float, high: float, most: int = 9) -> None:

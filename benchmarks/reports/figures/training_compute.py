@@ -15,7 +15,7 @@ from mfbench.benchmarks.reports.budgets import series
 from mfbench.benchmarks.reports.figures.base import Drawing, NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.learning_curves import SHORT
 from mfbench.benchmarks.reports.figures.points import log_interval
-from mfbench.benchmarks.reports.figures.style import PANELS, Style, handle, label_of, log_axis, looks, size_of
+from mfbench.benchmarks.reports.figures.style import PANELS, Style, handle, label_of, looks, show_means, size_of
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.results import Cell
 from mfbench.benchmarks.reports.rows import REGIME, budget_key
@@ -71,10 +71,7 @@ def training_compute_figure(groups: Sequence[Sequence[Cell]], style: Style) -> F
         return None
     known = metric_of(groups[0][0].metric)
     panels[0].set_ylabel(known.axis if known else groups[0][0].metric)
-    low, high = min(estimates) / 1.4, max(estimates) * 1.4
-    panels[0].set_ylim(low, high)
-    for axes in panels:
-        log_axis(axes.yaxis, low, high)
+    show_means(panels, estimates, room=1.4)
     figure.legend(list(handles.values()), list(handles), loc="outside right center")
     return figure
 
