@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +13,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from hypothesis import settings
 
+from mfbench.mfcore.backends.cache import cache_directory
 from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.fidelity import LabelSet
@@ -23,6 +26,20 @@ settings.register_profile("fresh", derandomize=False)
 settings.load_profile("same")
 
 LOW, HIGH = "dft", "cc"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of the tests' own, but for the kernels, which take long to compile."""
+    folder, kernels = tmp_path_factory.mktemp("cache"), cache_directory()
+    with suppress(OSError):
+        kernels.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "kernels").symlink_to(kernels, target_is_directory=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MFBENCH_CACHE", str(folder))
+        yield
+
+
 _E0 = {LOW: {1: -13.0, 8: -2000.0}, HIGH: {1: -13.5, 8: -2040.0}}
 _DEPTH = {LOW: 1.0, HIGH: 1.3}
 

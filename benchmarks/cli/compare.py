@@ -137,7 +137,7 @@ def compare(
     options = task_options(low, high, low_name, high_name, level, reading, test)
     check_arms(arm, options)
     with Preparation(console) as told:
-        task = UserTask(**options, told=told)
+        task = UserTask(**options, told=told, keep=True)
     task.label_costs = {f: costs[s.role] for f, s in zip(task.fidelities, task.sources, strict=True) if s.role in costs}
     say(console, [*task.notes, *check_faults(task.faults, accept_faults)])
     arms, left_out = user_data.comparable_arms(task, sizes)

@@ -132,7 +132,7 @@ def fit(
             say(console, [f"{arm} learns from HF labels alone: {', '.join(lows)} is not read"])
             options = target_only(options)
         with Preparation(console) as told:
-            task = UserTask(**options, told=told)
+            task = UserTask(**options, told=told, keep=True)
         say(console, [*task.notes, *check_faults(task.faults, accept_faults)])
         if tuned is not None:
             found = tuned_for(tuned, own, task.fidelities, [arm], [core_of(own).name])

@@ -205,7 +205,7 @@ def _task(name: str, options: str) -> Task:
     if name == USER_TASK:
         from mfbench.benchmarks.tasks.user import UserTask
 
-        return UserTask(**json.loads(options))
+        return UserTask(**json.loads(options), keep=True)
     return make_task(name)
 
 

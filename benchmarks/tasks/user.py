@@ -22,15 +22,16 @@ from mfbench.benchmarks.tasks.user_files import (
     read_test,
     sources_of,
 )
+from mfbench.benchmarks.tasks.user_findings import Findings
 from mfbench.benchmarks.tasks.user_levels import check_levels_differ, level_notes
 from mfbench.benchmarks.tasks.user_tests import check_elements, check_high, left_out_notes, make_distinct
-from mfbench.mfcore.data.duplicates import Told, check_contradictions, describe, find_copies
+from mfbench.mfcore.data.duplicates import Copies, Told, check_contradictions, describe, find_copies
 from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.inspect import label_faults
 from mfbench.mfcore.data.isolated import is_isolated, isolated_notes
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, Duplicate, check_split, near_duplicates
 from mfbench.mfcore.data.splits import groups_of, id_of, nested_order, split_groups, unite_groups
-from mfbench.mfcore.data.time_series import BLOCK, block_groups
+from mfbench.mfcore.data.time_series import BLOCK, Series, block_groups, find_series
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.fidelity import Label, LabelSet, format_label_regime
 
@@ -63,6 +64,8 @@ class UserTask(Task):
         How to read the files, otherwise than by default.
     told
         Told how far the comparison of geometries is.
+    keep
+        Whether what the comparison of frames finds is kept in the user's cache, and taken from there.
 
     Attributes
     ----------
@@ -103,6 +106,7 @@ class UserTask(Task):
         test: Sequence[str | Path] = (),
         reading: Reading | Mapping[str, Any] | None = None,
         told: Told | None = None,
+        keep: bool = False,
     ) -> None:
         self.sources = sources_of(low, high, low_name, high_name, levels)
         self.reading = Reading.model_validate(reading or {})
@@ -112,17 +116,25 @@ class UserTask(Task):
         self.fidelities = tuple(file.fidelity for file in files)
         make_distinct(tests, files)
         self.faults: list[str] = []
-        for file in (*files, *tests):
-            describe(file.frames, told)
-            check_contradictions(file.frames, near_duplicates(file.frames, tolerance=SAME_GEOMETRY), str(file.path))
-            file.notes += [f"{file.path}: {note}" for note in block_groups(file.frames, self.reading.block)[1]]
-            self.faults += [f"{file.path}: {fault}" for fault in label_faults(file.frames, [file.fidelity])]
+        every = [*files, *tests]
+        settings = {"fidelities": [file.fidelity for file in every], "n_test": len(tests), "block": self.reading.block}
+        findings = Findings([file.frames for file in every], settings, keep=keep)
+        for index, file in enumerate(every):
+            self._look_into(file, f"file {index + 1}", findings, told)
         roles = {file.fidelity: source.role for file, source in zip(files, self.sources, strict=True)}
-        self._frames = merge(files, tests, roles)
+
+        def same_geometry(file: FileOfFrames, others: Sequence[Atoms]) -> list[Duplicate]:
+            return findings.of(
+                f"{file.fidelity} in others",
+                list[Duplicate],
+                lambda: near_duplicates(file.frames, others, tolerance=SAME_GEOMETRY),
+            )
+
+        self._frames = merge(files, tests, roles, same_geometry)
         check_levels_differ(files, self._frames)
         self._test_sizes = [len(file.frames) for file in tests]
         self._n_test = sum(self._test_sizes)
-        found = find_copies(self._frames, told)
+        found = findings.of("copies", Copies, lambda: find_copies(self._frames, told))
         across = [p for p in found.pairs if (p.first < self._n_test) != (p.second < self._n_test)]
         self._copied = [(id_of(self._frames[p.first]), id_of(self._frames[p.second])) for p in found.pairs]
         crossing = set(across)
@@ -137,7 +149,23 @@ class UserTask(Task):
         if tests:
             self._check_tests(files, tests, across)
         self.notes += [*isolated_notes(self._learnable, self.fidelities), *self._element_notes()]
+        self.notes += _said(findings, len(self._frames), told)
         self.default_regime = Regime(labels=self._labels(), coverage="full", pairing=self._pairing())
+
+    def _look_into(self, file: FileOfFrames, name: str, findings: Findings, told: Told | None) -> None:
+        """Refuse contradictions in a file, group its time series, and collect what is wrong with its labels."""
+
+        def same() -> list[Duplicate]:
+            describe(file.frames, told)
+            return near_duplicates(file.frames, tolerance=SAME_GEOMETRY)
+
+        def series(frames: Sequence[Atoms], block: int | None) -> list[Series]:
+            return findings.of(f"series in {name}", list[Series], lambda: find_series(frames, block))
+
+        check_contradictions(file.frames, findings.of(f"copies in {name}", list[Duplicate], same), str(file.path))
+        file.notes += [f"{file.path}: {note}" for note in block_groups(file.frames, self.reading.block, series)[1]]
+        faults = findings.of(f"faults of {name}", list[str], lambda: label_faults(file.frames, [file.fidelity]))
+        self.faults += [f"{file.path}: {fault}" for fault in faults]
 
     def _read(self) -> tuple[list[FileOfFrames], list[FileOfFrames]]:
         """Read the files of the levels, cheapest first, and those of the tests."""
@@ -317,6 +345,15 @@ class UserTask(Task):
         high, lows = [a for a in self._learnable if has_label(a, self.high, Label.ENERGY)], self.fidelities[:-1]
         paired = bool(lows) and all(has_label(a, low, Label.ENERGY) for a in high for low in lows)
         return "paired" if paired else "disjoint"
+
+
+def _said(findings: Findings, n: int, told: Told | None) -> list[str]:
+    """Keep what the comparison of n frames has found; say that it was known, or cannot be kept."""
+    if findings.found and told is not None:
+        told("known from before", n, n)
+    if (reason := findings.keep()) is not None:
+        return [f"what the comparison of frames has found is not kept for the next command: {reason}"]
+    return [f"{n} frames were compared with each other by an earlier command"] if findings.found else []
 
 
 def validation_size(n_high: int) -> int:

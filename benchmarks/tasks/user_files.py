@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from mfbench.mfcore.data.frames import (
 )
 from mfbench.mfcore.data.isolated import is_isolated
 from mfbench.mfcore.data.label_keys import LabelKeys
-from mfbench.mfcore.data.leakage import SAME_GEOMETRY, near_duplicates
+from mfbench.mfcore.data.leakage import Duplicate
 from mfbench.mfcore.data.read import read_file
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.data.time_series import BLOCK
@@ -258,7 +258,12 @@ def _meant(frames: Sequence[Atoms], path: Path, source: Source, avoid: Sequence[
     return name
 
 
-def merge(files: Sequence[FileOfFrames], tests: Sequence[FileOfFrames], roles: Mapping[str, str]) -> list[Atoms]:
+def merge(
+    files: Sequence[FileOfFrames],
+    tests: Sequence[FileOfFrames],
+    roles: Mapping[str, str],
+    same_geometry: Callable[[FileOfFrames, Sequence[Atoms]], list[Duplicate]],
+) -> list[Atoms]:
     """Make one set of frames: those of the tests and of the target, and with each cheaper level what is new in it.
 
     A frame of a cheaper level with the geometry of one that is there already gives it its labels. A frame that has
@@ -270,6 +275,8 @@ def merge(files: Sequence[FileOfFrames], tests: Sequence[FileOfFrames], roles: M
         Of the levels, cheapest first.
     roles
         Role of each fidelity.
+    same_geometry
+        Finds the frames of a file that have the geometry of one of the others.
     """
     frames, names = list[Atoms](), set[str]()
     for test in tests:
@@ -279,7 +286,7 @@ def merge(files: Sequence[FileOfFrames], tests: Sequence[FileOfFrames], roles: M
     _add(frames, names, high.frames, roles[high.fidelity])
     for file in reversed(lows):
         same: dict[int, int] = {}
-        for pair in near_duplicates(file.frames, frames, tolerance=SAME_GEOMETRY):
+        for pair in same_geometry(file, frames):
             if np.array_equal(file.frames[pair.first].numbers, frames[pair.second].numbers):
                 same.setdefault(pair.first, pair.second)
         fresh = []

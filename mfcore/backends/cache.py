@@ -23,10 +23,15 @@ _LONGEST_BUILD_S = 3000
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def cache_directory() -> Path:
-    """$MFBENCH_CACHE, or the user's cache folder; kernels have a folder of their own in it."""
+def cache_root() -> Path:
+    """$MFBENCH_CACHE, or the user's cache folder."""
     root = os.environ.get("MFBENCH_CACHE")
-    return (Path(root) if root else platformdirs.user_cache_path("mfbench")) / "kernels"
+    return Path(root) if root else platformdirs.user_cache_path("mfbench")
+
+
+def cache_directory() -> Path:
+    """The folder of kernels in :func:`cache_root`."""
+    return cache_root() / "kernels"
 
 
 def objection(path: Path) -> str | None:
@@ -39,8 +44,8 @@ def objection(path: Path) -> str | None:
     return None
 
 
-def _obstacle(folder: Path) -> str | None:
-    """The reason why a folder, which is made if need be, is not for kernels, or None."""
+def obstacle(folder: Path) -> str | None:
+    """The reason why a folder, which is made if need be, is not to keep things in that are trusted, or None."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -69,11 +74,11 @@ def kernel_folder() -> Path:
 
 @cache
 def _checked(wanted: Path) -> Path:
-    reason = _obstacle(wanted)
+    reason = obstacle(wanted)
     if reason is None:
         return wanted
     private = Path(tempfile.gettempdir()) / f"mfbench-{os.geteuid()}" / "kernels"
-    if _obstacle(private) is not None or objection(private.parent) is not None:
+    if obstacle(private) is not None or objection(private.parent) is not None:
         private = Path(tempfile.mkdtemp(prefix="mfbench-kernels-"))
     _log.warning("kernels are kept in %s, because %s.", private, reason)
     return private

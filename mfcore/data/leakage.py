@@ -109,7 +109,10 @@ def sampling_tolerance(frames: Sequence[Atoms]) -> float:
         if len(vectors) > 1:
             k = min(_EIGHTH, len(vectors) - 1)
             share = 0.5 if k == 1 else 0.25
-            nearest.extend((share * cKDTree(vectors).query(vectors, k=k + 1)[0][:, k]).tolist())
+            # a median beyond the fixed tolerance is not needed: distances of twice of it and more may be infinite
+            reach = 2.0 * DUPLICATE_TOLERANCE / share
+            apart = cKDTree(vectors).query(vectors, k=k + 1, distance_upper_bound=reach)[0]
+            nearest.extend((share * apart[:, k]).tolist())
     return min(DUPLICATE_TOLERANCE, float(np.median(nearest))) if nearest else DUPLICATE_TOLERANCE
 
 

@@ -8,7 +8,7 @@ order.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -94,13 +94,19 @@ def find_series(frames: Sequence[Atoms], block: int | None = None) -> list[Serie
     return found
 
 
-def block_groups(frames: Sequence[Atoms], block: int | None = None) -> tuple[list[Series], list[str]]:
+def block_groups(
+    frames: Sequence[Atoms],
+    block: int | None = None,
+    find: Callable[[Sequence[Atoms], int | None], list[Series]] = find_series,
+) -> tuple[list[Series], list[str]]:
     """Put the blocks of time series into groups, in place, where each frame is a group by itself; say so.
 
     Parameters
     ----------
     block
         Frames of a block; 1 leaves frames as they are, None lets the data say.
+    find
+        Finds the series, for a caller who knows them.
 
     Returns
     -------
@@ -112,7 +118,7 @@ def block_groups(frames: Sequence[Atoms], block: int | None = None) -> tuple[lis
     alone = [i for i, a in enumerate(frames) if a.info["group"] == a.info["structure_id"]]
     chosen = [frames[i] for i in alone]
     series, notes = [], []
-    for found in find_series(chosen, block):
+    for found in find(chosen, block):
         parts = found.blocks()
         for part in parts:
             for k in part:

@@ -358,3 +358,18 @@ def test_a_potential_that_is_none_is_refused(call, files: Files, tmp_path: Path)
     assert result.exit_code == 2
     assert "nothing" in result.stderr
     assert not (tmp_path / "p.xyz").exists()
+
+
+def test_compare_and_fit_compare_the_frames_once(call, files: Files) -> None:
+    files.edit(files.high, lambda content: content[:-1])  # frames that no other test has
+    known = "note: 47 frames were compared with each other by an earlier command."
+    words = [*files.compare(), "--dry-run"]
+    first = call(*words)
+    assert first.exit_code == 0, first.stderr
+    assert known not in first.stdout
+    fitted = call(*files.fit("transfer"), "--tuned", files.settings)  # stops before it trains
+    assert fitted.exit_code == 2
+    assert known in fitted.stderr, fitted.stderr
+    again = call(*words)
+    assert [line for line in again.stdout.splitlines() if line != known] == first.stdout.splitlines()
+    assert known in again.stdout
