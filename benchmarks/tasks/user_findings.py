@@ -1,4 +1,4 @@
-"""What the comparison of a user's frames has found, kept on the disk so that the next command does not repeat it."""
+"""Results of comparing a user's frames with each other, kept on the disk so that the next command has them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Findings:
 
     @property
     def found(self) -> bool:
-        """Whether no result had to be computed."""
+        """True if no result had to be computed."""
         return bool(self._known) and not self._computed
 
     def of(self, name: str, kind: type[T], compute: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""What the comparison of a user's frames finds is computed once; a record that is not sound counts as none."""
+"""A user's frames are compared with each other once; a record of it that is not sound counts as none."""
 
 from __future__ import annotations
 
