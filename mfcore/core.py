@@ -6,26 +6,36 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
-from mfbench.mfcore.core_types import Conditioning, CoreConfig, CoreOutput, ForwardOptions, InferenceCore
+from mfbench.mfcore.core_types import Checkpoint, Conditioning, CoreConfig, CoreOutput, ForwardOptions, InferenceCore
+from mfbench.mfcore.cores.starting_points import found_checkpoint
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.fidelity_energies import FidelityEnergies
 
-__all__ = ["Conditioning", "Core", "CoreConfig", "CoreOutput", "FixedCore", "ForwardOptions", "InferenceCore"]
+__all__ = [
+    "Checkpoint",
+    "Conditioning",
+    "Core",
+    "CoreConfig",
+    "CoreOutput",
+    "FixedCore",
+    "ForwardOptions",
+    "InferenceCore",
+]
 
 DESCRIBED = ("config", "species", "fidelities", "conditioning", "mean_neighbours")
 TRUNK, READOUT, FIDELITY, OFFSETS = "trunk", "readout", "fidelity", "offsets"
 LAST = "readout.last"
 
 
-class Core(nn.Module, ABC):
+class Core(FidelityEnergies, ABC):
     """A network that maps a batch of graphs to energies, forces and stress, for one or several fidelities.
 
     The energy of a frame is a sum over its atoms, Σ scale·ε + shift, with ε from the network, and the reference energy
@@ -54,8 +64,10 @@ class Core(nn.Module, ABC):
         Of the class: those that it has.
     options
         Of the class: keys of :class:`ForwardOptions` that its `forward` takes.
+    package
+        Of the class: the package that its network comes from, where that is an extra of the core's name; "" for none.
     reference, scale, reference_shift
-        (fidelities, species) E0 in eV and scales in eV, both float64, and a shift in eV that training may learn.
+        Those of :class:`mfbench.mfcore.fidelity_energies.FidelityEnergies`.
 
     Raises
     ------
@@ -68,10 +80,8 @@ class Core(nn.Module, ABC):
     Config: ClassVar[type[CoreConfig]] = CoreConfig
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none",)
     options: ClassVar[frozenset[str]] = frozenset()
+    package: ClassVar[str] = ""
 
-    reference: Tensor
-    scale: Tensor
-    reference_shift: nn.Parameter
     __call__: Callable[..., CoreOutput]
 
     def __init__(
@@ -82,23 +92,34 @@ class Core(nn.Module, ABC):
         conditioning: Conditioning = "none",
         mean_neighbours: float = 20.0,
     ) -> None:
-        super().__init__()
+        super().__init__(species, fidelities)
         if conditioning not in self.conditionings:
             raise ConfigError(
                 f"core '{self.name}' has no conditioning '{conditioning}', only {', '.join(self.conditionings)}."
             )
-        self.config, self.species, self.fidelities = config, tuple(species), tuple(fidelities)
+        self.config = config
         self.conditioning: Conditioning = conditioning
         self.mean_neighbours = float(mean_neighbours)
-        shape = (len(self.fidelities), len(self.species))
-        self.register_buffer("reference", torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(shape, dtype=torch.float64))
-        self.reference_shift = nn.Parameter(torch.zeros(shape), requires_grad=False)
 
     # Making one
 
     @classmethod
-    def cutoff_of(cls, config: CoreConfig, checkpoint: Path | None = None) -> float:
+    def check_installed(cls) -> None:
+        """Refuse to be chosen where the package is missing that the network comes from.
+
+        Raises
+        ------
+        ConfigError
+            Says how to install it.
+        """
+        if cls.package and find_spec(cls.package) is None:
+            raise ConfigError(
+                f"core '{cls.name}' needs the package {cls.package}, which is not installed: "
+                f"pip install 'mfbench[{cls.name}]'."
+            )
+
+    @classmethod
+    def cutoff_of(cls, config: CoreConfig, checkpoint: Checkpoint | None = None) -> float:
         """Cutoff in Å of a network that is yet to be built; a checkpoint may decide it."""
         return config.cutoff
 
@@ -114,23 +135,30 @@ class Core(nn.Module, ABC):
         return config
 
     @classmethod
-    def checkpoint_file(cls, checkpoint: str) -> Path:
-        """File of a checkpoint that is given by its path or, where a core has such, by its name.
+    def find_checkpoint(cls, checkpoint: str) -> Checkpoint:
+        """A checkpoint that is given by its path or, where a core has such, by its name; `:PART` may follow.
 
         Raises
         ------
         ConfigError
             If there is no such file.
         """
-        path = Path(checkpoint)
-        if not path.is_file():
-            raise ConfigError(f"core '{cls.name}', key 'checkpoint': no file {path}.")
-        return path
+        return found_checkpoint(checkpoint, cls.name)
+
+    @classmethod
+    def trust_checkpoint(cls, checkpoint: str) -> None:
+        """Let a checkpoint be read whose file holds code that reading executes, if this core has such.
+
+        Parameters
+        ----------
+        checkpoint
+            As for :meth:`find_checkpoint`.
+        """
 
     @classmethod
     def from_checkpoint(
         cls,
-        checkpoint: Path,
+        checkpoint: Checkpoint,
         config: CoreConfig,
         species: Sequence[int],
         fidelities: Sequence[str],
@@ -138,6 +166,8 @@ class Core(nn.Module, ABC):
         mean_neighbours: float,
     ) -> Self:
         """Build a network that starts from stored weights; other parameters as for the class.
+
+        All fidelities start as the same function, with the checkpoint's scales and reference energies.
 
         Raises
         ------
@@ -208,14 +238,6 @@ class Core(nn.Module, ABC):
             Keep the graph, so that a loss on forces or stress can be differentiated.
         """
 
-    def frame_energies(self, atomic: Tensor, batch: Batch) -> Tensor:
-        """Energies of frames, (B,) eV without reference energies, from what the network says of each atom, (A,)."""
-        label = batch.fidelity.index_select(0, batch.frame) * len(self.species) + batch.species
-        scale = self.scale.to(atomic.dtype).view(-1)
-        shift = self.reference_shift.view(-1).index_select(0, label)
-        atomic = torch.addcmul(shift, atomic, scale.index_select(0, label))
-        return torch.zeros(batch.n_frames, dtype=atomic.dtype, device=atomic.device).index_add(0, batch.frame, atomic)
-
     def for_inference(self, fidelity: str, species: Sequence[int] | None = None) -> InferenceCore:
         """One fidelity of the present weights as a fixed function.
 
@@ -238,16 +260,6 @@ class Core(nn.Module, ABC):
         """Neighbour cutoff, Å."""
         return self.cutoff_of(self.config)
 
-    @property
-    def device(self) -> torch.device:
-        """Device of its weights."""
-        return self.reference_shift.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of its weights."""
-        return self.reference_shift.dtype
-
     def check_options(self, options: ForwardOptions) -> None:
         """Refuse a way of computing that this core does not have.
 
@@ -259,55 +271,6 @@ class Core(nn.Module, ABC):
         for option, wanted in options.items():
             if wanted and option not in self.options:
                 raise ConfigError(f"core '{self.name}' has no option '{option}'; switch it off in the settings.")
-
-    # Energies by fidelity and element
-
-    def row(self, fidelity: str) -> int:
-        """Index of a fidelity.
-
-        Raises
-        ------
-        ConfigError
-            If the network does not know it.
-        """
-        if fidelity not in self.fidelities:
-            raise ConfigError(f"fidelity '{fidelity}': this network has {', '.join(self.fidelities)}.")
-        return self.fidelities.index(fidelity)
-
-    def set_reference(self, fidelity: str, values: Sequence[float] | np.ndarray) -> None:
-        """Set E0 of a fidelity, (species,) eV."""
-        self.reference[self.row(fidelity)] = torch.as_tensor(np.asarray(values), dtype=torch.float64)
-
-    def reference_of(self, fidelity: str) -> np.ndarray:
-        """E0 of a fidelity, (species,) eV, float64."""
-        return np.array(self.reference[self.row(fidelity)].cpu().numpy())
-
-    def set_scale(self, fidelity: str, values: float | Sequence[float] | np.ndarray) -> None:
-        """Set the scales of a fidelity, in eV: one for all species, or (species,)."""
-        self.scale[self.row(fidelity)] = torch.as_tensor(np.asarray(values), dtype=torch.float64)
-
-    def scale_of(self, fidelity: str) -> np.ndarray:
-        """Scales of a fidelity, (species,) eV, float64."""
-        return np.array(self.scale[self.row(fidelity)].cpu().numpy())
-
-    def train_offsets(self, trainable: bool) -> None:
-        """Let training learn a shift of E0 for each fidelity and element, or keep it at what it is."""
-        self.reference_shift.requires_grad_(trainable)
-
-    def reference_energy(self, batch: Batch) -> Tensor:
-        """Sum of E0 over the atoms of each frame, (B,) eV, float64."""
-        label = batch.fidelity.index_select(0, batch.frame) * len(self.species) + batch.species
-        per_atom = self.reference.view(-1).index_select(0, label)
-        return torch.zeros(batch.n_frames, dtype=torch.float64, device=per_atom.device).index_add(
-            0, batch.frame, per_atom
-        )
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or convert the tensors, as torch's `to` and the like do; reference energies and scales stay float64."""
-        reference, scale = self.reference, self.scale
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.reference, self.scale = reference.to(self.device), scale.to(self.device)
-        return self
 
     # Parameters by name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, TypedDict
 
 import torch
@@ -20,6 +21,22 @@ class CoreConfig(SettingsModel):
     """Settings of a core; each core derives its own from these."""
 
     cutoff: float = Field(5.0, gt=0, le=100, description="Neighbour cutoff, Å.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights that a network starts from.
+
+    Attributes
+    ----------
+    path
+        File or folder that holds them.
+    part
+        Modality, head or fidelity of it to start from; "" where it has one alone.
+    """
+
+    path: Path
+    part: str = ""
 
 
 class ForwardOptions(TypedDict, total=False):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, model_serializer, model_validator
 
-from mfbench.mfcore.core import Conditioning, Core, CoreConfig
+from mfbench.mfcore.core import Checkpoint, Conditioning, Core, CoreConfig
 from mfbench.mfcore.cores.registry import DEFAULT, core_class
+from mfbench.mfcore.cores.starting_points import sha256_of_checkpoint
 from mfbench.mfcore.errors import ConfigError
 
 
@@ -24,7 +23,8 @@ class CoreChoice(BaseModel):
     name
         Entry point of group `mfbench.cores`; "equivariant" where none is given.
     checkpoint
-        Weights to start from: a file or, where the core has such, a name. None: random ones.
+        Weights to start from: a file or, where the core has such, a name, and `:PART` behind it for one modality, head
+        or fidelity of it. None: random ones.
     config
         The core's settings, defaults included.
     """
@@ -51,6 +51,7 @@ class CoreChoice(BaseModel):
             raise ValueError(f"name: expected that of a core, got {name!r}")
         try:
             found = core_class(name)
+            found.check_installed()
         except ConfigError as error:
             raise ValueError(str(error)) from error
         try:
@@ -68,30 +69,34 @@ class CoreChoice(BaseModel):
         return core_class(self.name)
 
     @property
-    def checkpoint_file(self) -> Path | None:
-        """File of the checkpoint; None without one.
+    def found_checkpoint(self) -> Checkpoint | None:
+        """The checkpoint; None without one.
 
         Raises
         ------
         ConfigError
             If there is none, though it is asked for.
         """
-        return None if self.checkpoint is None else self.core.checkpoint_file(self.checkpoint)
+        return None if self.checkpoint is None else self.core.find_checkpoint(self.checkpoint)
 
     @property
     def checkpoint_sha256(self) -> str | None:
         """Hash (hex) of the checkpoint's file; None without one."""
-        file = self.checkpoint_file
-        return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+        found = self.found_checkpoint
+        return None if found is None else sha256_of_checkpoint(found.path)
 
     @property
     def cutoff(self) -> float:
         """Neighbour cutoff of the network, Å."""
-        return self.core.cutoff_of(self.config, self.checkpoint_file)
+        return self.core.cutoff_of(self.config, self.found_checkpoint)
 
     def for_difference(self) -> CoreChoice:
         """The choice for a network that learns differences to another one, see `Core.difference_config`."""
-        return self.model_copy(update={"config": self.core.difference_config(self.config)})
+        return self.from_scratch().model_copy(update={"config": self.core.difference_config(self.config)})
+
+    def from_scratch(self) -> CoreChoice:
+        """The choice of the same core with random weights."""
+        return self.model_copy(update={"checkpoint": None})
 
     def build(
         self, species: Sequence[int], fidelities: Sequence[str], conditioning: Conditioning, mean_neighbours: float
@@ -103,10 +108,10 @@ class CoreChoice(BaseModel):
         ConfigError
             If the core lacks the conditioning, or starts from no checkpoint though one is given.
         """
-        file = self.checkpoint_file
-        if file is None:
+        start = self.found_checkpoint
+        if start is None:
             return self.core(self.config, species, fidelities, conditioning, mean_neighbours)
-        return self.core.from_checkpoint(file, self.config, species, fidelities, conditioning, mean_neighbours)
+        return self.core.from_checkpoint(start, self.config, species, fidelities, conditioning, mean_neighbours)
 
 
 def _of_core(error: ValidationError, core: type[Core]) -> ValidationError:

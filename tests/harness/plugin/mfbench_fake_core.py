@@ -6,7 +6,6 @@ It has no heads and no one-hot, so that some arms cannot use it, and it can star
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -47,10 +46,10 @@ class PairCore(Core):
         self.register_buffer("centres", centres, persistent=False)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Path, config, species, fidelities, conditioning, mean_neighbours):
+    def from_checkpoint(cls, checkpoint, config, species, fidelities, conditioning, mean_neighbours):
         """Start with the matrices of another one, whose elements and widths are the same."""
         made = cls(config, species, fidelities, conditioning, mean_neighbours)
-        tensors, _ = load_tensors(checkpoint)
+        tensors, _ = load_tensors(checkpoint.path)
         made.load_state_dict({name: tensors[name] for name in ("inward", "elements", "out")}, strict=False)
         return made
 

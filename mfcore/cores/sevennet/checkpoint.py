@@ -1,0 +1,199 @@
+"""Checkpoints of SevenNet: those that come with sevenn, and files of its trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+from torch import Tensor, nn
+
+from mfbench.mfcore.cores import pickled
+from mfbench.mfcore.cores.peer import quiet_building
+from mfbench.mfcore.cores.sevennet.network import READOUTS, build
+from mfbench.mfcore.errors import ConfigError
+
+CORE, PACKAGE = "sevennet", "sevenn"
+NAMED = {
+    "SevenNet-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
+    "SevenNet-0_22May2024": "SevenNet_0__22May2024/checkpoint_sevennet_0.pth",
+    "SevenNet-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
+    "SevenNet-MF-0": "SevenNet_MF_0/checkpoint_sevennet_mf_0.pth",
+}
+"""Checkpoints in the wheel of sevenn."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Contents of a checkpoint.
+
+    Attributes
+    ----------
+    tensors
+        Weights by sevenn's names.
+    keys
+        Of its model, and `elements`.
+    modalities
+        Names in the order of their rows; none for a checkpoint without.
+    shift, scale
+        (modalities or 1, elements) eV.
+    """
+
+    tensors: Mapping[str, Tensor]
+    keys: dict[str, Any]
+    modalities: tuple[str, ...]
+    shift: np.ndarray
+    scale: np.ndarray
+
+    def modality(self, asked: str, checkpoint: str) -> str:
+        """Return the modality to start from.
+
+        Raises
+        ------
+        ConfigError
+            If there are several and none is chosen, or there is none of the name.
+        """
+        if asked in self.modalities or (not asked and not self.modalities):
+            return asked
+        if not self.modalities:
+            raise ConfigError(f"core '{CORE}', key 'checkpoint': {checkpoint} has no modalities; leave out ':{asked}'.")
+        wanted = {name.lower(): name for name in self.modalities}
+        if asked.lower() in wanted:
+            return wanted[asked.lower()]
+        base = checkpoint.removesuffix(f":{asked}") if asked else checkpoint
+        named = " or ".join(f"{base}:{name}" for name in self.modalities)
+        raise ConfigError(f"core '{CORE}', key 'checkpoint': say which modality to start from: {named}.")
+
+    def check_elements(self, species: Sequence[int], path: Path) -> None:
+        """Refuse elements that the checkpoint was not trained on.
+
+        Raises
+        ------
+        ConfigError
+            Names them.
+        """
+        if odd := [chemical_symbols[z] for z in species if z not in self.keys["elements"]]:
+            raise ConfigError(f"core '{CORE}': the checkpoint {path} was not trained on {', '.join(odd)}.")
+
+    def energies(self, modality: str, species: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return reference energies and scales of a modality, (species,) eV each."""
+        row = self.modalities.index(modality) if self.modalities else 0
+        places = [self.keys["elements"].index(z) for z in species]
+        return self.shift[row, places], self.scale[row, places]
+
+
+def named_files() -> dict[str, Path]:
+    """Files of the checkpoints that come with the installed sevenn, by name."""
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        return {}
+    folder = Path(spec.origin).parent / "pretrained_potentials"
+    return {name: folder / file for name, file in NAMED.items() if (folder / file).exists()}
+
+
+def stored(path: Path) -> Stored:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    ConfigError
+        If it is a pickle from elsewhere that nobody has said to trust.
+    DataError
+        If it is none of sevenn.
+    """
+    tensors, found = pickled.content_of(path, CORE, PACKAGE, _unpickled)
+    shift, scale = np.array(found["shift"]), np.array(found["scale"])
+    return Stored(tensors, found["keys"], tuple(found["modalities"]), shift, scale)
+
+
+def trust(path: Path) -> None:
+    """Unpickle a checkpoint, see :func:`mfbench.mfcore.cores.pickled.trust`."""
+    pickled.trust(path, CORE, _unpickled)
+
+
+def _unpickled(path: Path) -> pickled.Content:
+    with quiet_building():
+        from sevenn._const import DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG
+        from sevenn.checkpoint import SevenNetCheckpoint
+
+        found = SevenNetCheckpoint(path)
+        config = found.config
+        tensors = found.build_model().state_dict()
+    type_map, modal_map = config["_type_map"], config.get("_modal_map") or {}
+    if not config.get("use_modality"):
+        modal_map = {}
+    elements = sorted(type_map, key=type_map.__getitem__)
+    keys = {key: config[key] for key in DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG if key in config}
+    accelerated = ("use_flash_tp", "use_oeq", "cuequivariance_config", "conv_denominator")
+    keys = {key: value for key, value in keys.items() if key not in accelerated}
+    keys |= {"conv_denominator": 1.0, "elements": [int(z) for z in elements]}  # the weights have the denominators
+    rows = max(1, len(modal_map))
+    energies = {}
+    for name in ("shift", "scale"):
+        value = tensors.pop(f"rescale_atomic_energy.{name}").double()
+        energies[name] = torch.broadcast_to(value, (rows, len(elements))).tolist()
+    modalities = sorted(modal_map, key=modal_map.__getitem__)
+    return tensors, {"keys": _plain(keys), "modalities": modalities, **energies}
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of what a configuration holds."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        return _plain(value.tolist())
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def transfer(known: Stored, modality: str, trunk: nn.ModuleDict, readouts: Sequence[nn.ModuleDict]) -> None:
+    """Give a network the function of one modality of a checkpoint, whatever its fidelities are."""
+    n_modalities = len(known.modalities)
+    source = build(known.keys, n_modalities, evaluated=False)
+    for name, module in source.items():
+        prefix = f"{name}."
+        own = {key.removeprefix(prefix): value for key, value in known.tensors.items() if key.startswith(prefix)}
+        module.load_state_dict(own)
+        row = known.modalities.index(modality) if getattr(module, "num_modalities", 0) else None
+        for target in [readout[name] for readout in readouts] if name in READOUTS else [trunk[name]]:
+            if hasattr(module, "linear") and hasattr(module, "num_modalities"):
+                _transfer_linear(module, target, row)
+            else:
+                target.load_state_dict(module.state_dict())
+
+
+@torch.no_grad()
+def _transfer_linear(source: Any, target: Any, row: int | None) -> None:
+    """Give a linear map the effective weights of another one, and the row of its modality as bias.
+
+    Path weights differ: they have the number of inputs, and a modality is one-hot inputs behind the others.
+    """
+    old, new = source.linear, target.linear
+    weights = {(i.i_in, i.i_out): (n, i.path_weight) for n, i in enumerate(old.instructions) if i.i_in >= 0}
+    n_inputs = len(source._irreps_in_wo_modal)
+    for number, instruction in enumerate(new.instructions):
+        if instruction.i_in < 0:
+            continue
+        view = new.weight_view_for_instruction(number)
+        if instruction.i_in >= n_inputs:
+            view.zero_()  # all fidelities start alike
+            continue
+        found, path_weight = weights[instruction.i_in, instruction.i_out]
+        view.copy_(old.weight_view_for_instruction(found) * (path_weight / instruction.path_weight))
+    if not new.bias.numel():
+        return
+    bias = old.bias.clone() if old.bias.numel() else torch.zeros_like(new.bias)
+    if row is not None:
+        start = 0
+        for instruction in (i for i in new.instructions if i.i_in < 0):
+            size = new.irreps_out[instruction.i_out].dim
+            found, path_weight = weights[n_inputs, instruction.i_out]
+            bias[start : start + size] += old.weight_view_for_instruction(found)[row] * path_weight
+            start += size
+    new.bias.copy_(bias)
