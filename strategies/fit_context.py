@@ -19,6 +19,7 @@ from mfbench.mfcore.data.closest import closest_pairs
 from mfbench.mfcore.data.frames import energy_of
 from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.data.isolated import isolated_energies_in
+from mfbench.mfcore.data.nearest_references import nearest_energies, nearest_first
 from mfbench.mfcore.data.reference_energies import (
     ReferenceEnergies,
     ReferencePolicy,
@@ -106,12 +107,17 @@ class FitContext:
         return tuple(int(n) for n in np.unique(np.concatenate(numbers)))
 
     def reference(
-        self, fidelity: str, species: tuple[int, ...], cheaper: ReferenceEnergies | None = None
+        self,
+        fidelity: str,
+        species: tuple[int, ...],
+        cheaper: ReferenceEnergies | None = None,
+        beside: Sequence[str] = (),
     ) -> ReferenceEnergies:
         """Reference energies of a fidelity by the policy in force; "residual" and "trainable" start so.
 
         Isolated atoms set theirs exactly; a species without an energy of this fidelity gets the value of the cheaper
-        one and the mean shift per atom, and is marked as estimated.
+        one and the mean shift per atom, and is marked as estimated. Where compositions leave a choice, isolated atoms
+        of another fidelity of the network (`beside`, the nearest first) decide it.
         """
         if self.policy == "isolated":
             given = self.settings.isolated_energies.get(fidelity)
@@ -121,7 +127,8 @@ class FitContext:
         frames = self.data.train[fidelity]
         energies = np.array([energy_of(a, fidelity) for a in frames])
         exact = isolated_energies_in(frames, fidelity)
-        return least_squares_energies(frames, energies, species, exact=exact, cheaper=cheaper)
+        found = least_squares_energies(frames, energies, species, exact=exact, cheaper=cheaper)
+        return nearest_energies(found, frames, fidelity, {name: self.data.train[name] for name in beside})
 
     def core(
         self,
@@ -147,8 +154,8 @@ class FitContext:
             core = choice.build(species, fidelities, conditioning, store.mean_neighbours())
         scale: float | None = None
         reference: ReferenceEnergies | None = None
-        for fidelity in fidelities:
-            reference = self.reference(fidelity, species, reference)
+        for place, fidelity in enumerate(fidelities):
+            reference = self.reference(fidelity, species, reference, nearest_first(fidelities, place))
             self.set_reference(core, fidelity, reference)
             known = label_scale(self.data.train[fidelity], fidelity, self.data.labels[fidelity])
             scale = known or scale or energy_scale(self.data.train[fidelity], fidelity, reference)

@@ -30,6 +30,7 @@ from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.inspect import label_faults
 from mfbench.mfcore.data.isolated import is_isolated, isolated_notes
 from mfbench.mfcore.data.leakage import SAME_GEOMETRY, Duplicate, check_split, near_duplicates
+from mfbench.mfcore.data.nearest_references import nearest_notes
 from mfbench.mfcore.data.splits import groups_of, id_of, nested_order, split_groups, unite_groups
 from mfbench.mfcore.data.time_series import BLOCK, Series, block_groups, find_series
 from mfbench.mfcore.errors import ConfigError, DataError
@@ -148,7 +149,8 @@ class UserTask(Task):
         self.notes += self.copies.note(self._frames)
         if tests:
             self._check_tests(files, tests, across)
-        self.notes += [*isolated_notes(self._learnable, self.fidelities), *self._element_notes()]
+        self.notes += isolated_notes(self._learnable, self.fidelities)
+        self.notes += [*nearest_notes(self._learnable, self.fidelities), *self._element_notes()]
         self.notes += _said(findings, len(self._frames), told)
         self.default_regime = Regime(labels=self._labels(), coverage="full", pairing=self._pairing())
 

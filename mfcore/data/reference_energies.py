@@ -2,7 +2,8 @@
 
 E0 by per-fidelity least squares of the total energies on the element counts; see the policies in
 `ReferencePolicy`. With fixed stoichiometry the counts are rank-deficient and the minimum-norm solution is
-used: it is recorded, because single elements' values then mean nothing.
+used: it is recorded, because single elements' values then mean nothing. Where another fidelity has isolated
+atoms there is a better choice, see :mod:`mfbench.mfcore.data.nearest_references`.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ class ReferenceEnergies:
         How they were found.
     rank, n_frames
         Rank of the element counts and number of energies fitted; rank < number of species present means
-        that the minimum-norm solution was taken.
+        that several solutions fit: of them, that of least norm was taken, unless `nearest_to` says otherwise.
     isolated
         Species whose energies are those of isolated atoms, exactly.
     estimated
         Species that no label of this fidelity is about: the value of a cheaper fidelity and the mean shift per atom.
+    nearest_to
+        Fidelity with isolated atoms to whose reference energies the solution is nearest of those that fit; "" for none.
     """
 
     species: tuple[int, ...]
@@ -50,6 +53,7 @@ class ReferenceEnergies:
     n_frames: int
     isolated: tuple[int, ...] = ()
     estimated: tuple[int, ...] = ()
+    nearest_to: str = ""
 
     def of(self, frames: Sequence[Atoms]) -> np.ndarray:
         """Sum of E0 over the atoms of each frame, eV, (B,)."""
