@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -85,13 +85,31 @@ def faults(error: ValidationError, most: int = 8) -> str:
 def _fault(fault: Mapping[str, Any]) -> str:
     key = dotted(fault["loc"])
     key = key if len(key) <= LONGEST_KEY else key[:LONGEST_KEY] + "…"
-    if fault["type"] == "extra_forbidden":
-        problem = "unknown key"
-    elif fault["type"] == "missing":
-        problem = "this key is missing"
-    else:
-        problem = f"{fault['msg'].removeprefix('Value error, ')} (found {shortened(fault['input'])})"
+    problem = problem_of(fault)
     return f"{key}: {problem}" if key else problem
+
+
+def problem_of(fault: Mapping[str, Any]) -> str:
+    """What is wrong at the place of a fault, and the value that was found there."""
+    if fault["type"] == "extra_forbidden":
+        return "unknown key"
+    if fault["type"] == "missing":
+        return "this key is missing"
+    problem = str(fault["msg"]).removeprefix("Value error, ").removesuffix(".")
+    if ": unknown key, " in problem:  # of settings within settings, which name the keys that they have
+        return problem
+    return f"{problem} (found {shortened(fault['input'])})"
+
+
+def keys_beside(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """The keys that a model, or the one within it that a fault is in, has at the place of a key."""
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        inner = None if field is None else field.annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return [*model.model_fields]
 
 
 def shortened(value: Any) -> str:

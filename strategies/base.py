@@ -14,7 +14,7 @@ from mfbench.mfcore.data.reference_energies import ReferencePolicy
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.potentials.potential import Potential
-from mfbench.mfcore.settings_model import dotted, odd_key
+from mfbench.mfcore.settings_model import dotted, keys_beside, odd_key, problem_of
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.progress import Progress
 from mfbench.strategies.checks import check_is_potential, check_potential
@@ -99,9 +99,10 @@ class Strategy(ABC):
             self.settings = self.Settings.model_validate(dict(settings or {}))
         except ValidationError as error:
             first = error.errors()[0]
-            key = dotted(first["loc"])
-            problem = first["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"settings of {self.name}, key '{key}': {problem.removesuffix('.')}.") from error
+            problem, known = problem_of(first), keys_beside(self.Settings, first["loc"])
+            if first["type"] == "extra_forbidden" and known:
+                problem += f"; expected one of {', '.join(known)}"
+            raise ConfigError(f"settings of {self.name}, key '{dotted(first['loc'])}': {problem}.") from error
 
     def fit(
         self,

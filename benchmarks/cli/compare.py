@@ -120,7 +120,7 @@ def compare(
     from mfbench.benchmarks.cli.plugins import say_plugins
     from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.cli.selection import RUNS
-    from mfbench.benchmarks.cli.settings import read_settings
+    from mfbench.benchmarks.cli.settings import read_settings, settings_from
     from mfbench.benchmarks.harness import default_budget, user_data
     from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.store import RunStore
@@ -162,7 +162,8 @@ def compare(
             if arm:
                 raise ConfigError(f"arm '{name}': {left_out[name]}.")
         chosen = [*settings_of]
-    training = [make_arm(name, settings_of[name]).settings.training for name in chosen]
+    with settings_from(settings if tuned is None else None):  # else some are those of the other file
+        training = [make_arm(name, settings_of[name]).settings.training for name in chosen]
     specs = user_data.comparison(
         options,
         task=task,

@@ -101,7 +101,7 @@ def fit(
     from rich.console import Console
 
     from mfbench.benchmarks.cli.progress import Preparation
-    from mfbench.benchmarks.cli.settings import read_settings
+    from mfbench.benchmarks.cli.settings import read_settings, settings_from
     from mfbench.benchmarks.harness import default_budget
     from mfbench.benchmarks.harness.cores import core_of, lacking
     from mfbench.benchmarks.harness.timing import first_budget
@@ -127,7 +127,9 @@ def fit(
         lows = names_of_low(options)
         if reason := lacking(arm, core_of(own).name) or not_served(arm, len(lows)):
             raise ConfigError(f"arm '{arm}': {reason}.")
-        strategy, console = make_arm(arm, own), Console(stderr=True)
+        console = Console(stderr=True)
+        with settings_from(settings):
+            strategy = make_arm(arm, own)
         if lows and not arm_class(arm).uses_low:
             say(console, [f"{arm} learns from HF labels alone: {', '.join(lows)} is not read"])
             options = target_only(options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,3 +35,22 @@ def read_settings(path: Path | None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected settings by key, such as 'core: {{cutoff: 5.0}}'.")
     return content
+
+
+@contextmanager
+def settings_from(path: Path | None) -> Iterator[None]:
+    """Name the file in errors of settings that were read from it; without a file they stay as they are.
+
+    Raises
+    ------
+    ConfigError
+        In place of one that does not name it.
+    """
+    from mfbench.mfcore.errors import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        if path is None:
+            raise
+        raise ConfigError(f"{path}: {error}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mfbench.benchmarks.harness.cores import CoreEntry, core_of, entry_of
-from mfbench.benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names
+from mfbench.benchmarks.harness.presets import Preset, TaskPlan, load_preset, parse_preset, preset_names, title_of
 from mfbench.benchmarks.observables.base import Plan
 from mfbench.benchmarks.tasks.base import Regime
 from mfbench.benchmarks.tuning.settings_file import TunedSettings, load_tuned
@@ -119,6 +119,8 @@ class RunSpec:
         Plans of the observables that the potential is measured on, by name; beside them come those of every run.
     core
         The network; None: the one that the settings name.
+    preset_file
+        File of the preset; "" for one that comes along.
     """
 
     task: str
@@ -137,6 +139,13 @@ class RunSpec:
     observables: Mapping[str, Plan] = field(default_factory=dict)
     core: CoreEntry | None = None
     budget_name: str = "default"
+    preset_file: str = ""
+
+    @property
+    def of_preset(self) -> str:
+        """How messages call the preset and the task of the run; of runs that no preset has, the task."""
+        task = f"task '{self.task}'"
+        return f"{title_of(self.preset, self.preset_file)}, {task}" if self.preset else task
 
     @property
     def core_name(self) -> str:
@@ -271,7 +280,7 @@ def grid(
         n_runs += len(regimes) * len(repetitions) * len(pairs) * n_budgets
         if n_runs > MOST_RUNS:
             raise ConfigError(
-                f"preset '{preset.name}', task '{plan.task}': {len(regimes):,} regimes, {len(repetitions):,} "
+                f"{preset.title}, task '{plan.task}': {len(regimes):,} regimes, {len(repetitions):,} "
                 f"repetitions, {n_budgets:,} budget(s) and {len(pairs):,} arms on cores make {n_runs:,} runs with "
                 f"those before, more than {MOST_RUNS:,}; divide it into several presets."
             )
@@ -295,22 +304,23 @@ def grid(
                 tuning=settings[arm][1],
                 observables=plan.observables,
                 core=entry,
+                preset_file=preset.file,
             )
             if not selection.admits(spec):
                 continue
             # The first regime stands for all of a ceiling run's: they differ in n_high only.
             known = specs.setdefault(repr(spec.cell()), spec)
             if replace(known, regime=spec.regime) != spec:
-                raise ConfigError(f"preset '{preset.name}': two plans compute {spec.title()} in different ways.")
+                raise ConfigError(f"{preset.title}: two plans compute {spec.title()} in different ways.")
     if absent := [arm for arm in selection.arms if here and arm not in here]:
-        raise ConfigError(f"preset '{preset.name}' has no arm '{absent[0]}'; its arms are {', '.join(here)}.")
+        raise ConfigError(f"{preset.title} has no arm '{absent[0]}'; its arms are {', '.join(here)}.")
     sizes = dict.fromkeys(size for plan in plans for size in plan.regimes.n_high)
     if strange := [size for size in selection.n_high if size != "all" and size not in sizes]:
         listed = ", ".join(map(str, sizes))
-        raise ConfigError(f"preset '{preset.name}' has no n_high {strange[0]}; its numbers of HF frames are {listed}.")
+        raise ConfigError(f"{preset.title} has no n_high {strange[0]}; its numbers of HF frames are {listed}.")
     if not specs:
         reasons = "".join(f" Left out: {found.arm}: {found.reason}." for found in left_out.values())
-        raise ConfigError(f"the selection leaves no run of preset '{preset.name}'.{reasons}")
+        raise ConfigError(f"the selection leaves no run of {preset.title}.{reasons}")
     return Grid(list(specs.values()), list(left_out.values()))
 
 

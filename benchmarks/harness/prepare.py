@@ -64,13 +64,21 @@ def prepare(specs: Sequence[RunSpec], told: Callable[[int], object] = lambda don
     Raises
     ------
     MfbenchError
-        If data, regime or settings of a run are not possible; nothing has been computed then.
+        If data, regime or settings of a run are not possible, or two cores of the axis are one; nothing has been
+        computed then.
     """
-    planned = []
+    planned, cores = [], dict[str, str]()
     for number, spec in enumerate(specs):
         if number % _TOLD_EVERY == 0:
             told(number)
-        planned.append(prepare_one(spec))
+        run = prepare_one(spec)
+        other = cores.setdefault(run.key, spec.core_name)
+        if other != spec.core_name and run.identity["core"] is not None:  # an arm without a network has one run
+            raise ConfigError(
+                f"{spec.of_preset}, key 'core': '{other}' and '{spec.core_name}' are one network with the same "
+                "settings, once those of 'settings' and the defaults are filled in; leave one of them out."
+            )
+        planned.append(run)
     return planned
 
 
@@ -94,9 +102,7 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
     try:
         made = arm(settings).settings
     except ConfigError as error:
-        raise ConfigError(
-            f"preset '{spec.preset}', task '{spec.task}': {error}" if spec.preset else str(error)
-        ) from None
+        raise ConfigError(f"{spec.of_preset}: {error}" if spec.preset else str(error)) from None
     resolved, core = made.model_dump(mode="json"), getattr(made, "core", None)  # an arm may have no network
     if core is not None and (reason := lacking(spec.arm, core.name)):
         raise ConfigError(f"arm '{spec.arm}': {reason}.")
@@ -159,7 +165,7 @@ def _observables(spec: RunSpec, task: Task) -> dict[str, dict[str, Any]]:
     """Collect all that decides the numbers of the observables of a run: plan, code, and parts of the task."""
     found = {}
     for observable, plan in measured(spec.observables):
-        where = f"preset '{spec.preset}', task '{spec.task}', key 'observables.{observable.name}'"
+        where = f"{spec.of_preset}, key 'observables.{observable.name}'"
         try:
             own = observable.identity(task, plan)
         except ConfigError as error:

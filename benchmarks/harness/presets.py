@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Field,
     PositiveFloat,
+    PrivateAttr,
     SerializeAsAny,
     ValidationError,
     create_model,
@@ -256,6 +257,17 @@ class Preset(SettingsModel):
     name: str = Field(min_length=1, max_length=100)
     summary: str = ""
     tasks: list[TaskPlan] = Field(min_length=1)
+    _file: str = PrivateAttr("")
+
+    @property
+    def file(self) -> str:
+        """Path of the file that it was read from; "" for one that comes along."""
+        return self._file
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return title_of(self.name, self._file)
 
     @field_validator("name")
     @classmethod
@@ -271,6 +283,11 @@ class Preset(SettingsModel):
         if stem in ("CON", "PRN", "AUX", "NUL") or re.fullmatch(r"(COM|LPT)\d", stem):
             raise ValueError("this name is reserved on Windows")
         return name
+
+
+def title_of(name: str, file: str) -> str:
+    """How messages call a preset: by its name, and its file if it has one."""
+    return f"preset '{name}' ({file})" if file else f"preset '{name}'"
 
 
 def preset_names() -> list[str]:
@@ -302,7 +319,11 @@ def load_preset(name_or_path: str) -> Preset:
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: expected the keys of a preset (name, tasks), found {type(content).__name__}.")
     preset = parse_preset(content, source)
-    return preset if folder is None else _beside(preset, folder)
+    if folder is None:
+        return preset
+    preset = _beside(preset, folder)
+    preset._file = source
+    return preset
 
 
 def _beside(preset: Preset, folder: Path) -> Preset:

@@ -159,7 +159,30 @@ def test_sizes_that_a_preset_lacks_are_refused(call, options, words) -> None:
         (
             "name: p\ntasks: [{task: molecular_cc, arms: [single_fidelity], budget: {atom_gradients: 9}, "
             "settings: {core: {channels: -1}}}]",
-            "preset 'p', task 'molecular_cc': settings of single_fidelity, key 'core.channels': core",
+            "preset 'p' (PATH), task 'molecular_cc': settings of single_fidelity, key 'core.channels': core "
+            "'equivariant': Input should be greater than or equal to 1 (found -1)",
+        ),
+        (
+            "name: p\ntasks: [{task: molecular_cc, arms: [single_fidelity], budget: {atom_gradients: 9}, "
+            "settings: {training: {learning_rate: fast}}}]",
+            "preset 'p' (PATH), task 'molecular_cc': settings of single_fidelity, key 'training.learning_rate': "
+            "Input should be a valid number, unable to parse string as a number (found 'fast').",
+        ),
+        (
+            "name: p\ntasks: [{task: molecular_cc, arms: [single_fidelity], budget: {atom_gradients: 9}, "
+            "settings: {training: {lr: 0.1}}}]",
+            "settings of single_fidelity, key 'training.lr': unknown key; expected one of ",
+        ),
+        (
+            "name: p\ntasks: [{task: molecular_cc, arms: [single_fidelity], budget: {atom_gradients: 9}, "
+            "regimes: {n_high: [25]}, settings: {core: {channels: 16}}, core: [equivariant, {channels: 16}]}]",
+            "preset 'p' (PATH), task 'molecular_cc', key 'core': 'equivariant' and 'equivariant(channels=16)' are one "
+            "network with the same settings",
+        ),
+        (
+            "name: p\ntasks: [{task: molecular_cc, arms: [single_fidelity], budget: {atom_gradients: 9}, "
+            "regimes: {n_high: [25, 26]}, draws: [0], observables: {mixing: {}}}]",
+            "preset 'p' (PATH), task 'molecular_cc', key 'observables.mixing': ",
         ),
     ],
 )
@@ -167,7 +190,7 @@ def test_faults_of_a_preset_name_it_and_the_key(call, tmp_path: Path, content, w
     (tmp_path / "p.yml").write_text(content)
     result = call("run", tmp_path / "p.yml", "--dry-run", "--out", tmp_path / "runs")
     assert result.exit_code == 2
-    assert words in result.stderr
+    assert words.replace("PATH", str(tmp_path / "p.yml")) in result.stderr.replace("\n", " ")
 
 
 def test_labels_that_agree_in_a_few_frames_only_are_let_be(files: Files) -> None:
@@ -185,3 +208,13 @@ def test_labels_that_agree_in_a_few_frames_only_are_let_be(files: Files) -> None
 
 def test_levels_without_gaps_have_no_notes(files: Files) -> None:
     assert level_notes(UserTask(files.low, files.high)._read()[0]) == []
+
+
+def test_faults_of_settings_name_their_file(call, files: Files) -> None:
+    files.settings.write_text('{"core": {"lmax": "one"}}')
+    for words in (files.fit(), files.compare()):
+        result = call(*words)
+        assert result.exit_code == 2
+        assert f"{files.settings}: settings of " in result.stderr
+        assert "key 'core.lmax': " in result.stderr
+        assert "(found 'one')" in result.stderr
