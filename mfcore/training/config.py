@@ -65,13 +65,15 @@ class TrainingConfig(SettingsModel):
     batch_frames: int | None = Field(
         None, ge=1, description="Frames per optimiser step, whatever their size, in place of batch_atoms."
     )
-    optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser family.")
-    amsgrad: bool = Field(True, description="AMSGrad variant.")
+    optimizer: Literal["soap", "adamw", "adam"] = Field(
+        "soap", description="Optimiser: soap is Adam in the eigenbases of the gradients' covariances."
+    )
+    amsgrad: bool = Field(True, description="AMSGrad variant of adamw and adam; soap has none.")
     learning_rate: float = Field(1e-2, gt=0, description="Largest learning rate.")
     final_learning_rate: float = Field(1e-2, ge=0, le=1, description="At the end, as a share of the largest.")
     warmup: float = Field(0.02, ge=0, lt=1, description="Share of the budget with a rising learning rate.")
     decay: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled for adamw, L2 for adam.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled for soap and adamw, L2 for adam.")
     fidelity_weight_decay: float = Field(0.0, ge=0, description="L2 weight on the fidelity rows (multi_fidelity).")
     clip_norm: float = Field(10.0, gt=0, description="Gradient norm above which it is scaled down.")
     ema: float = Field(0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 switches averaging off.")

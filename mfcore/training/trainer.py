@@ -31,6 +31,7 @@ from mfbench.mfcore.training.devices import DTYPES, average_gradients, fabric
 from mfbench.mfcore.training.energy_offsets import EnergyOffsets
 from mfbench.mfcore.training.frame_errors import frame_errors
 from mfbench.mfcore.training.loss import loss_of
+from mfbench.mfcore.training.optimizers import optimizer_of
 from mfbench.mfcore.training.progress import Progress, silent
 from mfbench.mfcore.training.sampler import batch_ends, epoch_order
 from mfbench.mfcore.training.selection import frame_scores, share_kept
@@ -97,9 +98,7 @@ class StageTrainer:
         self.offsets = self._offsets(names)
         self.update = update_of(task.changes, self._choose_weights(), seed)
         self.parameters = self.update.parameters
-        groups = self._parameter_groups()
-        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(groups, lr=config.learning_rate, amsgrad=config.amsgrad, fused=True)
+        self.optimizer = optimizer_of(config, self._parameter_groups())
         self.start = [p.detach().clone() for p in self.parameters] if task.changes.anchor else []
         self.average = [p.detach().clone() for p in self.parameters]
         self.best = [p.detach().clone() for p in self.parameters]

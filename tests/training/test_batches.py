@@ -120,7 +120,7 @@ def test_recomputing_layers_trains_the_same(tmp_path: Path) -> None:
     plain.fit()
     again.fit()
     for a, b in zip(weights(plain), weights(again), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 
 
 def test_a_batch_is_its_frames() -> None:

@@ -33,8 +33,6 @@ from mfbench.mfcore.provenance import digest, source_hash
 from mfbench.mfcore.training.budget import Budget
 from mfbench.strategies.registry import make_arm
 
-_VALIDATION, _TEST = 20, 300
-
 Report = Callable[[float, float], None]
 
 
@@ -56,14 +54,15 @@ def frames_of(problem: Problem, repeat: int) -> tuple[TrainingSet, dict[str, lis
     if problem.most_energy is None:
         split = task.split(Regime.model_validate(dict(problem.regime)), repeat)
         return split.training, {name: list(frames) for name, frames in split.tests.items()}
-    own = [a for a in task.frames if a.info.get("molecule") == problem.molecule]
+    own = [a for a in task.frames if not problem.molecule or a.info.get("molecule") == problem.molecule]
     energies = np.array([energy_of(a, task.high) for a in own])
     lowest = np.argsort(energies, kind="stable")[: int(problem.most_energy * len(own))]
     chosen = [own[i] for i in np.random.default_rng(repeat).permutation(lowest)]
     n_high = int(problem.regime["n_high"])
-    labels = {task.high: LabelSet.parse("E")}
-    training = TrainingSet((task.high,), {task.high: chosen[:n_high]}, labels, chosen[n_high : n_high + _VALIDATION])
-    return training, {"test": chosen[n_high + _VALIDATION :][:_TEST]}
+    labels = {task.high: LabelSet.parse(str(problem.regime["labels"]).removeprefix("high="))}
+    n_seen = n_high + problem.n_validation
+    training = TrainingSet((task.high,), {task.high: chosen[:n_high]}, labels, chosen[n_high:n_seen])
+    return training, {"test": chosen[n_seen:][: problem.n_test]}
 
 
 def settings_of(problem: Problem, variant: Variant) -> dict[str, Any]:

@@ -26,9 +26,11 @@ class Problem:
     metric
         Of the record, which tables and figures show.
     most_energy
-        Share of the frames of lowest energy that are used, of `molecule`'s alone; None: the task's split.
+        Share of the frames of lowest energy that are drawn from, of `molecule`'s alone; None: the task's split.
     molecule
-        The one whose frames are used.
+        The one whose frames are drawn from; "": all.
+    n_validation, n_test
+        Frames that are drawn; the training frames are the regime's `n_high`. None: the rest.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Problem:
     metric: str
     most_energy: float | None = None
     molecule: str = ""
+    n_validation: int = 20
+    n_test: int | None = 300
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,18 @@ PROBLEMS = {
             {"cutoff": 4.0, "n_layers": 3, "channels": 32},
             (1e5, 4e5, 1.6e6, 6.4e6),
             "force_mae_mev_per_A",
+        ),
+        Problem(  # as the kernel and network potentials of this molecule are published: all energies, random frames
+            "h2co_random",
+            "h2co",
+            "single_fidelity",
+            {"n_high": 3200, "labels": "high=EF"},
+            {"cutoff": 4.0, "n_layers": 3, "channels": 32},
+            (1e5, 4e5, 1.6e6, 6.4e6),
+            "force_mae_mev_per_A",
+            most_energy=1.0,
+            n_validation=200,
+            n_test=None,
         ),
         Problem(
             "h2co_energies",
