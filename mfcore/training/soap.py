@@ -73,15 +73,16 @@ class SOAP(torch.optim.Optimizer):
         with torch.no_grad():
             for group in self.param_groups:
                 moved = [p for p in group["params"] if p.grad is not None]
+                first, second = group["betas"]
                 for stack in self._stacks_of(moved):
-                    stack.step(group["lr"], *group["betas"], group["weight_decay"])
+                    stack.step(group["lr"], first, second, group["weight_decay"])
         return loss
 
     def _stacks_of(self, parameters: list[nn.Parameter]) -> list[_Stack]:
         """Give the parameters as stacks of one shape and one number of steps; their state is views of these."""
         key = tuple(map(id, parameters))
         if key not in self._stacks:
-            alike: dict[Any, list[nn.Parameter]] = defaultdict(list)
+            alike: dict[Any, list[Tensor]] = defaultdict(list)
             for parameter in parameters:
                 steps = int(self.state[parameter]["step"]) if self.state[parameter] else -1
                 alike[parameter.shape, steps].append(parameter)
@@ -94,7 +95,7 @@ class SOAP(torch.optim.Optimizer):
 class _Stack:
     """Parameters of one shape and their state, each of which is one tensor."""
 
-    def __init__(self, parameters: list[nn.Parameter], states: Any) -> None:
+    def __init__(self, parameters: list[Tensor], states: Any) -> None:
         self.parameters = parameters
         known = states[parameters[0]]
         self.steps = known["step"].clone() if known else torch.zeros((), dtype=torch.int64)
@@ -177,8 +178,10 @@ def _eigenbasis(statistics: Tensor) -> Tensor:
     """Eigenvectors as columns, those of the largest eigenvalues first."""
     statistics = torch.nan_to_num(statistics)
     order = torch.linspace(1.0, 0.0, statistics.shape[-1], dtype=statistics.dtype, device=statistics.device).diag()
-    found = torch.linalg.eigh(statistics + AT_FIRST * _mean_eigenvalue(statistics) * order)[1]
-    return found.flip(-1).contiguous()  # as it is read back from a file: the last bit of products depends on strides
+    found: Tensor = torch.linalg.eigh(statistics + AT_FIRST * _mean_eigenvalue(statistics) * order)[1]
+    return torch.flip(
+        found, (-1,)
+    ).contiguous()  # as it is read back from a file: the last bit of products depends on strides
 
 
 def _outer(gradient: Tensor, side: str) -> Tensor:
