@@ -40,7 +40,7 @@ def test_contender_learns_forces(name: str, data: ParityData, tmp_path: Path) ->
     data.save(tmp_path / "data.npz")
     network = Network(lmax=1, n_layers=2, channels=8)
     job = Job(name, 0.01, 0, network, Training(epochs=40, batch_frames=4, checks=2))
-    result = execute._train(job, tmp_path / "data.npz", sys.executable, threads=1)
+    result = execute.train(job, tmp_path / "data.npz", sys.executable, threads=1)
     assert result["status"] == "ok"
     size = 1000 * np.abs(np.concatenate(data.test.forces)).mean()
     assert result["test"]["force_mae_mev_per_A"] < 0.3 * size
@@ -72,7 +72,7 @@ def test_settings_reach_the_network_of_the_core(
 def test_a_diverged_training_is_a_failed_run(data: ParityData, tmp_path: Path) -> None:
     data.save(tmp_path / "data.npz")
     job = Job("mfcore", 1e6, 0, Network(lmax=1, n_layers=1, channels=4), Training(epochs=3, clip_norm=1e9))
-    result = execute._train(job, tmp_path / "data.npz", sys.executable, threads=1)
+    result = execute.train(job, tmp_path / "data.npz", sys.executable, threads=1)
     assert result["status"] == "failed"
     assert result["reason"].startswith("diverged: loss ")
     assert result["channels"] == 4  # and says whose it was
@@ -84,7 +84,7 @@ def test_a_contender_without_its_package_is_a_failed_run(data: ParityData, tmp_p
         pytest.skip("every contender is installed")
     data.save(tmp_path / "data.npz")
     job = Job(absent[0], 0.01, 0, Network(), Training(epochs=1))
-    result = execute._train(job, tmp_path / "data.npz", sys.executable, threads=1)
+    result = execute.train(job, tmp_path / "data.npz", sys.executable, threads=1)
     assert result["status"] == "failed"
     assert "exit code 1" in result["reason"]
 
@@ -95,7 +95,7 @@ def test_a_killed_training_is_no_result(data: ParityData, tmp_path: Path) -> Non
     killed.chmod(0o755)
     job = Job("mfcore", 0.01, 0, Network(), Training(epochs=1))
     with pytest.raises(TrainingError, match="signal 9"):
-        execute._train(job, tmp_path / "data.npz", str(killed), threads=1)
+        execute.train(job, tmp_path / "data.npz", str(killed), threads=1)
 
 
 def test_contender_classes_import_without_their_packages() -> None:

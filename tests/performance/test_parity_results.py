@@ -66,7 +66,7 @@ class Fake:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake()
-    monkeypatch.setattr(execute, "_train", made)
+    monkeypatch.setattr(execute, "train", made)
     return made
 
 

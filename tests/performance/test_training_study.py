@@ -6,14 +6,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
+from ase import Atoms
 from typer.testing import CliRunner
 
+from mfbench.benchmarks.performance.contenders.base import Labelled
+from mfbench.benchmarks.performance.parity.data import ParityData
+from mfbench.benchmarks.performance.parity.settings import Job
 from mfbench.benchmarks.performance.training import __main__ as command
-from mfbench.benchmarks.performance.training import execute
+from mfbench.benchmarks.performance.training import execute, peers
 from mfbench.benchmarks.performance.training.report import draw, latest, table_of
-from mfbench.benchmarks.performance.training.settings import PROBLEMS, START, VARIANTS, Problem, Variant
+from mfbench.benchmarks.performance.training.settings import PEERS, PROBLEMS, START, VARIANTS, Problem, Variant
 from mfbench.mfcore.errors import ConfigError
 from mfbench.strategies.registry import make_arm
 
@@ -125,3 +130,35 @@ def test_by_the_stored_rows_energies_of_one_molecule_are_learned_where_they_were
     assert max(by["start"]) < 1.0
     assert median(by["start"]) < 0.7
     assert median(by["free_e0=never"]) > 0.95
+
+
+def test_peers_are_trained_with_their_own_settings_on_the_same_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(peers.RECIPES) == set(PEERS)
+    data = ParityData(*(Labelled([Atoms("H2", [(0, 0, 0), (0, 0, 1.0 + i)])] * 5, np.zeros(5), []) for i in range(3)))
+    monkeypatch.setattr(peers, "data_of", lambda problem, repeat: data)
+    monkeypatch.setattr(ParityData, "sha256", lambda self: "s")
+    monkeypatch.setattr(ParityData, "save", lambda self, path: None)
+    jobs = []
+
+    def trained(job: Job, *_: Any) -> dict[str, Any]:
+        jobs.append(job)
+        test = {"force_mae_mev_per_A": 2.0, "energy_mae_mev_per_atom": 0.5}
+        done = {"test": test, "train_cpu_s": 7.0, "steps": 9, "n_parameters": 3, "versions": {}}
+        return {"status": "ok", **done, "history": [[1, 3.0], [4, 2.0]], "best_epoch": 1}
+
+    monkeypatch.setattr(peers, "train_contender", trained)
+    out = execute.results_file(tmp_path / "rows.json")
+    for _ in range(2):  # the second finds it
+        row = peers.peer_row("mace", PROBLEMS["h2co_random"], 49.0, 1, out, "python", lambda *_: None)
+    (job,) = jobs
+    assert (job.contender, job.seed, job.training.epochs, job.training.checks) == ("mace", 1, 4, 4)
+    assert (job.training.amsgrad, job.network.hidden_lmax, job.network.channels) == (True, 1, 128)
+    assert Job.from_dict(job.as_dict()) == job
+    assert (row["variant"], row["atom_gradients"], row["errors"]["force_mae_mev_per_A"]) == (
+        "mace, recommended",
+        40,
+        2.0,
+    )
+    assert [r["key"] for r in out.read()] == [row["key"]]

@@ -65,6 +65,8 @@ class Network:
         Å.
     lmax
         Highest degree of the spherical harmonics and of the features.
+    hidden_lmax
+        Of the features, where it is another and the contender can do so (MACE).
     n_bessel
         Radial Bessel functions.
     radial_hidden
@@ -80,6 +82,7 @@ class Network:
     radial_hidden: tuple[int, ...] = (64, 64)
     n_layers: int | None = None
     channels: int | None = None
+    hidden_lmax: int | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Network:

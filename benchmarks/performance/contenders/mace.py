@@ -33,7 +33,8 @@ class MACE(Contender):
         graphs = self._graphs(training.frames)
         n_edges = sum(graph.edge_index.shape[1] for graph in graphs)
         n_layers, channels = self.shape(network)
-        degrees = o3.Irreps.spherical_harmonics(network.lmax)
+        highest = network.lmax if network.hidden_lmax is None else network.hidden_lmax
+        degrees = o3.Irreps.spherical_harmonics(highest)
         block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
         self.module = modules.ScaleShiftMACE(
             r_max=network.cutoff,

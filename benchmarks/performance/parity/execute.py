@@ -23,7 +23,7 @@ def results_file(path: Path) -> ResultsFile:
     return ResultsFile(path, "accuracy comparison", "--out", "runs", needs=("key", "job", "data_sha256"))
 
 
-def _train(job: Job, data_file: Path, python: str, threads: int) -> dict[str, Any]:
+def train(job: Job, data_file: Path, python: str, threads: int) -> dict[str, Any]:
     """Train in another process; one that breaks is a result with status "failed".
 
     Raises
@@ -94,7 +94,7 @@ def compare(
             stored = file.by_key().get(key)
             if stored is not None and (stored["status"] == "ok" or not retry_failed):
                 return [stored]
-            result = _train(job, data_file, interpreters.get(job.contender, sys.executable), threads)
+            result = train(job, data_file, interpreters.get(job.contender, sys.executable), threads)
             made = {"key": key, "job": job.as_dict(), "data_sha256": data_sha256, "n_frames": n_frames}
             made |= {**result, "date": now()}
             file.keep(made)

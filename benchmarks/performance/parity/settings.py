@@ -32,6 +32,8 @@ class Training:
         Decay of the averaged weights, which are the ones that are validated and tested.
     checks
         Validations, evenly spaced; the weights with the lowest force MAE are tested.
+    amsgrad
+        AMSGrad variant of Adam.
     """
 
     epochs: int = 80
@@ -43,6 +45,7 @@ class Training:
     clip_norm: float = 10.0
     ema: float = 0.99
     checks: int = 20
+    amsgrad: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,14 @@ class Job:
     core: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON values; an empty `core` is left out, so that the peers' runs keep the keys they have."""
+        """As plain JSON values; what came later is left out where it is the default, so that runs keep their keys."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists, as in a file
         if not self.core:
             del values["core"]
+        if self.network.hidden_lmax is None:
+            del values["network"]["hidden_lmax"]
+        if not self.training.amsgrad:
+            del values["training"]["amsgrad"]
         return values
 
     @classmethod

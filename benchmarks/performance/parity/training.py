@@ -161,7 +161,7 @@ def train(
     """
     parts = {name: _Part.of(contender, getattr(data, name)) for name in ("training", "validation", "test")}
     parameters = [p for p in contender.module.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate, amsgrad=training.amsgrad)
     average = _Average(parameters, training.ema)
     generator = torch.Generator().manual_seed(seed)
     per_epoch = math.ceil(len(data.training) / training.batch_frames)

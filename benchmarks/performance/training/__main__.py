@@ -12,6 +12,8 @@ Example:
     python -m mfbench.benchmarks.performance.training --problem li6ps5cl --variant batch_atoms=256 --repeats 2
     python -m mfbench.benchmarks.performance.training --problem methanol_energies --variant default --repeats 50
     python -m mfbench.benchmarks.performance.training --set training.learning_rate=0.004 --set training.ema=0.995
+    python -m mfbench.benchmarks.performance.training --problem h2co_random --variant default --peer mace \
+        --peer nequip --python peers/bin/python --budget 1e5 --budget 4e5
     python -m mfbench.benchmarks.performance.training --table-only
 
 A training that is in the results file is not run again; killed, the same command goes on. A change of the code of
@@ -20,13 +22,14 @@ training starts anew; the rows of before stay in the file, and tables show the n
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mfbench.benchmarks.performance.harness import command
-from mfbench.benchmarks.performance.training.settings import PROBLEMS, VARIANTS, Variant, changed
+from mfbench.benchmarks.performance.training.settings import PEERS, PROBLEMS, VARIANTS, Variant, changed
 
 _DEFAULT_OUT = Path("results/performance/training.json")
 
@@ -67,6 +70,10 @@ def main(
     budget: Annotated[
         list[float] | None, typer.Option(help="Atom gradients; repeatable. By default a problem's first.")
     ] = None,
+    peer: Annotated[
+        list[str] | None, typer.Option(help=f"Trained beside, with its recommended settings: {', '.join(PEERS)}.")
+    ] = None,
+    python: command.Pythons = None,
     table_only: command.TableOnly = False,
     out: Annotated[Path, typer.Option(help="Results file; finished trainings in it are kept.")] = _DEFAULT_OUT,
     figure: Annotated[Path | None, typer.Option(help="Draw the figure to this file.")] = None,
@@ -74,8 +81,10 @@ def main(
     """Train what is lacking, and print a table a problem."""
     import torch
 
+    from mfbench.benchmarks.performance.harness.process import interpreters
     from mfbench.benchmarks.performance.harness.progress import Shown
     from mfbench.benchmarks.performance.training.execute import results_file, study
+    from mfbench.benchmarks.performance.training.peers import peer_row
     from mfbench.benchmarks.performance.training.report import draw, latest, table_of
     from mfbench.mfcore.errors import DataError
 
@@ -88,22 +97,33 @@ def main(
             if own and not variant
             else [VARIANTS[n] for n in command.chosen(variant, list(VARIANTS), "variant")] + own
         )
+        peers = command.chosen(peer, PEERS, "peer") if peer else []
+        pythons = interpreters(python or [], PEERS, PEERS)
         if not table_only:
             torch.set_num_threads(1)
-            wanted = [
-                (p, v, b, r)
+            contenders: list[Variant | str] = [*variants, *peers]
+            wanted = [  # by budget, then by contender: all have their turns in a busy spell of the machine
+                (p, who, b, r)
                 for p in problems
-                for v in variants
                 for b in budget or p.budgets[:1]
                 for r in range(repeats)
+                for who in contenders
             ]
             with Shown(console, sum(w[2] for w in wanted)) as shown:
-                for one in wanted:
+
+                def tell(text: str, amount: float) -> None:
+                    shown.done(amount, text)
+
+                for p, who, b, r in wanted:
                     try:
-                        study([one], file, lambda text, amount: shown.done(amount, text))
-                        shown.stored(f"{one[0].name}, {one[1].name}, {one[2]:g}, repeat {one[3]}")
+                        if isinstance(who, str):
+                            peer_row(who, p, b, r, file, pythons.get(who, sys.executable), tell)
+                        else:
+                            study([(p, who, b, r)], file, tell)
+                        name = who if isinstance(who, str) else who.name
+                        shown.stored(f"{p.name}, {name}, {b:g}, repeat {r}")
                     except DataError as error:  # the files of a task are not everywhere
-                        shown.failed(f"{one[0].name}: left out: {error}")
+                        shown.failed(f"{p.name}: left out: {error}")
         rows = latest(file.read())
     for chosen in problems:
         if any(row["problem"] == chosen.name for row in rows):

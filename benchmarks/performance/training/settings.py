@@ -8,6 +8,9 @@ from typing import Any
 
 Settings = Mapping[str, Mapping[str, Any]]
 
+#: Contenders with recommended settings (:mod:`mfbench.benchmarks.performance.training.peers`).
+PEERS = ("mace", "nequip")
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -181,6 +184,10 @@ VARIANTS = {
         _training("schedule", "linear to 0", decay="linear", final_learning_rate=0.0),
         _training("schedule", "constant", decay="constant"),
         _training("optimiser", "no AMSGrad", amsgrad=False),
+        _training("optimiser", "SOAP", optimizer="soap"),
+        _training("optimiser", "SOAP, learning_rate=0.005", optimizer="soap", learning_rate=0.005),
+        _training("optimiser", "SOAP, learning_rate=0.02", optimizer="soap", learning_rate=0.02),
+        *(_training("optimiser", f"SOAP, batch_atoms={n}", optimizer="soap", batch_atoms=n) for n in (64, 256)),
         _training("averaging", "ema=0", ema=0.0),
         _training("averaging", "ema=0.999", ema=0.999),
         _training("loss", "forces mae", loss={"forces": "mae", "forces_weight": 0.1}),
