@@ -56,6 +56,11 @@ def owner_of(point: EntryPoint) -> str:
     return f" of package {point.dist.name}" if point.dist is not None else ""
 
 
+def package_of(point: EntryPoint) -> str:
+    """Name and version of the other package that brought an entry point; "" for a built-in one or an unknown one."""
+    return "" if point.dist is None or is_built_in(point) else f"{point.dist.name} {point.dist.version}"
+
+
 def unusable(kind: str, point: EntryPoint, why: str) -> ConfigError:
     """The error that names a plug-in, its package and the reason why it cannot be used."""
     named = f"{kind} '{point.name}'{owner_of(point)}"

@@ -15,6 +15,7 @@ from ase import Atoms
 
 from mfbench import mfcore
 from mfbench.mfcore.core import Conditioning, Core
+from mfbench.mfcore.cores.registry import package_of_core
 from mfbench.mfcore.data.closest import closest_pairs
 from mfbench.mfcore.data.frames import energy_of
 from mfbench.mfcore.data.graphs import GraphStore
@@ -33,6 +34,7 @@ from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.potentials.potential import Component, Potential
+from mfbench.mfcore.potentials.stored import PACKAGES
 from mfbench.mfcore.provenance import digest, frames_hash, source_hash, tensors_hash
 from mfbench.mfcore.training.budget import Budget, Ledger, Stage
 from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
@@ -300,3 +302,5 @@ class FitContext:
                 (a for frames in self.data.train.values() for a in frames), max(c.cutoff for c in potential.cores)
             ),
         }
+        if packages := {c.name: package for c in potential.cores if (package := package_of_core(c.name))}:
+            potential.record[PACKAGES] = packages

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from mfbench.mfcore.errors import ConfigError
-from mfbench.mfcore.plugins import loaded, owner_of, points_of
+from mfbench.mfcore.plugins import loaded, owner_of, package_of, points_of
 
 if TYPE_CHECKING:
     from mfbench.mfcore.core import Core
@@ -44,8 +44,19 @@ def core_class(name: str) -> type[Core]:
     return checked_class(loaded("core", point), name, f"core '{name}'{owner_of(point)}")
 
 
-def core_from_description(description: Mapping[str, Any]) -> Core:
+def package_of_core(name: str) -> str:
+    """Name and version of the other package that brought a core; "" for a built-in one, or where it is not known."""
+    point = _points().get(name)
+    return "" if point is None else package_of(point)
+
+
+def core_from_description(description: Mapping[str, Any], package: str = "") -> Core:
     """The network that :meth:`mfbench.mfcore.core.Core.description` describes; weights are random.
+
+    Parameters
+    ----------
+    package
+        The package that brought its core when it was stored, for the message.
 
     Raises
     ------
@@ -57,6 +68,6 @@ def core_from_description(description: Mapping[str, Any]) -> Core:
     if name not in core_names():
         raise ConfigError(
             f"core '{name}' of this network is not installed (there are {', '.join(core_names())}); "
-            "install the package that brought it."
+            f"install the package that brought it{f', {package}' if package else ''}."
         )
     return core_class(name).from_description(values)

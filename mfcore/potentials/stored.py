@@ -1,7 +1,9 @@
 """Potentials on disk: a folder with the networks' weights as safetensors, and a header that says what must be found.
 
 The header has the sha256 of every file and its own; it comes last, so that a cut leaves no potential. On reading,
-files, keys and types must be those that were written: a potential is the same to the last bit, or refused.
+files, keys and types must be those that were written: a potential is the same to the last bit, or refused. The code of
+a core is not stored: of one of another package the record has the package and its version, which a message names where
+it is not installed.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from mfbench.mfcore.training.devices import DTYPES
 
 HEADER = "potential.json"
 FORMAT = 2
+PACKAGES = "packages"
+"""Key of the record: by core, name and version of the other package that brought it."""
 _REMEDY = "Copy the folder again from where it is whole, or fit it again."
 _CORE_KEYS = ("core", "config", "species", "fidelities", "conditioning", "mean_neighbours")
 
@@ -108,7 +112,9 @@ def read(folder: Path) -> tuple[Header, list[Core], Ledger]:
     path = folder / HEADER
     header = _header(path)
     ledger = _ledger(header, path)
-    cores = [_core(folder / weights.file, weights.sha256, header.precision) for weights in header.weights]
+    packages = header.record.get(PACKAGES)
+    known = packages if isinstance(packages, dict) else {}
+    cores = [_core(folder / weights.file, weights.sha256, header.precision, known) for weights in header.weights]
     for fidelity, terms in header.outputs.items():
         for number, name in terms:
             if not 0 <= number < len(cores) or name not in cores[number].fidelities:
@@ -161,7 +167,7 @@ def _ledger(header: Header, path: Path) -> Ledger:
     return ledger
 
 
-def _core(path: Path, sha256: str, precision: str) -> Core:
+def _core(path: Path, sha256: str, precision: str, packages: Mapping[str, str]) -> Core:
     """A network from its file, of which everything is checked."""
     try:
         found = sha256_of(path)
@@ -177,7 +183,8 @@ def _core(path: Path, sha256: str, precision: str) -> Core:
         if key not in description:
             raise DataError("the network's description lacks this key.", file=path, key=key, hint=_REMEDY)
     try:
-        core = core_from_description(description).to(dtype=DTYPES[precision])
+        package = packages.get(str(description["core"]), "")
+        core = core_from_description(description, package).to(dtype=DTYPES[precision])
     except ConfigError as error:
         raise ConfigError(f"file {path}: {error}") from error
     except (ValidationError, KeyError, TypeError, ValueError, RuntimeError) as error:

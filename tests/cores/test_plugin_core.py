@@ -10,9 +10,17 @@ from typing import Any, ClassVar
 
 import pytest
 
+import mfbench
 from mfbench.mfcore.core import Core
 from mfbench.mfcore.cores import registry
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.training.budget import Budget
+from mfbench.strategies.registry import make_arm
+from tests.conftest import tiny_settings
 from tests.contracts.core import CoreContract
+from tests.harness.conftest import fakes
+
+__all__ = ["fakes"]
 
 PLUGIN = Path(__file__).parents[1] / "harness" / "plugin"
 
@@ -36,3 +44,17 @@ class TestPluginCore(CoreContract):
         registry._points.cache_clear()
         yield
         registry._points.cache_clear()
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_potential_knows_the_package_of_its_core(training_set, tmp_path: Path, monkeypatch) -> None:
+    settings = tiny_settings()
+    own = make_arm("single_fidelity", settings | {"core": {"name": "fake_pair"}}).fit(training_set, Budget(50), 1)
+    assert own.record["packages"] == {"fake_pair": "mfbench-fakes 1.0"}
+    own.save(tmp_path / "model")
+    assert mfbench.load(tmp_path / "model").record["packages"] == own.record["packages"]
+    assert registry.package_of_core("equivariant") == registry.package_of_core("perceptron") == ""
+    known = {name: point for name, point in registry._points().items() if name != "fake_pair"}
+    monkeypatch.setattr(registry, "_points", lambda: known)
+    with pytest.raises(ConfigError, match=r"install the package that brought it, mfbench-fakes 1\.0"):
+        mfbench.load(tmp_path / "model")
