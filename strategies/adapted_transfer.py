@@ -26,6 +26,7 @@ class TransferLoRA(FineTuning):
     name: ClassVar[str] = "transfer_lora"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune low-rank additions to the matrices"
     usual: ClassVar[bool] = False
+    usual_from_checkpoint: ClassVar[bool] = True
     position: ClassVar[int] = 52
     marker: ClassVar[str] = "<"
     line: ClassVar[str] = ":"

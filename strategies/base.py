@@ -55,12 +55,20 @@ class Strategy(ABC):
         It learns from LF labels, and so has to pay for them.
     uses_every_low
         It learns from all LF levels where there are several; else from the one next to HF alone.
+    only_low_stage
+        LF labels serve an LF stage alone, so that it needs none where it starts from a checkpoint.
+    needs_checkpoint
+        It is made of a checkpoint, and left out where there is none.
+    trains
+        Weights are trained; else they are those of the checkpoint.
     shares_low_stage
         It trains an LF stage that other arms train alike: one at a time, so that the second finds it stored.
     self_contained
         Its potential needs no LF label of the structures that it predicts.
     usual
         It is among "all" arms of presets and of `mfbench compare`; others are compared where they are named.
+    usual_from_checkpoint
+        It is among "all" arms where they start from a checkpoint.
     role
         Its part in a comparison.
     position
@@ -81,10 +89,14 @@ class Strategy(ABC):
     needs_paired: ClassVar[bool] = False
     uses_low: ClassVar[bool] = True
     uses_every_low: ClassVar[bool] = True
+    only_low_stage: ClassVar[bool] = False
+    needs_checkpoint: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
     shares_low_stage: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
 
     usual: ClassVar[bool] = True
+    usual_from_checkpoint: ClassVar[bool] = False
     role: ClassVar[Role] = "candidate"
     position: ClassVar[int] = 1000
     label: ClassVar[str] = ""
@@ -139,15 +151,19 @@ class Strategy(ABC):
 
         Raises
         ------
+        ConfigError
+            If it is made of a checkpoint, and there is none.
         SelfCheckError
             If the potential does not answer as what it was trained to be (see :mod:`mfbench.strategies.checks`).
         """
+        if self.needs_checkpoint and self.settings.core.checkpoint is None:
+            raise ConfigError(f"{self.name}: it is made of a checkpoint; give core: {{name: CORE, checkpoint: FILE}}.")
         fitting = FitContext(self.settings, self.default_e0, train, budget, seed, progress, workdir, shared)
         potential = self._fit(fitting)
         check_is_potential(potential, self.name)
         potential.arm = self.name
         fitting.finish(potential, self.settings.model_dump(mode="json"))
-        check_potential(potential, train, selected=self.role != "floor")
+        check_potential(potential, train, selected=self.role != "floor" and self.trains)
         return potential
 
     @abstractmethod

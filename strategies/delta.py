@@ -56,11 +56,15 @@ class DeltaModelSettings(StrategySettings):
 
 
 class DeltaModel(Strategy):
-    """Train an LF model, then a second network on what HF differs from its predictions; self-contained."""
+    """Train an LF model, then a second network on what HF differs from its predictions; self-contained.
+
+    A checkpoint takes the place of the LF model, with HF reference energies; the second network starts from scratch.
+    """
 
     name: ClassVar[str] = "delta_model"
     summary: ClassVar[str] = "difference of high labels and a low-fidelity model; self-contained, two evaluations"
     uses_every_low: ClassVar[bool] = False
+    only_low_stage: ClassVar[bool] = True
     shares_low_stage: ClassVar[bool] = True
     position: ClassVar[int] = 80
     colour: ClassVar[str] = "#009E73"
@@ -70,10 +74,12 @@ class DeltaModel(Strategy):
 
     def _fit(self, run: FitContext) -> Potential:
         assert isinstance(self.settings, DeltaModelSettings)
-        low, high = run.data.low[-1], run.data.high
-        base = run.core(run.data.fidelities)
-        budget = run.budget.fraction(self.settings.base_share)
-        run.train(base, low, {low: run.data.train[low]}, run.data.labels, budget, share=True)
+        high = run.data.high
+        low = high if run.starts else run.data.low[-1]
+        base = run.core([high] if run.starts else run.data.fidelities)
+        if not run.starts:
+            budget = run.budget.fraction(self.settings.base_share)
+            run.train(base, low, {low: run.data.train[low]}, run.data.labels, budget, share=True)
         model = Potential("base", [base], {low: (Component(0, low),)})
         train = model.predict(run.data.train[high], stress=True)
         validation = model.predict(run.data.validation, stress=True)

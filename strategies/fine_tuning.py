@@ -27,12 +27,15 @@ class TransferSettings(StrategySettings):
 class FineTuning(Strategy):
     """Pre-train on LF, refit the reference energies on what is left, fine-tune on HF.
 
+    A checkpoint takes the place of the LF stage, which somebody else has paid; all of the budget is then for HF.
+
     Attributes
     ----------
     trainable
         Groups of parameters that fine-tuning may change; None: all.
     """
 
+    only_low_stage: ClassVar[bool] = True
     shares_low_stage: ClassVar[bool] = True
     colour: ClassVar[str] = "#0072B2"
     Settings: ClassVar[type[StrategySettings]] = TransferSettings
@@ -60,8 +63,13 @@ class FineTuning(Strategy):
         return Changes()
 
     def pretrained(self, run: FitContext, share: float | None = None) -> Core:
-        """A core trained on each LF in turn, with HF reference energies in place; `share` of the budget, if given."""
+        """A core trained on each LF in turn, with HF reference energies in place; `share` of the budget, if given.
+
+        Or else the checkpoint, as it is.
+        """
         assert isinstance(self.settings, TransferSettings)
+        if run.starts:
+            return run.core((run.data.high,) if self.only_low_stage else run.data.fidelities)
         core = run.core(run.data.fidelities)
         budget = run.budget.fraction((share or self.settings.pretrain_share) / len(run.data.low))
         for low in run.data.low:

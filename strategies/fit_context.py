@@ -44,6 +44,7 @@ from mfbench.mfcore.training.stage import StageTask
 from mfbench.mfcore.training.trainer import StageTrainer
 from mfbench.mfcore.training.updates import Changes
 from mfbench.strategies.settings import StrategySettings
+from mfbench.strategies.starting_point import examine
 
 DELTA = "delta"
 """Name of the fidelity HF - LF that Δ-learning trains on."""
@@ -71,6 +72,12 @@ class FitContext:
         Of the strategy.
     training_set, budget, seed, progress, workdir, shared
         As given to :meth:`mfbench.strategies.base.Strategy.fit`.
+
+    Attributes
+    ----------
+    starts
+        Its networks start from a checkpoint, where they are not asked for from scratch; reference energies are then
+        fitted to what the checkpoint leaves of the labels, if no other policy is asked for.
     """
 
     def __init__(
@@ -87,9 +94,11 @@ class FitContext:
         if budget.patience is not None and settings.training.patience is not None:
             raise ConfigError("training.patience: the budget's rule 'converged' has a patience of its own.")
         self.settings, self.data, self.budget, self.seed = settings, training_set, budget, seed
-        self.policy: ReferencePolicy = settings.e0 or default_e0
+        self.starts = settings.core.checkpoint is not None
+        self.policy: ReferencePolicy = settings.e0 or ("residual" if self.starts else default_e0)
         self.ledger = Ledger()
         self.references: dict[str, ReferenceEnergies] = {}
+        self.start: dict[str, Any] | None = None
         self._progress, self._workdir, self._shared = progress, workdir, shared
 
     def on(self, data: TrainingSet) -> FitContext:
@@ -138,6 +147,7 @@ class FitContext:
         conditioning: Conditioning = "none",
         difference: bool = False,
         number: int = 0,
+        from_scratch: bool = False,
     ) -> Core:
         """A new network for some fidelities of the training set, with reference energies and scales fitted.
 
@@ -145,15 +155,22 @@ class FitContext:
         labels takes that of the nearest cheaper fidelity that has them, or else the spread of its energies.
         With `difference` the network is made to be added to another one. `number` tells the networks of a run apart:
         those of different numbers start from different weights.
+
+        A network that starts from a checkpoint keeps its scales. A difference to another network, or one that is to
+        start `from_scratch`, has random weights all the same.
         """
         species = self.species(fidelities)
         frames = [a for f in fidelities for a in self.data.train[f]]
-        choice = self.settings.core.for_difference() if difference else self.settings.core
+        choice = self.settings.core
+        if difference or from_scratch:
+            choice = choice.for_difference() if difference else choice.from_scratch()
         sample = frames[:: max(1, len(frames) // _NEIGHBOUR_SAMPLE)]
         store = GraphStore(sample, ["-"] * len(sample), ["-"], None, species, choice.cutoff)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_weight_seed(self.seed, number))
             core = choice.build(species, fidelities, conditioning, store.mean_neighbours())
+        if choice.checkpoint is not None:
+            return self._started(core, fidelities)
         scale: float | None = None
         reference: ReferenceEnergies | None = None
         for place, fidelity in enumerate(fidelities):
@@ -162,6 +179,22 @@ class FitContext:
             known = label_scale(self.data.train[fidelity], fidelity, self.data.labels[fidelity])
             scale = known or scale or energy_scale(self.data.train[fidelity], fidelity, reference)
             core.set_scale(fidelity, scale)
+        core.train_offsets(self.policy == "trainable")
+        return core
+
+    def _started(self, core: Core, fidelities: Sequence[str]) -> Core:
+        """Give a network that starts from a checkpoint its reference energies, and note how its answers compare."""
+        reference: ReferenceEnergies | None = None
+        if self.start is None:
+            high = self.data.high if self.data.high in fidelities else fidelities[-1]
+            found = examine(core, self.data.train[high], high, self.data.labels[high])
+            self.start = {"checkpoint_sha256": self.settings.core.checkpoint_sha256, high: found._asdict()}
+        for fidelity in fidelities:
+            if self.policy == "residual":
+                self.refit_reference(core, fidelity, start=fidelity)
+            else:
+                reference = self.reference(fidelity, core.species, reference)
+                self.set_reference(core, fidelity, reference)
         core.train_offsets(self.policy == "trainable")
         return core
 
@@ -298,6 +331,7 @@ class FitContext:
             "n_frames": {f: len(a) for f, a in self.data.train.items()},
             "n_validation": len(self.data.validation),
             "closest_pairs": closest_pairs(a for frames in self.data.train.values() for a in frames),
+            **({} if self.start is None else {"start": self.start}),
             "surroundings": surroundings(
                 (a for frames in self.data.train.values() for a in frames), max(c.cutoff for c in potential.cores)
             ),

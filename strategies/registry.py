@@ -47,9 +47,10 @@ def unusable_arms() -> dict[str, str]:
     return found
 
 
-def is_usual(name: str) -> bool:
-    """Say whether an arm is among "all" arms, where none is named."""
-    return arm_class(name).usual
+def is_usual(name: str, starts: bool = False) -> bool:
+    """Say whether an arm is among "all" arms, where none is named; `starts`: where they start from a checkpoint."""
+    known = arm_class(name)
+    return known.usual or (starts and known.usual_from_checkpoint)
 
 
 def arm_class(name: str) -> type[Strategy]:

@@ -31,6 +31,7 @@ class TransferReplay(FineTuning):
     name: ClassVar[str] = "transfer_replay"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune on high fidelity with replay of low fidelity"
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("heads",)
+    only_low_stage: ClassVar[bool] = False
     position: ClassVar[int] = 60
     colour: ClassVar[str] = "#56B4E9"
     marker: ClassVar[str] = "P"
@@ -74,6 +75,7 @@ class TransferPseudoReplay(TransferReplay):
     name: ClassVar[str] = "transfer_pseudo_replay"
     summary: ClassVar[str] = "pre-train on low fidelity, fine-tune with replay of the pre-trained network's own answers"
     usual: ClassVar[bool] = False
+    usual_from_checkpoint: ClassVar[bool] = True
     position: ClassVar[int] = 64
     marker: ClassVar[str] = "X"
     line: ClassVar[str] = ":"

@@ -10,7 +10,7 @@ from mfbench.strategies.fit_context import FitContext
 
 
 class SingleFidelity(Strategy):
-    """Train on the HF frames alone."""
+    """Train on the HF frames alone, from random weights also where other arms start from a checkpoint."""
 
     name: ClassVar[str] = "single_fidelity"
     summary: ClassVar[str] = "high-fidelity labels only: what every other arm has to beat"
@@ -23,7 +23,7 @@ class SingleFidelity(Strategy):
 
     def _fit(self, run: FitContext) -> Potential:
         high = run.data.high
-        core = run.core([high])
+        core = run.core([high], from_scratch=True)
         run.train(
             core,
             high,

@@ -34,6 +34,7 @@ from mfbench.benchmarks.cli.reading import (
     say,
 )
 from mfbench.benchmarks.cli.settings import Tuned
+from mfbench.benchmarks.cli.starting import Checkpoint, Trust, chosen_cores, say_start
 from mfbench.benchmarks.cli.time_budget import Time, seconds_of, within_time
 from mfbench.mfcore.training.budget import LARGEST_BUDGET
 
@@ -53,7 +54,9 @@ mfbench compare --low dft.xyz --high ccsdt.xyz --n-high 25 --n-high 50 --n-high 
 
 mfbench compare --low dft.xyz --high ccsdt.xyz --budget 3e5 --budget 1.2e6
 
-mfbench compare --low dft.xyz --high ccsdt.xyz --time 2h"""
+mfbench compare --low dft.xyz --high ccsdt.xyz --time 2h
+
+mfbench compare --core sevennet --checkpoint SevenNet-MF-0:PBE --low pbe.xyz --high r2scan.xyz"""
 
 
 def register(app: typer.Typer) -> None:
@@ -95,6 +98,8 @@ def compare(
         list[str] | None,
         typer.Option(help="Network (mfbench list cores); may be repeated.", show_default="the one of the settings"),
     ] = None,
+    checkpoint: Checkpoint = None,
+    trust_checkpoint: Trust = False,
     settings: Annotated[Path | None, typer.Option(help="YAML file with settings of all arms.")] = None,
     tuned: Tuned = None,
     workers: Annotated[
@@ -135,22 +140,24 @@ def compare(
     sizes, costs = sizes_of(n_high), label_costs(label_cost, roles_of(level))
     reading = reading_of(energy_key, forces_key, stress_key, group_key, block, roles_of(level), ("test",))
     options = task_options(low, high, low_name, high_name, level, reading, test)
-    check_arms(arm, options)
+    own = read_settings(settings)
+    entries = chosen_cores(core, checkpoint, own, trust_checkpoint)
+    starts = any(entry.checkpoint is not None for entry in entries or [core_of(own)])
+    check_arms(arm, options, starts)
     with Preparation(console) as told:
         task = UserTask(**options, told=told, keep=True)
     task.label_costs = {f: costs[s.role] for f, s in zip(task.fidelities, task.sources, strict=True) if s.role in costs}
     say(console, [*task.notes, *check_faults(task.faults, accept_faults)])
-    arms, left_out = user_data.comparable_arms(task, sizes)
+    arms, left_out = user_data.comparable_arms(task, sizes, starts)
     for name in arm or ():
         if name not in arms:
             raise ConfigError(f"arm '{name}': {left_out.get(name, 'unknown')}; there are {', '.join(arms)}.")
-    chosen = arm or [name for name in arms if is_usual(name)]
-    own = read_settings(settings)
+    chosen = arm or [name for name in arms if is_usual(name, starts)]
     pools = user_data.pool_sizes(options, task, draws)
     user_data.check_sizes(sizes, pools, task)
     console.print(user_data.held_out(task, pools), highlight=False, soft_wrap=True)
-    core = list(dict.fromkeys(core or ()))
-    names = core or [core_of(own).name]
+    networks = entries or [core_of(own)]
+    names = [entry.name for entry in networks]
     settings_of: Mapping[str, Mapping[str, Any]] = dict.fromkeys(chosen, own)
     tuning: Mapping[str, Tuning] = {}
     if tuned is not None:
@@ -174,11 +181,14 @@ def compare(
         settings=settings_of,
         tuning=tuning,
         sizes=sizes,
-        cores=core,
+        cores=entries,
     )
+    seen = task.default_regime.label_sets(task.fidelities)[task.high]
+    for entry in networks:
+        say_start(console, entry.over(own), task.candidates, task.high, seen)
     reasons = [] if arm else [*left_out.items()]
-    for name in names:
-        reasons += [(arm_name, reason) for arm_name in chosen if (reason := lacking(arm_name, name))]
+    for network in networks:
+        reasons += [(name, reason) for name in chosen if (reason := lacking(name, network.name, network.checkpoint))]
     for name, reason in reasons:
         console.print(f"left out: {name}: {reason}.", highlight=False, soft_wrap=True)
     if not specs:
@@ -243,8 +253,8 @@ def sizes_of(n_high: Sequence[str] | None) -> list[Any]:
     return [*numbers, *(["all"] if not n_high or "all" in n_high else [])]
 
 
-def check_arms(arm: Sequence[str] | None, options: dict[str, Any]) -> None:
-    """Refuse arms that the files cannot serve, before the files are read.
+def check_arms(arm: Sequence[str] | None, options: dict[str, Any], starts: bool = False) -> None:
+    """Refuse arms that the files cannot serve, before the files are read; `starts` from a checkpoint, or not.
 
     Raises
     ------
@@ -256,9 +266,9 @@ def check_arms(arm: Sequence[str] | None, options: dict[str, Any]) -> None:
 
     n_low = len(names_of_low(options))
     for name in arm or ():
-        if reason := not_served(name, n_low):
+        if reason := not_served(name, n_low, starts):
             raise ConfigError(f"arm '{name}': {reason}.")
-    if not arm and not n_low:
+    if not arm and not n_low and not starts:
         raise ConfigError(
             "there are no LF frames to compare with: give --low FILE, or --level NAME=FILE for each level; --arm "
             "single_fidelity alone needs none."

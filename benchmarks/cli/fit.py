@@ -31,6 +31,7 @@ from mfbench.benchmarks.cli.reading import (
     say,
 )
 from mfbench.benchmarks.cli.settings import Tuned
+from mfbench.benchmarks.cli.starting import Checkpoint, Trust, chosen_cores, say_start
 from mfbench.benchmarks.cli.time_budget import Time, fit_within_time, seconds_of
 from mfbench.mfcore.training.budget import LARGEST_BUDGET
 
@@ -48,6 +49,8 @@ EXAMPLES = """Examples:
 mfbench fit --arm multi_fidelity --low dft.xyz --high ccsdt.xyz --out model
 
 mfbench fit --arm single_fidelity --high ccsdt.xyz --time 30min --out model
+
+mfbench fit --arm transfer --core sevennet --checkpoint SevenNet-MF-0:PBE --high r2scan.xyz --out model
 
 mfbench fit --arm transfer --level dft=dft.xyz --level mp2=mp2.xyz --level ccsdt=ccsdt.xyz --out model"""
 
@@ -83,6 +86,8 @@ def fit(
     core: Annotated[
         str | None, typer.Option(help="Network (mfbench list cores).", show_default="the one of the settings")
     ] = None,
+    checkpoint: Checkpoint = None,
+    trust_checkpoint: Trust = False,
     settings: Annotated[Path | None, typer.Option(help="YAML file with settings of the arm.")] = None,
     tuned: Tuned = None,
     energy_key: EnergyKey = None,
@@ -103,7 +108,7 @@ def fit(
     from mfbench.benchmarks.cli.progress import Preparation
     from mfbench.benchmarks.cli.settings import read_settings, settings_from
     from mfbench.benchmarks.harness import default_budget
-    from mfbench.benchmarks.harness.cores import core_of, lacking
+    from mfbench.benchmarks.harness.cores import core_of, lacking, uses_low
     from mfbench.benchmarks.harness.timing import first_budget
     from mfbench.benchmarks.harness.user_data import not_served, training_set
     from mfbench.benchmarks.harness.user_tuned import tuned_for
@@ -120,18 +125,21 @@ def fit(
             _sweep(out)
             raise ConfigError(f"{out}: exists already; remove it or give another --out.")
         own = read_settings(settings)
-        if core is not None:
-            own = core_of({"core": core}).over(own)
+        for entry in chosen_cores(None if core is None else [core], checkpoint, own, trust_checkpoint):
+            own = entry.over(own)
         reading = reading_of(energy_key, forces_key, stress_key, group_key, block, roles_of(level))
         options = task_options(low, high, low_name, high_name, level, reading)
         lows = names_of_low(options)
-        if reason := lacking(arm, core_of(own).name) or not_served(arm, len(lows)):
+        network = core_of(own)
+        starts = network.checkpoint is not None
+        if reason := lacking(arm, network.name, network.checkpoint) or not_served(arm, len(lows), starts):
             raise ConfigError(f"arm '{arm}': {reason}.")
         console = Console(stderr=True)
         with settings_from(settings):
             strategy = make_arm(arm, own)
-        if lows and not arm_class(arm).uses_low:
-            say(console, [f"{arm} learns from HF labels alone: {', '.join(lows)} is not read"])
+        if lows and not uses_low(arm, network):
+            instead = " and a checkpoint" if starts and arm_class(arm).only_low_stage else ""
+            say(console, [f"{arm} learns from HF labels{instead} alone: {', '.join(lows)} is not read"])
             options = target_only(options)
         with Preparation(console) as told:
             task = UserTask(**options, told=told, keep=True)
@@ -143,6 +151,8 @@ def fit(
             strategy = make_arm(arm, own)
         data = training_set(task, validation_fraction, seed)
         say(console, [selected(len(data.validation), len(task.candidates), validation_fraction)])
+        resolved = strategy.settings.model_dump(mode="json")
+        say_start(console, resolved, data.train[data.high], data.high, data.labels[data.high])
         work, training = _work(out), [strategy.settings.training]
         made = not work.exists()
         spend = budget or default_budget.OF_FIT.atom_gradients(task.frames, training)

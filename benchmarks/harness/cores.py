@@ -16,6 +16,7 @@ from mfbench.mfcore.text import one_line
 from mfbench.strategies.registry import arm_class
 
 LONGEST_TAG = 32
+_ENDINGS = (".pth", ".pt", ".model", ".ckpt", ".zip", ".safetensors")
 
 
 class CoreEntry(BaseModel):
@@ -53,12 +54,16 @@ class CoreEntry(BaseModel):
     def _is_installed(cls, name: str) -> str:
         if name not in core_names():
             raise ValueError(f"no core '{name}': known are {', '.join(core_names())}")
+        try:
+            core_class(name).check_installed()
+        except ConfigError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
         return name
 
     @property
     def label(self) -> str:
         """Name in rows and tables: the core's, with a short tag of the checkpoint and the settings."""
-        parts = [] if self.checkpoint is None else [Path(self.checkpoint).stem]
+        parts = [] if self.checkpoint is None else [_file_and_part(self.checkpoint)]
         parts += [f"{key}={_short(value)}" for key, value in sorted(self.settings.items())]
         tag = ",".join(parts)
         if len(tag) > LONGEST_TAG:
@@ -115,6 +120,18 @@ def core_of(settings: Mapping[str, Any]) -> CoreEntry:
     return entry_of({key: given[key] for key in ("name", "checkpoint") if key in given})
 
 
+def uses_low(arm: str, core: CoreEntry) -> bool:
+    """Say whether an arm learns from LF labels on a core: an LF stage may be a checkpoint's.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such arm.
+    """
+    known = arm_class(arm)
+    return known.uses_low and not (core.checkpoint is not None and known.only_low_stage)
+
+
 def missing(arm: str, core: str) -> list[str]:
     """Conditionings that an arm asks for and a core lacks.
 
@@ -126,18 +143,30 @@ def missing(arm: str, core: str) -> list[str]:
     return [name for name in arm_class(arm).conditionings if name not in core_class(core).conditionings]
 
 
-def lacking(arm: str, core: str) -> str:
-    """Reason why an arm cannot be trained on a core; "" if it can.
+def lacking(arm: str, core: str, checkpoint: str | None = None) -> str:
+    """Reason why an arm cannot be trained on a core, from a checkpoint or without one; "" if it can.
 
     Raises
     ------
     ConfigError
         If there is no such arm or core.
     """
+    if arm_class(arm).needs_checkpoint and checkpoint is None:
+        return f"it is made of a checkpoint, and core '{core}' is given none"
     found = missing(arm, core)
     if not found:
         return ""
     return f"it needs {' and '.join(found)}, and core '{core}' has {', '.join(core_class(core).conditionings)} only"
+
+
+def _file_and_part(checkpoint: str) -> str:
+    """Name of a checkpoint's file without its ending, with the part that is started from: both tell starts apart."""
+    before, colon, part = checkpoint.rpartition(":")
+    if not colon or "/" in part:
+        before, part = checkpoint, ""
+    name = Path(before).name
+    stem = Path(name).stem if Path(name).suffix in _ENDINGS else name
+    return f"{stem}:{part}" if part else stem
 
 
 def _short(value: Any) -> str:

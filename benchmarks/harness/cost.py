@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mfbench.benchmarks.harness.cores import uses_low
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from mfbench.benchmarks.harness.rules import selected_by
 from mfbench.mfcore.cores.registry import DEFAULT
@@ -71,7 +72,8 @@ def labels_of(spec: RunSpec, low_of_high: Collection[str] | None = None) -> list
     rule = spec.regime.selection
     if rule == "default":
         rule = selected_by(spec.settings)
-    return labels_used(training, uses_low=arm.uses_low, low_of_high=low_of_high, selection=rule)
+    learns = uses_low(spec.arm, spec.chosen_core)
+    return labels_used(training, uses_low=learns, low_of_high=low_of_high, selection=rule)
 
 
 def label_cost(task: Task, used: Iterable[LabelsUsed]) -> float:

@@ -18,6 +18,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from mfbench.benchmarks.harness import frames_used
+from mfbench.benchmarks.harness.cores import uses_low
 from mfbench.benchmarks.harness.cost import label_cost, labels_of
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
@@ -198,7 +199,7 @@ def compute_run(
         "inference_evaluations": int(ledger.inference_evaluations),
         "n_parameters": int(ledger.n_parameters),
     }
-    used = frames_used.frames_used(task.frames, training, uses_low=arm_class(spec.arm).uses_low)
+    used = frames_used.frames_used(task.frames, training, uses_low=uses_low(spec.arm, spec.chosen_core))
     return (
         Evaluation(evaluation.rows, {**evaluation.details, frames_used.DETAIL: used}),
         failures,

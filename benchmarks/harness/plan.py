@@ -148,9 +148,14 @@ class RunSpec:
         return f"{title_of(self.preset, self.preset_file)}, {task}" if self.preset else task
 
     @property
+    def chosen_core(self) -> CoreEntry:
+        """The network, or the one that the settings name."""
+        return self.core or core_of(self.settings)
+
+    @property
     def core_name(self) -> str:
         """Name of the network in rows and tables."""
-        return (self.core or core_of(self.settings)).label
+        return self.chosen_core.label
 
     @property
     def n_high(self) -> int | Literal["all"]:
@@ -210,7 +215,7 @@ def expand(
     tasks: Sequence[str],
     arms: Sequence[str],
     needs_all_high: Callable[[str], bool],
-    lacking: Callable[[str, str], str] = lambda arm, core: "",
+    lacking: Callable[[str, str, str | None], str] = lambda arm, core, checkpoint: "",
 ) -> list[RunSpec]:
     """List the runs of a preset, as :func:`grid` does."""
     return grid(preset, selection, tasks=tasks, arms=arms, needs_all_high=needs_all_high, lacking=lacking).runs
@@ -223,8 +228,8 @@ def grid(
     tasks: Sequence[str],
     arms: Sequence[str],
     needs_all_high: Callable[[str], bool],
-    lacking: Callable[[str, str], str] = lambda arm, core: "",
-    usual: Callable[[str], bool] = lambda arm: True,
+    lacking: Callable[[str, str, str | None], str] = lambda arm, core, checkpoint: "",
+    usual: Callable[[str, bool], bool] = lambda arm, starts: True,
 ) -> Grid:
     """List the runs of a preset, and the arms that are left out.
 
@@ -237,9 +242,9 @@ def grid(
     needs_all_high
         Whether an arm is given all HF labels: it then runs once, not once per n_high.
     lacking
-        Reason why an arm cannot be trained on a core of some name; "" if it can.
+        Reason why an arm cannot be trained on a core of some name from a checkpoint; "" if it can.
     usual
-        Whether an arm is among "all"; others run where the preset or the selection names them.
+        Whether an arm is among "all", from a checkpoint or not; others run where preset or selection name them.
 
     Raises
     ------
@@ -257,7 +262,8 @@ def grid(
     plans = [plan for plan in preset.tasks if not selection.tasks or plan.task in selection.tasks]
     for plan in preset.tasks:
         every = plan.arms == "all"
-        wanted = [arm for arm in arms if usual(arm) or arm in selection.arms] if every else list(plan.arms)
+        starts = any(entry.checkpoint is not None for entry in plan.core)
+        wanted = [arm for arm in arms if usual(arm, starts) or arm in selection.arms] if every else list(plan.arms)
         _known("arm", wanted, arms)
         _known("arm", plan.arm_settings, arms)
         if plan not in plans:
@@ -271,7 +277,9 @@ def grid(
         for arm in wanted:
             for entry in _cores(plan, selection, settings[arm][0]):
                 core = entry or core_of(settings[arm][0])
-                if reason := lacking(arm, core.name):
+                if every and arm not in selection.arms and not usual(arm, core.checkpoint is not None):
+                    continue
+                if reason := lacking(arm, core.name, core.checkpoint):
                     left_out[plan.task, arm, core.label] = LeftOut(plan.task, arm, core.label, reason)
                 else:
                     pairs.append((arm, entry))

@@ -104,7 +104,7 @@ def prepare_one(spec: RunSpec) -> PlannedRun:
     except ConfigError as error:
         raise ConfigError(f"{spec.of_preset}: {error}" if spec.preset else str(error)) from None
     resolved, core = made.model_dump(mode="json"), getattr(made, "core", None)  # an arm may have no network
-    if core is not None and (reason := lacking(spec.arm, core.name)):
+    if core is not None and (reason := lacking(spec.arm, core.name, core.checkpoint)):
         raise ConfigError(f"arm '{spec.arm}': {reason}.")
     if resolved.get("training", {}).get("patience") is not None:
         raise ConfigError(

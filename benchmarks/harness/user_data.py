@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
-from mfbench.benchmarks.harness.cores import CoreEntry, core_of, entry_of, lacking
+from mfbench.benchmarks.harness.cores import CoreEntry, core_of, lacking
 from mfbench.benchmarks.harness.cost import label_cost, labels_of
 from mfbench.benchmarks.harness.plan import RunSpec, Tuning
 from mfbench.benchmarks.harness.prepare import USER_TASK, hand_on, split_of
@@ -29,8 +29,8 @@ Size = int | Literal["all"]
 """Number of HF training frames."""
 
 
-def not_served(arm: str, n_low: int) -> str:
-    """Say why an arm cannot be trained on so many LF levels; "" if it can.
+def not_served(arm: str, n_low: int, starts: bool = False) -> str:
+    """Say why an arm cannot be trained on so many LF levels, from a checkpoint or not; "" if it can.
 
     Raises
     ------
@@ -38,6 +38,8 @@ def not_served(arm: str, n_low: int) -> str:
         If there is no such arm.
     """
     known = arm_class(arm)
+    if starts and known.only_low_stage:
+        return ""
     if known.uses_low and not n_low:
         return "it learns from LF labels, and there are none: give --low FILE, or --level NAME=FILE for each level"
     if known.uses_low and not known.uses_every_low and n_low > 1:
@@ -45,13 +47,18 @@ def not_served(arm: str, n_low: int) -> str:
     return ""
 
 
-def comparable_arms(task: UserTask, sizes: Sequence[Size] = ("all",)) -> tuple[list[str], dict[str, str]]:
-    """Return the arms that these files can tell apart, and those left out with the reason."""
+def comparable_arms(
+    task: UserTask, sizes: Sequence[Size] = ("all",), starts: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """Return the arms that these files can tell apart, and those left out with the reason.
+
+    `starts` says whether a core starts from a checkpoint.
+    """
     left_out = {}
     lows = task.fidelities[:-1]
     for name in arm_names():
         arm = arm_class(name)
-        if reason := not_served(name, len(lows)):
+        if reason := not_served(name, len(lows), starts):
             left_out[name] = reason
         elif arm.needs_all_high and "all" in sizes:
             left_out[name] = "it is given all HF labels, as every arm is here"
@@ -73,7 +80,7 @@ def comparison(
     settings: Mapping[str, Mapping[str, Any]],
     sizes: Sequence[Size] = ("all",),
     tuning: Mapping[str, Tuning] | None = None,
-    cores: Sequence[str] = (),
+    cores: Sequence[CoreEntry] = (),
 ) -> list[RunSpec]:
     """List the runs that compare arms on a user's files: every seed and draw, and number of HF training frames.
 
@@ -94,13 +101,14 @@ def comparison(
     cores
         Networks; without any it is the one that the settings name.
     """
-    entries: list[CoreEntry | None] = [entry_of(name) for name in cores] or [None]
+    entries: list[CoreEntry | None] = [*cores] or [None]
     specs = []
     for size in sizes:
         regime = task.default_regime.model_copy(update={"n_high": size})
         for budget, draw, seed, arm, core in product(budgets, range(draws), range(seeds), arms, entries):
             all_high = arm_class(arm).needs_all_high
-            if lacking(arm, (core or core_of(settings[arm])).name) or (all_high and size != sizes[0]):
+            chosen = core or core_of(settings[arm])
+            if lacking(arm, chosen.name, chosen.checkpoint) or (all_high and size != sizes[0]):
                 continue  # a ceiling is one run, whatever the sizes
             specs.append(
                 RunSpec(

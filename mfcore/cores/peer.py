@@ -10,10 +10,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from mfbench.mfcore.core import Core, CoreConfig, CoreOutput
+from mfbench.mfcore.core import Core, CoreOutput
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
 from mfbench.mfcore.data.graphs import Batch
-from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.edges import Edges
 
 
@@ -51,22 +50,6 @@ class PeerCore(Core):
         energy = energy if create_graph else energy.detach()
         edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
         return output_of_edges(energy, gradient, vectors.detach(), batch, edges, forces, stress)
-
-    @classmethod
-    def check_shape_is_free(cls, config: CoreConfig) -> None:
-        """Refuse settings beside a checkpoint, which decides the network's shape.
-
-        Raises
-        ------
-        ConfigError
-            Names a setting.
-        """
-        usual = cls.Config()
-        for key in cls.Config.model_fields:
-            if getattr(config, key) != getattr(usual, key):
-                raise ConfigError(
-                    f"core '{cls.name}', key '{key}': a checkpoint decides the network's shape; leave it out."
-                )
 
     @abstractmethod
     def atomic_energies(self, batch: Batch, vectors: Tensor, sender: Tensor, receiver: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.config import BATCH_ATOMS
 from mfbench.mfcore.training.trainer import StageTrainer
-from mfbench.strategies.registry import arm_names, make_arm
+from mfbench.strategies.registry import arm_class, arm_names, make_arm
 from tests.conftest import HIGH, LOW
 
 SIZES = (13, 52, 416)
@@ -46,7 +46,7 @@ def steps_of(arm: str, n_atoms: int, monkeypatch: pytest.MonkeyPatch) -> list[tu
     return [(stage.atom_gradients, stage.steps) for stage in ledger.stages if stage.steps]
 
 
-@pytest.mark.parametrize("arm", arm_names())
+@pytest.mark.parametrize("arm", [name for name in arm_names() if arm_class(name).trains])
 def test_an_atom_gradient_buys_as_many_steps_whatever_the_size_of_frames(
     arm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from mfbench.mfcore.core import (
     LAST,
     READOUT,
     TRUNK,
+    Checkpoint,
     Conditioning,
     Core,
     CoreConfig,
@@ -30,6 +31,7 @@ from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.inference.core import FrozenCore
 from mfbench.mfcore.cores.equivariant.inference.edges import DIFFERENTIABLE
 from mfbench.mfcore.cores.equivariant.layers import ConditionedReadout, Interaction, MultiHeadReadout
+from mfbench.mfcore.cores.equivariant.start import network_of, start_as
 from mfbench.mfcore.cores.equivariant.zbl import ZBLRepulsion
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import ConfigError
@@ -105,6 +107,36 @@ class EquivariantCore(Core):
         if conditioning == "embedding":  # the rows that come out are as large as those of "one_hot"
             self.fidelity_vectors = nn.Parameter(torch.randn(len(self.fidelities), rows) / math.sqrt(rows))
         self.repulsion = ZBLRepulsion(self.species) if config.zbl else None
+
+    @classmethod
+    def cutoff_of(cls, config: CoreConfig, checkpoint: Checkpoint | None = None) -> float:
+        """Cutoff in Å: the checkpoint's, or that of the settings."""
+        return config.cutoff if checkpoint is None else network_of(checkpoint, cls.name)[0].cutoff
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        config: CoreConfig,
+        species: Sequence[int],
+        fidelities: Sequence[str],
+        conditioning: Conditioning,
+        mean_neighbours: float,
+    ) -> Self:
+        """A network that starts as that of a potential which `mfbench fit` wrote; its shape goes before the settings'.
+
+        Raises
+        ------
+        ConfigError
+            If the potential has no single network of this core for its fidelity, or lacks an element.
+        """
+        source, fidelity = network_of(checkpoint, cls.name)
+        assert isinstance(source, cls)
+        assert isinstance(config, EquivariantConfig)
+        shape = source.config.model_copy(update={"backend": config.backend})
+        made = cls(shape, species, fidelities, conditioning, source.mean_neighbours)
+        start_as(made, source, fidelity)
+        return made
 
     @classmethod
     def difference_config(cls, config: CoreConfig) -> CoreConfig:

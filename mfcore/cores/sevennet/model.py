@@ -97,15 +97,14 @@ class SevenNetCore(PeerCore):
         conditioning: Conditioning,
         mean_neighbours: float,
     ) -> Self:
-        """A network whose fidelities all start as one modality of the checkpoint.
+        """A network whose fidelities all start as one modality of the checkpoint; its shape goes before the settings'.
 
         Raises
         ------
         ConfigError
-            If it lacks an element, or the settings ask for another shape than its own.
+            If it lacks an element.
         """
         known: Stored = stored(checkpoint.path)
-        cls.check_shape_is_free(config)
         known.check_elements(species, checkpoint.path)
         keys = known.keys | ({"use_bias_in_linear": True} if known.modalities else {})
         own = SevenNetConfig(cutoff=keys["cutoff"], architecture=keys)

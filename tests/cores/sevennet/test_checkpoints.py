@@ -70,8 +70,7 @@ def test_elements_that_it_was_not_trained_on_are_named() -> None:
         started("SevenNet-0", species=(3, 118))
 
 
-def test_settings_beside_a_checkpoint_are_refused() -> None:
-    choice = CoreChoice.model_validate({"name": "sevennet", "checkpoint": "SevenNet-0", "channels": 4})
-    with pytest.raises(ConfigError, match="key 'channels': a checkpoint decides"):
-        choice.build(SPECIES, FIDELITIES, "none", 12.0)
+def test_the_shape_of_a_checkpoint_goes_before_the_settings() -> None:
+    choice = CoreChoice.model_validate({"name": "sevennet", "checkpoint": "SevenNet-0", "cutoff": 4.0})
     assert choice.cutoff == 5.0
+    assert choice.from_scratch().cutoff == 4.0
