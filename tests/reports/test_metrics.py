@@ -43,6 +43,7 @@ def test_names_and_units_agree():
         assert not metric.unit or stem.endswith(words[metric.unit]), metric.name
         observed = metric.family in ("transport", "displacement") or metric.name in (
             "bulk_modulus_{member}_gpa",
+            "force_slope",
             "hull_threshold_mev_per_atom",
         )
         assert bool(metric.better) != (observed and "survival" not in metric.name), metric.name

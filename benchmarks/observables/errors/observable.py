@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mfbench.benchmarks.observables.base import Observable, Plan
-from mfbench.benchmarks.observables.declarations import BASELINES, ERRORS, RETENTION, Metric
+from mfbench.benchmarks.observables.declarations import BASELINES, ERRORS, RETENTION, Metric, Section
 from mfbench.benchmarks.observables.errors.baselines import SCORED, baseline_rows
 from mfbench.benchmarks.observables.errors.scores import evaluate
 from mfbench.benchmarks.observables.evaluation import Evaluation
@@ -23,6 +23,9 @@ UNITS = {
     "force_mae_mev_per_A": "meV/Å",
 }
 
+SLOPES = "slope"
+"""Family of the slope of forces, which has a table of its own: it is compared with one, not ranked."""
+
 
 class Errors(Observable[Plan]):
     """Errors of energies, forces and stress at the target fidelity, and at the lower ones that a potential answers."""
@@ -36,6 +39,7 @@ class Errors(Observable[Plan]):
         "mfbench.benchmarks.observables.errors.baselines",
         "mfbench.benchmarks.observables.errors.scores",
         "mfbench.mfcore.metrics.errors",
+        "mfbench.mfcore.metrics.softening",
     )
     metrics = (
         Metric("energy_mae_mev_per_atom", "E", "HF energy MAE", "meV/atom", "lower", ERRORS),
@@ -51,12 +55,21 @@ class Errors(Observable[Plan]):
         Metric("stress_mae_gpa", "stress", "HF stress MAE", "GPa", "lower", ERRORS),
         Metric("energy_rmse_mev_per_atom", "E rmse", "HF energy RMSE", "meV/atom", "lower", "rmse"),
         Metric("force_rmse_mev_per_A", "F rmse", "HF force RMSE", "meV/Å", "lower", "rmse"),
+        Metric("force_slope", "F slope", "slope of predicted on true HF forces", "", "", SLOPES),
         Metric("low_energy_mae_mev_per_atom", "LF E", "LF energy MAE", "meV/atom", "lower", RETENTION),
         Metric("low_force_mae_mev_per_A", "LF F", "LF force MAE", "meV/Å", "lower", RETENTION),
         *(
             Metric(f"{prefix}_{name}", name, f"{name} of the {title}", UNITS[name], "lower", "baseline")
             for prefix, title in BASELINES.items()
             for name in SCORED
+        ),
+    )
+    sections: ClassVar[tuple[Section, ...]] = (
+        Section(
+            SLOPES,
+            "slope of forces",
+            "F slope: of predicted on true force components, by least squares through the origin; below 1 a potential "
+            "is too soft.",
         ),
     )
     details: ClassVar[Mapping[str, Mapping[str, str]]] = {

@@ -16,6 +16,7 @@ from mfbench.mfcore.data.reference_energies import composition
 from mfbench.mfcore.data.splits import group_of, id_of
 from mfbench.mfcore.fidelity import Label
 from mfbench.mfcore.metrics import errors
+from mfbench.mfcore.metrics.softening import force_slope, slope_parts
 
 MEV_PER_ATOM = "meV/atom"
 MEV_PER_A = "meV/Å"
@@ -126,6 +127,8 @@ def _score(answers: _Answers, prefix: str) -> list[tuple[str, str, float, int]]:
             force_scores["force_rmse_mev_per_A"] = errors.force_rmse_mev_per_a
         for name, score in force_scores.items():
             out.append((f"{prefix}{name}", MEV_PER_A, score(forces, reference_forces), len(forces)))
+        if not prefix and slope_parts(forces, reference_forces)[:, 1].any():
+            out.append(("force_slope", "", force_slope(forces, reference_forces), len(forces)))
     return out
 
 
@@ -139,7 +142,7 @@ def _stress_scores(potential: Any, frames: Sequence[Atoms], fidelity: str) -> li
 
 
 def _blocks(answers: _Answers) -> list[dict[str, Any]]:
-    """Energy and force errors of each group, with what they are averaged over: frames, or force components."""
+    """Errors of each group, with what they are averaged over: frames, force components, for slopes their squares."""
     places: dict[str, list[int]] = {}
     for place, atoms in enumerate(answers.frames):
         places.setdefault(group_of(atoms), []).append(place)
@@ -161,6 +164,9 @@ def _blocks(answers: _Answers) -> list[dict[str, Any]]:
             value = errors.force_mae_mev_per_a([f for f, _ in pairs], [r for _, r in pairs])
             weight = int(sum((~np.isnan(r)).sum() for _, r in pairs))
             out.append({"metric": "force_mae_mev_per_A", "group": group, "value": value, "weight": weight})
+            product, square = slope_parts([f for f, _ in pairs], [r for _, r in pairs]).sum(axis=0)
+            if square > 0:
+                out.append({"metric": "force_slope", "group": group, "value": product / square, "weight": square})
     return out
 
 
