@@ -5,6 +5,7 @@ The system frees a lock when its process ends, however it ends.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,37 @@ def only_one(lock: Path, taken: str) -> Iterator[None]:
         raise ConfigError(taken) from None
     except OSError as error:
         raise StorageError.of(error, lock) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Hold a lock, after waiting for as long as it takes; none where the file system has none.
+
+    It keeps processes from doing the same work twice; what they write would be whole without it, too.
+
+    Parameters
+    ----------
+    lock
+        The file that stands for it; its folder is made. It stays.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be made.
+    """
+    make_folder(lock.parent)
+    held = FileLock(lock)
+    try:
+        held.acquire()
+    except NotImplementedError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise StorageError.of(error, lock) from error
     try:
         yield
     finally:

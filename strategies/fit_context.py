@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,7 @@ from mfbench.mfcore.data.surroundings import surroundings
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import LabelSet
+from mfbench.mfcore.locks import one_at_a_time
 from mfbench.mfcore.potentials.potential import Component, Potential
 from mfbench.mfcore.potentials.stored import PACKAGES
 from mfbench.mfcore.provenance import digest, frames_hash, source_hash, tensors_hash
@@ -269,24 +271,29 @@ class FitContext:
             f in self.references and self.references[f].isolated for f in frames
         )
         task = StageTask(name, frames, labels, high, validation, trainable, changes or Changes(), free)
-        key = self._stage_key(core, task, config, budget)
+        key = self._stage_key(core, task, config, budget)[:24]
         store = self._shared if share and self._shared is not None else self._workdir
-        finished = store / f"stage-{key[:24]}.safetensors" if store is not None else None
-        if finished is not None and finished.exists():
-            tensors, header = load_tensors(finished)
-            core.load_state_dict(tensors)
-            self.ledger.stages.append(Stage(**header["stage"] | {"reused": share}))
-            self._note_references(core, frames)
+        if store is None:
+            self._book(core, StageTrainer(core, task, config, budget, self.seed, None, self._progress).fit(), frames)
             return
-        checkpoint = self._workdir / f"{name}-{key[:24]}.ckpt" if self._workdir is not None else None
-        trainer = StageTrainer(core, task, config, budget, self.seed, checkpoint, self._progress)
-        stage = trainer.fit()
+        finished, checkpoint = store / f"stage-{key}.safetensors", store / f"{name}-{key}.ckpt"
+        # a stage of several runs is trained by one of them, and the others wait for it
+        with one_at_a_time(finished.with_suffix(".lock")) if share and store == self._shared else nullcontext():
+            if finished.exists():
+                tensors, header = load_tensors(finished)
+                core.load_state_dict(tensors)
+                self._book(core, Stage(**header["stage"] | {"reused": share}), frames)
+                return
+            trainer = StageTrainer(core, task, config, budget, self.seed, checkpoint, self._progress)
+            stage = trainer.fit()
+            self._book(core, stage, frames)
+            save_tensors(finished, core.state_dict(), {"stage": vars(stage)})
+            checkpoint.unlink(missing_ok=True)
+
+    def _book(self, core: Core, stage: Stage, frames: Iterable[str]) -> None:
+        """Put a stage into the ledger, and the reference energies that it has changed into the record."""
         self.ledger.stages.append(stage)
         self._note_references(core, frames)
-        if finished is not None:
-            save_tensors(finished, core.state_dict(), {"stage": vars(stage)})
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
 
     def _note_references(self, core: Core, fidelities: Iterable[str]) -> None:
         """Put reference energies that a stage has changed into the record."""

@@ -22,6 +22,17 @@ from mfbench.benchmarks.cli.levels import (
     roles_of,
     task_options,
 )
+from mfbench.benchmarks.cli.place import (
+    ClusterPath,
+    ExecutorKind,
+    Kind,
+    NoSharedFolder,
+    SchedulerAddress,
+    TlsCaFile,
+    TlsCert,
+    TlsKey,
+    where,
+)
 from mfbench.benchmarks.cli.reading import (
     AcceptFaults,
     Block,
@@ -103,8 +114,16 @@ def compare(
     settings: Annotated[Path | None, typer.Option(help="YAML file with settings of all arms.")] = None,
     tuned: Tuned = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
+        int | None,
+        typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores, or of Dask workers"),
     ] = None,
+    executor: ExecutorKind = Kind.local,
+    scheduler: SchedulerAddress = None,
+    cluster: ClusterPath = None,
+    no_shared_folder: NoSharedFolder = False,
+    tls_ca_file: TlsCaFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     energy_key: EnergyKey = None,
     forces_key: ForcesKey = None,
     stress_key: StressKey = None,
@@ -137,6 +156,16 @@ def compare(
     console, started = Console(), clock.perf_counter()
     say_plugins()
     seconds = seconds_of(time, budget)
+    root = out or RUNS / f"compare-{Path(level[-1].partition('=')[2] if level else high or '').stem}"
+    place = where(
+        workers,
+        executor,
+        scheduler,
+        cluster,
+        no_shared_folder,
+        (tls_ca_file, tls_cert, tls_key),
+        root / "jobs",
+    )
     sizes, costs = sizes_of(n_high), label_costs(label_cost, roles_of(level))
     reading = reading_of(energy_key, forces_key, stress_key, group_key, block, roles_of(level), ("test",))
     options = task_options(low, high, low_name, high_name, level, reading, test)
@@ -193,7 +222,7 @@ def compare(
         console.print(f"left out: {name}: {reason}.", highlight=False, soft_wrap=True)
     if not specs:
         raise ConfigError("no arm is left to compare.")
-    basis, root = "", out or RUNS / f"compare-{task.high_file.stem}"
+    basis = ""
     if seconds is not None and time is not None:
         data, basis = task.data_hashes(), "as measured"
         specs = within_time(
@@ -203,14 +232,14 @@ def compare(
             root,
             time_s=seconds,
             text=time,
-            workers=workers,
+            where=place,
             keep=not dry_run,
             started=started,
         )
     for amount in dict.fromkeys(spec.budget for spec in specs):
         said = default_budget.in_words(amount, task.frames, training)
         console.print(said, highlight=False, soft_wrap=True)
-    failed = compute(console, specs, root, workers=workers, dry_run=dry_run, basis=basis)
+    failed = compute(console, specs, root, where=place, dry_run=dry_run, basis=basis)
     if dry_run:
         return
     from mfbench.benchmarks.reports import Results, report

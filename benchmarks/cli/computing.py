@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfbench.benchmarks.cli.place import Where
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,7 +25,7 @@ def compute(
     specs: Sequence[RunSpec],
     root: Path,
     *,
-    workers: int | None = None,
+    where: Where | None = None,
     dry_run: bool = False,
     retry_failed: bool = False,
     basis: str = "",
@@ -32,6 +34,8 @@ def compute(
 
     Parameters
     ----------
+    where
+        Where they are computed; None: in processes of this machine.
     basis
         What the expected times of the runs rest on, in words; "" for a first guess.
 
@@ -43,7 +47,6 @@ def compute(
     from mfbench.benchmarks.cli.costs import summary_line
     from mfbench.benchmarks.cli.progress import RunsProgress
     from mfbench.benchmarks.harness.cost_estimate import cost_estimate
-    from mfbench.benchmarks.harness.executors.factory import default_workers, make_executor
     from mfbench.benchmarks.harness.prepare import prepare
     from mfbench.benchmarks.harness.runner import pending, run_all
     from mfbench.benchmarks.harness.store import RunStore
@@ -58,7 +61,8 @@ def compute(
         planned = prepare(specs, lambda done: status.update(f"{words}: {done:,} of {len(specs):,} runs"))
     store = RunStore(root)
     plan = pending(planned, store, retry_failed=retry_failed)
-    processes = min(workers or default_workers(), max(1, len(plan.todo)))
+    where = where or Where()
+    processes = where.processes(len(plan.todo))
     with console.status("Adding up costs"):
         whole = cost_estimate(planned, plan, store, processes)
     console.print(summary_line(whole, basis), highlight=False, soft_wrap=True)
@@ -69,7 +73,8 @@ def compute(
         _list_runs(console, planned, plan)
         return len(plan.failed)
     with RunsProgress(console, plan.todo) as monitor:
-        failed = run_all(plan.todo, planned, store, monitor, make_executor(processes))
+        executor = where.executor(console, len(plan.todo))
+        failed = run_all(plan.todo, planned, store, monitor, executor, where.sharing)
     return len(plan.failed) + len(failed)
 
 

@@ -8,12 +8,29 @@ from typing import Annotated
 import typer
 
 from mfbench.benchmarks.cli import selection
+from mfbench.benchmarks.cli.place import (
+    ClusterPath,
+    ExecutorKind,
+    Kind,
+    NoSharedFolder,
+    SchedulerAddress,
+    TlsCaFile,
+    TlsCert,
+    TlsKey,
+    where,
+)
 from mfbench.benchmarks.cli.plugins import say_plugins
+
+EXAMPLES = """Examples:
+
+mfbench run quick --task molecular_cc --arm transfer --workers 2
+
+mfbench run standard --executor dask --cluster cluster.yml"""
 
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command("run", epilog="Example: mfbench run quick --task molecular_cc --arm transfer --workers 2")(run)
+    app.command("run", epilog=EXAMPLES)(run)
 
 
 def run(
@@ -33,8 +50,16 @@ def run(
     budget: selection.Budgets = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="results/runs/PRESET")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores")
+        int | None,
+        typer.Option(min=1, help="Runs computed at once.", show_default="number of CPU cores, or of Dask workers"),
     ] = None,
+    executor: ExecutorKind = Kind.local,
+    scheduler: SchedulerAddress = None,
+    cluster: ClusterPath = None,
+    no_shared_folder: NoSharedFolder = False,
+    tls_ca_file: TlsCaFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be computed.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Compute failed runs again, from their checkpoints.")
@@ -52,10 +77,19 @@ def run(
     axes = (task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
     chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget)
     root = out or selection.RUNS / chosen.name
+    place = where(
+        workers,
+        executor,
+        scheduler,
+        cluster,
+        no_shared_folder,
+        (tls_ca_file, tls_cert, tls_key),
+        root / "jobs",
+    )
     console = Console()
     for line in selection.left_out(found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    failed = compute(console, found.runs, root, workers=workers, dry_run=dry_run, retry_failed=retry_failed)
+    failed = compute(console, found.runs, root, where=place, dry_run=dry_run, retry_failed=retry_failed)
     if dry_run:
         return
     console.print(f"The tables: mfbench report {root}", markup=False, soft_wrap=True)

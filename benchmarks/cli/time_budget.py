@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from mfbench.benchmarks.cli.place import Where
     from mfbench.benchmarks.harness.plan import RunSpec
     from mfbench.benchmarks.harness.timing import Measured
 
@@ -62,7 +63,7 @@ def within_time(
     *,
     time_s: float,
     text: str,
-    workers: int | None,
+    where: Where,
     keep: bool,
     started: float,
 ) -> list[RunSpec]:
@@ -84,19 +85,25 @@ def within_time(
     """
     import time
 
-    from mfbench.benchmarks.harness.executors.factory import default_workers, make_executor
     from mfbench.benchmarks.harness.runner import only_writer
     from mfbench.benchmarks.harness.timing import FILE, measure_comparison, question, record, recorded
+    from mfbench.mfcore.errors import ConfigError
 
     asked = question(specs, data, time_s)
     if (known := recorded(root, asked)) is not None:
         _say_known(console, known, text, root / FILE)
         return [replace(spec, budget=known) for spec in specs]
-    processes = min(workers or default_workers(), len(specs))
+    processes = where.processes(len(specs))
+    if where.apart:
+        raise ConfigError(
+            "--time: training is measured on files that workers see; with --no-shared-folder give --budget."
+        )
     arms = len({(spec.arm, spec.core_name) for spec in specs})
     longest = min(max(_SHARE * time_s * processes / arms, _SHORTEST), _LONGEST)
     with _measuring(console) as tell, tempfile.TemporaryDirectory(prefix="mfbench-time-") as folder:
-        found = measure_comparison(specs, make_executor(processes), processes, longest, Path(folder), tell)
+        measuring = None if where.place is not None else Path(folder)  # others have folders of their own
+        executor = where.executor(console, processes)
+        found = measure_comparison(specs, executor, processes, longest, measuring, tell)
     spent = time.perf_counter() - started
 
     def seconds(budget: float) -> float:

@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mfbench.benchmarks.cli import selection
+from mfbench.benchmarks.cli.place import (
+    ClusterPath,
+    ExecutorKind,
+    Kind,
+    NoSharedFolder,
+    SchedulerAddress,
+    TlsCaFile,
+    TlsCert,
+    TlsKey,
+    Where,
+    where,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,8 +85,16 @@ def tune(
         Path | None, typer.Option(help="Folder of the trials.", show_default="results/runs/tune-PRESET")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Arms tuned at once.", show_default="number of CPU cores")
+        int | None,
+        typer.Option(min=1, help="Arms tuned at once.", show_default="number of CPU cores, or of Dask workers"),
     ] = None,
+    executor: ExecutorKind = Kind.local,
+    scheduler: SchedulerAddress = None,
+    cluster: ClusterPath = None,
+    no_shared_folder: NoSharedFolder = False,
+    tls_ca_file: TlsCaFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Tune the arms' settings: the same number of trials, compute, frames and sampler for every arm.
 
@@ -86,11 +106,11 @@ def tune(
     """
     from rich.console import Console
 
-    from mfbench.benchmarks.harness.executors.factory import default_workers
     from mfbench.benchmarks.tuning.halving import spending
     from mfbench.benchmarks.tuning.settings_file import write_tuned
     from mfbench.benchmarks.tuning.space import load_space
     from mfbench.benchmarks.tuning.study import need_optuna, searches
+    from mfbench.mfcore.errors import ConfigError
     from mfbench.mfcore.locks import only_writer_of
     from mfbench.strategies.registry import arm_names
 
@@ -115,6 +135,20 @@ def tune(
     specs = one_each(found_grid.runs)
     console = Console()
     root = runs or selection.RUNS / f"tune-{chosen.name}"
+    place = where(
+        workers,
+        executor,
+        scheduler,
+        cluster,
+        no_shared_folder,
+        (tls_ca_file, tls_cert, tls_key),
+        root / "jobs",
+    )
+    if place.apart:
+        raise ConfigError(
+            "--no-shared-folder: the trials of an arm go on from each other in a folder, which workers of "
+            "`mfbench tune` need to see."
+        )
     with console.status("Preparing splits and settings"):
         found = load_space(space, arm_names())
         jobs = searches(
@@ -123,11 +157,10 @@ def tune(
             trials=trials,
             sampler_seed=sampler_seed,
             budget_share=budget_share,
-            root=root,
+            root=root.absolute(),
             reduction=reduction,
         )
-    processes = min(workers or default_workers(), len(jobs))
-    results = _search_all(console, jobs, processes)
+    results = _search_all(console, jobs, place)
     tuned = _settings(jobs, results, preset=chosen.name, space=space)
     path = out or (SETTINGS / f"{specs[0].task}.yml" if SETTINGS.is_dir() else Path(f"tuned-{specs[0].task}.yml"))
     with only_writer_of(path):
@@ -172,18 +205,22 @@ def one_each(specs: Sequence[RunSpec]) -> list[RunSpec]:
     return list(first.values())
 
 
-def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Searched]:
+def _search_all(console: Console, jobs: list[Search], place: Where) -> list[Searched]:
     from mfbench.benchmarks.cli.costs import duration
     from mfbench.benchmarks.cli.progress import TrialsProgress
     from mfbench.benchmarks.harness.cost import makespan
+    from mfbench.benchmarks.harness.elsewhere import InFolder, call_in_folder
     from mfbench.benchmarks.harness.executors.base import Died, Done, Job, Told
-    from mfbench.benchmarks.harness.executors.factory import make_executor
     from mfbench.benchmarks.harness.runner import only_writer
     from mfbench.benchmarks.tuning.study import Searched, search
     from mfbench.benchmarks.tuning.trial import TrialStore
     from mfbench.mfcore.errors import StorageError
 
     root, rungs = jobs[0].root, jobs[0].rungs
+    processes = place.processes(len(jobs))
+    calls = [Job(search, job) for job in jobs]
+    if place.place is not None:
+        calls = [Job(call_in_folder, InFolder(search, job, Path.cwd())) for job in jobs]
     budgets = sorted({f"{job.spec.budget:,.0f}" for job in jobs})
     seconds, measured = expected_seconds(jobs, TrialStore(root))
     console.print(
@@ -197,7 +234,7 @@ def _search_all(console: Console, jobs: list[Search], processes: int) -> list[Se
     found: dict[int, Searched] = {}
     with only_writer(root), TrialsProgress(console, jobs) as progress:
         TrialStore(root).sweep()
-        for event in make_executor(processes).run([Job(search, job) for job in jobs]):
+        for event in place.executor(console, len(jobs)).run(calls):
             if isinstance(event, Told):
                 progress.told(event.job, event.value)
             elif isinstance(event, Died):

@@ -23,7 +23,7 @@ from mfbench.benchmarks.harness.cost import label_cost, labels_of
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from mfbench.benchmarks.harness.rules import selected_by
-from mfbench.benchmarks.harness.store import RunStore
+from mfbench.benchmarks.harness.store import PackedRun, RunStore, packed
 from mfbench.benchmarks.observables.checks import checked
 from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.benchmarks.observables.registry import measured
@@ -48,65 +48,71 @@ _NOTHING = {"split": "", "metric": "", "unit": "", "value": math.nan, "n": 0}
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run to compute, and the folder of the store it goes into."""
+    """A run to compute, and the folder of the store that has its checkpoints."""
 
     run: PlannedRun
     root: Path
 
 
-@dataclass(frozen=True)
-class JobResult:
-    """How a run ended: no reason means that it finished; after a fault of the disk, nothing is stored."""
+def execute(request: RunRequest, report: Callable[[float], None]) -> PackedRun | StorageError:
+    """Compute a run; the caller stores it, so that no two processes ever write one run.
 
-    reason: str | None
-    disk_fault: bool = False
-
-
-def execute(request: RunRequest, report: Callable[[float], None]) -> JobResult:
-    """Compute a run and store it; a failure is stored with its reason, never raised.
-
-    Of a run in which some observables fail, the others are stored, and for each that failed a row that counts it.
-
-    A fault of the disk (:class:`mfbench.mfcore.errors.StorageError`) is told and not stored: the run can go on later.
+    A failure is returned with its reason, never raised. Of a run in which some observables fail, the others are there,
+    and for each that failed a row that counts it.
 
     Parameters
     ----------
     report
         Called now and then with the atom gradients spent so far.
+
+    Returns
+    -------
+    PackedRun or StorageError
+        A fault of the disk is no end of the run: it can go on later.
     """
     store = RunStore(request.root)
     try:
-        return JobResult(_compute_and_store(request.run, store, report))
+        return compute(request.run, store.workdir(request.run.key), store.shared, report)
     except Exception as error:
         fault = StorageError.within(error)
         if fault is None:
             raise
-        return JobResult(str(fault), disk_fault=True)
+        return fault
 
 
-def _compute_and_store(run: PlannedRun, store: RunStore, report: Callable[[float], None]) -> str | None:
-    """The reason for which the run has failed, or None."""
+def compute(
+    run: PlannedRun, workdir: Path, shared: Path, report: Callable[[float], None], located: PlannedRun | None = None
+) -> PackedRun:
+    """Compute a run, as :func:`compute_run` does; a failure is an end of it, too.
+
+    Parameters
+    ----------
+    located
+        The run with the files of its task where they are here, if that is not where the run names them.
+
+    Raises
+    ------
+    StorageError
+        Also within another error: the disk is full or cannot be written to.
+    """
     started = time.perf_counter()
     try:
-        evaluation, failures, costs, more = compute_run(run, store.workdir(run.key), store.shared, report)
+        evaluation, failures, costs, more = compute_run(located or run, workdir, shared, report)
     except (Exception, SystemExit) as error:  # another package's code may try to end the program
         if StorageError.within(error) is not None:
             raise
         reason = _reason(error)
         log.info("run %s (%s) failed: %s", run.key[:12], run.spec.title(), reason)
-        store_failure(run, store, reason, traceback.format_exc(), time.perf_counter() - started)
-        return reason
+        return failed(run, reason, traceback.format_exc(), time.perf_counter() - started)
     record = _head(run) | {"wall_s": time.perf_counter() - started, "costs": costs, **more}
     rows = [_row(run, record, costs, "finished", result) for result in evaluation.rows]
     if not failures:
-        store.save(run.key, "finished", record, rows, evaluation.details)
-        return None
+        return packed(run.key, "finished", record, rows, evaluation.details)
     reason = "; ".join(f"observable '{name}': {failure.reason}" for name, failure in failures.items())
     log.info("run %s (%s) failed in part: %s", run.key[:12], run.spec.title(), reason)
     record |= {"reason": reason, "traceback": "\n".join(failure.trace for failure in failures.values())}
     rows += [_row(run, record, costs, "failed", _NOTHING) for _ in failures]
-    store.save(run.key, "failed", record, rows, evaluation.details)
-    return reason
+    return packed(run.key, "failed", record, rows, evaluation.details)
 
 
 @dataclass(frozen=True)
@@ -127,10 +133,10 @@ def _reason(error: BaseException) -> str:
     return ", ".join([f"{type(error).__name__}: {error} ({where})", *getattr(error, "__notes__", [])])
 
 
-def store_failure(run: PlannedRun, store: RunStore, reason: str, trace: str, wall_s: float) -> None:
-    """Store a failed run: its reason, and one row without a metric that counts it (`n_failed` 1)."""
+def failed(run: PlannedRun, reason: str, trace: str, wall_s: float) -> PackedRun:
+    """Make a failed run: its reason, and one row without a metric that counts it (`n_failed` 1)."""
     record = _head(run) | {"wall_s": wall_s, "reason": reason, "traceback": trace}
-    store.save(run.key, "failed", record, [_row(run, record, {}, "failed", _NOTHING)])
+    return packed(run.key, "failed", record, [_row(run, record, {}, "failed", _NOTHING)])
 
 
 def _head(run: PlannedRun) -> dict[str, Any]:

@@ -153,9 +153,21 @@ def computed_with(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def plan_for(device: str | None) -> None:
+    """Let "auto" stand for a kind of device that workers have and this machine may lack; None: for that of this one."""
+    global _elsewhere
+    _elsewhere = device
+    _device.cache_clear()
+
+
+_elsewhere: str | None = None
+
+
 @lru_cache(maxsize=8)
 def _device(accelerator: str) -> str:
     """Kind of the device that an accelerator stands for."""
+    if accelerator == "auto" and _elsewhere is not None:
+        return _elsewhere
     if accelerator in ("cuda", "gpu") or (accelerator == "auto" and torch.cuda.is_available()):
         return "cuda"
     return "cpu"

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from mfbench.benchmarks.harness.execute import RunRequest, execute, store_failure
+from mfbench.benchmarks.harness.elsewhere import (
+    KeptFile,
+    SharedRequest,
+    apart_request,
+    execute_apart,
+    execute_shared,
+)
+from mfbench.benchmarks.harness.execute import RunRequest, execute
+from mfbench.benchmarks.harness.execute import failed as failed_run
 from mfbench.benchmarks.harness.executors.base import Died, Executor, Job, Started, Told
 from mfbench.benchmarks.harness.keys import digest
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import PlannedRun
-from mfbench.benchmarks.harness.store import RunStore
-from mfbench.mfcore.errors import StorageError
+from mfbench.benchmarks.harness.store import PackedRun, RunStore
+from mfbench.mfcore.errors import MfbenchError
 from mfbench.mfcore.locks import only_one
 from mfbench.strategies.registry import arm_class
 
@@ -87,10 +96,26 @@ def only_writer(root: Path) -> Iterator[None]:
         yield
 
 
+class Sharing(StrEnum):
+    """How the processes that compute runs get at checkpoints."""
+
+    local = "local"
+    """They are of this machine."""
+    folder = "folder"
+    """They are of others, which see the folder of the runs."""
+    nothing = "nothing"
+    """They are of others, which do not: files go with runs and come back as messages."""
+
+
 def run_all(
-    todo: Sequence[PlannedRun], planned: Sequence[PlannedRun], store: RunStore, monitor: Monitor, executor: Executor
+    todo: Sequence[PlannedRun],
+    planned: Sequence[PlannedRun],
+    store: RunStore,
+    monitor: Monitor,
+    executor: Executor,
+    sharing: Sharing = Sharing.local,
 ) -> list[tuple[PlannedRun, str]]:
-    """Compute runs and store each as it ends.
+    """Compute runs and store each as it ends: only this process writes runs, and each once.
 
     Parameters
     ----------
@@ -100,6 +125,8 @@ def run_all(
         All runs of the plan: they are what reports of this folder then show.
     executor
         Computes them; with one thread a run, so that numbers do not depend on how many are computed at once.
+    sharing
+        How its processes get at checkpoints.
 
     Returns
     -------
@@ -110,39 +137,65 @@ def run_all(
     ------
     StorageError
         If the disk is full or cannot be written to: the other runs would meet the same. What has finished is stored.
+    ConfigError
+        If the executor has no workers (any more), or these would compute runs otherwise than they were planned.
     """
     failed: list[tuple[PlannedRun, str]] = []
     with only_writer(store.root):
         store.sweep()
         store.note_plan({digest(run.spec.cell()): run.key for run in planned})
-        jobs = [Job(execute, RunRequest(run, store.root), shares(run.spec)) for run in todo]
-        for event in executor.run(jobs):
+        common: dict[Hashable | None, set[str]] = {}
+        for event in executor.run([_job(run, store, sharing, common) for run in todo]):
             run = todo[event.job]
             if isinstance(event, Started):
                 monitor.started(run)
-                continue
-            if isinstance(event, Told):
-                monitor.spent(run, event.value)
-                continue
-            reason: str | None
-            if isinstance(event, Died):
-                reason = f"{event.reason}."
-                if not event.error:
-                    reason = f"{event.reason}; if the machine ran out of memory, use fewer --workers."
-                store_failure(run, store, reason, event.error, 0.0)
-            elif event.value.disk_fault:
-                raise StorageError(event.value.reason)
+            elif isinstance(event, Told):
+                _take_note(run, event.value, store, monitor, common)
             else:
-                reason = event.value.reason
-            if reason is not None:
-                failed.append((run, reason))
-            monitor.ended(run, reason)
+                ended = _died(run, event) if isinstance(event, Died) else event.value
+                if isinstance(ended, MfbenchError):
+                    raise ended
+                store.put(ended)
+                if ended.reason is not None:
+                    failed.append((run, ended.reason))
+                monitor.ended(run, ended.reason)
         store.drop_shared()
     return failed
+
+
+def _job(run: PlannedRun, store: RunStore, sharing: Sharing, common: Mapping[Hashable | None, set[str]]) -> Job:
+    name = shares(run.spec)
+    if sharing is Sharing.local:
+        return Job(execute, RunRequest(run, store.root), name)
+    if sharing is Sharing.folder:
+        return Job(execute_shared, SharedRequest(run, store.root.absolute(), Path.cwd()), name)
+    return Job(execute_apart, None, name, lambda: apart_request(run, store, frozenset(common.get(name, ()))))
+
+
+def _take_note(
+    run: PlannedRun, message: Any, store: RunStore, monitor: Monitor, common: dict[Hashable | None, set[str]]
+) -> None:
+    """Keep a checkpoint, or pass on what a run has spent."""
+    if not isinstance(message, KeptFile):
+        monitor.spent(run, message)
+        return
+    message.keep(store)
+    folder, _, file = message.name.partition("/")
+    if folder == store.shared.name:
+        common.setdefault(shares(run.spec), set()).add(file)
+
+
+def _died(run: PlannedRun, event: Died) -> PackedRun:
+    """The end of a run that has none of its own."""
+    reason = f"{event.reason}."
+    if not event.error:
+        reason = f"{event.reason}; if the machine ran out of memory, use fewer --workers."
+    return failed_run(run, reason, event.error, 0.0)
 
 
 def shares(spec: RunSpec) -> Hashable | None:
     """Name what a run trains that others need too: computed at the same time, it would be computed twice."""
     if not arm_class(spec.arm).shares_low_stage:
         return None
-    return (spec.task, spec.seed, spec.draw)
+    regime = spec.regime.model_dump_json(exclude={"n_high"})
+    return (spec.task, regime, spec.budget, spec.seed, spec.draw, spec.core_name)

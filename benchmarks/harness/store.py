@@ -65,6 +65,60 @@ class StoredRun:
         return status
 
 
+@dataclass(frozen=True)
+class PackedRun:
+    """A run that ended, as it goes to the store.
+
+    Attributes
+    ----------
+    key
+        The run key.
+    reason
+        Reason why it failed, also in part; None if it finished.
+    files
+        Content by name.
+    """
+
+    key: str
+    status: Status
+    reason: str | None
+    files: Mapping[str, bytes]
+
+
+def packed(
+    key: str,
+    status: Status,
+    record: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    details: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+) -> PackedRun:
+    """Make the files of a run that ended.
+
+    Parameters
+    ----------
+    record
+        JSON values; NaN is written as null. Of a failed run the key "reason" says why.
+    rows
+        Mappings with all of :data:`COLUMNS`.
+    details
+        By name, mappings with the columns of that detail.
+    """
+    tables = {"rows": _parquet(rows_frame(rows))}
+    for name, lines in (details or {}).items():
+        tables[name] = _parquet(detail_frame(name, lines))
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in tables.items()}
+    head = {
+        "schema": SCHEMA,
+        "key": key,
+        "status": status,
+        "rows_sha256": sums.pop("rows"),
+        "details_sha256": sums,
+    }
+    files = {f"{name}.parquet": content for name, content in tables.items()}
+    files["record.json"] = sealed(head | without_nan(record)).encode()
+    return PackedRun(key, status, record.get("reason"), files)
+
+
 class RunStore:
     """The runs under one folder.
 
@@ -94,7 +148,7 @@ class RunStore:
         for work in self.shared.parent.glob("*"):
             if self.folder(work.name).is_dir() and self.status(work.name) == "finished":
                 shutil.rmtree(work, ignore_errors=True)
-        sweep_folder(self.shared, [".safetensors"])
+        sweep_folder(self.shared, [".safetensors", ".ckpt"])
         sweep(self._plan)
 
     @property
@@ -161,37 +215,19 @@ class RunStore:
         rows: Sequence[Mapping[str, Any]],
         details: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     ) -> None:
-        """Store a run that ended, in one step, and drop its checkpoints if it finished.
+        """Store a run that ended: :meth:`put` of what :func:`packed` makes of it."""
+        self.put(packed(key, status, record, rows, details))
 
-        Parameters
-        ----------
-        record
-            JSON values; NaN is written as null.
-        rows
-            Mappings with all of :data:`COLUMNS`.
-        details
-            By name, mappings with the columns of that detail.
-        """
-        tables = {"rows": _parquet(rows_frame(rows))}
-        for name, lines in (details or {}).items():
-            tables[name] = _parquet(detail_frame(name, lines))
-        sums = {name: hashlib.sha256(content).hexdigest() for name, content in tables.items()}
-        head = {
-            "schema": SCHEMA,
-            "key": key,
-            "status": status,
-            "rows_sha256": sums.pop("rows"),
-            "details_sha256": sums,
-        }
-        text = sealed(head | without_nan(record))
+    def put(self, run: PackedRun) -> None:
+        """Store a run that ended, in one step, and drop its checkpoints if it finished."""
+        key = run.key
         make_folder(self._runs)
         with storage(self.folder(key)):
             # Beside the final folder, so that the rename stays on one file system; the dot hides it.
             fresh = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=self._runs))
             try:
-                for name, content in tables.items():
-                    (fresh / f"{name}.parquet").write_bytes(content)
-                (fresh / "record.json").write_text(text, encoding="utf-8")
+                for name, content in run.files.items():
+                    (fresh / name).write_bytes(content)
                 fresh.chmod(0o755)
                 if self.folder(key).exists():
                     shutil.rmtree(self.folder(key))
@@ -199,7 +235,7 @@ class RunStore:
             except BaseException:
                 shutil.rmtree(fresh, ignore_errors=True)
                 raise
-        if status == "finished":
+        if run.status == "finished":
             shutil.rmtree(self.workdir(key), ignore_errors=True)
 
     def note_plan(self, cells: Mapping[str, str]) -> None:

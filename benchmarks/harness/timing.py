@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mfbench.benchmarks.harness.cost import makespan
+from mfbench.benchmarks.harness.elsewhere import InFolder, call_in_folder
 from mfbench.benchmarks.harness.execute import compute_run
 from mfbench.benchmarks.harness.executors.base import Died, Done, Executor, Job, Tell, Told
 from mfbench.benchmarks.harness.plan import RunSpec
@@ -81,12 +83,12 @@ class Measured:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Trainings of one arm to be measured: a job of an executor."""
+    """Trainings of one arm to be measured: a job of an executor; without a folder it makes one of its own."""
 
     spec: RunSpec
     first: float
     longest_s: float
-    folder: Path
+    folder: Path | None
 
 
 def first_budget(training: TrainingSet) -> float:
@@ -151,16 +153,19 @@ _WARM: set[str] = set()  # cores that have been trained in this process
 
 def calibrate(job: Calibration, tell: Tell) -> Rate:
     """Measure an arm of a comparison where its runs are computed; tells when it has read its data."""
+    if job.folder is None:
+        with tempfile.TemporaryDirectory(prefix="mfbench-time-") as own_folder:
+            return calibrate(replace(job, folder=Path(own_folder)), tell)
     split_of(job.spec)
     tell("ready")
-    count, warm = 0, job.spec.core_name in _WARM
+    count, warm, folder = 0, job.spec.core_name in _WARM, job.folder
 
     def train(budget: float) -> None:
         nonlocal count
         run = prepare_one(replace(job.spec, budget=budget))
-        own = job.folder / f"{job.spec.arm}-{job.spec.core_name}-{job.spec.seed}-{count}"
+        own = folder / f"{job.spec.arm}-{job.spec.core_name}-{job.spec.seed}-{count}"
         # what loads and compiles leaves nothing to others
-        shared = own / "shared" if count == 0 and not warm else job.folder / "shared"
+        shared = own / "shared" if count == 0 and not warm else folder / "shared"
         count += 1
         compute_run(run, own, shared, lambda spent: None)
 
@@ -174,7 +179,7 @@ def measure_comparison(
     executor: Executor,
     processes: int,
     longest_s: float,
-    folder: Path,
+    folder: Path | None,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Measured:
     """Measure every arm and core of a comparison, on as many processes as it will have.
@@ -186,7 +191,7 @@ def measure_comparison(
     longest_s
         Time that the measurement of one arm is meant to take at most, s.
     folder
-        For trainings that are thrown away.
+        For trainings that are thrown away; None: the processes are of other machines, which have folders of their own.
     tell
         Told how many arms of how many are measured.
 
@@ -204,7 +209,10 @@ def measure_comparison(
         jobs.append(replace(again, spec=replace(again.spec, seed=again.spec.seed + len(jobs))))
     started, ready, rates, reasons = time.perf_counter(), list[float](), dict[tuple[str, str], Rate](), list[str]()
     done = 0
-    for event in executor.run([Job(calibrate, job, shares(job.spec)) for job in jobs]):
+    calls = [Job(calibrate, job, shares(job.spec)) for job in jobs]
+    if folder is None:
+        calls = [Job(call_in_folder, InFolder(calibrate, job, Path.cwd()), shares(job.spec)) for job in jobs]
+    for event in executor.run(calls):
         if isinstance(event, Told):
             if len(ready) < processes:
                 ready.append(time.perf_counter() - started)

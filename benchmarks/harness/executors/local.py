@@ -12,13 +12,14 @@ import pickle
 import signal
 import threading
 import traceback
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from mfbench.benchmarks.harness.executors.base import Died, Done, Event, Job, Started, Told
+from mfbench.benchmarks.harness.executors.waiting import Waiting
 
 
 @dataclass(frozen=True)
@@ -42,24 +43,24 @@ class LocalExecutor:
             yield from _run_here(jobs)
             return
         context = multiprocessing.get_context("spawn")
-        waiting = _Waiting(jobs)
+        waiting = Waiting([job.apart for job in jobs])
         pool: list[_Worker] = []
         try:
             with _environment(self.threads):
                 for _ in range(min(self.workers, len(jobs))):
                     pool.append(_Worker(context))
                 for worker in pool:
-                    yield from worker.take(waiting)
+                    yield from worker.take(waiting, jobs)
                 while any(worker.job is not None for worker in pool):
                     busy = {worker.connection: worker for worker in pool if worker.job is not None}
                     for connection in wait(list(busy)):
-                        yield from _next(busy[connection], waiting)
+                        yield from _next(busy[connection], waiting, jobs)
         finally:
             for worker in pool:
                 worker.stop()
 
 
-def _next(worker: _Worker, waiting: _Waiting) -> Iterator[Event]:
+def _next(worker: _Worker, waiting: Waiting, jobs: Sequence[Job]) -> Iterator[Event]:
     """Receive an event of a worker, and give it a job if its own has ended."""
     try:
         event = worker.receive()
@@ -76,7 +77,7 @@ def _next(worker: _Worker, waiting: _Waiting) -> Iterator[Event]:
         yield event
         if isinstance(event, Told):
             return
-    yield from worker.take(waiting)
+    yield from worker.take(waiting, jobs)
 
 
 def _run_here(jobs: Sequence[Job]) -> Iterator[Event]:
@@ -85,36 +86,11 @@ def _run_here(jobs: Sequence[Job]) -> Iterator[Event]:
         yield Started(index)
         end: Event
         try:
-            end = Done(index, job.function(job.argument, told.append))
+            end = Done(index, job.function(job.ready().argument, told.append))
         except Exception:
             end = Died(index, error=traceback.format_exc())
         yield from (Told(index, item) for item in told)
         yield end
-
-
-class _Waiting:
-    """Jobs that no worker has taken, in order, and the names of those that run apart from others."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._jobs = dict(enumerate(jobs))
-        self._apart = [job.apart for job in jobs]
-        self._running: list[Hashable] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._jobs)
-
-    def next(self, after: int | None) -> tuple[int, Job] | None:
-        """Return the index of the next job and the job, None if there is none; `after` is the one that ended."""
-        if after is not None and self._apart[after] is not None:
-            self._running.remove(self._apart[after])
-        if not self._jobs:
-            return None
-        free = (index for index in self._jobs if self._apart[index] not in self._running)
-        index = next(free, next(iter(self._jobs)))
-        name = self._apart[index]
-        if name is not None:
-            self._running.append(name)
-        return index, self._jobs.pop(index)
 
 
 class _Worker:
@@ -131,13 +107,14 @@ class _Worker:
         self.process.start()
         far.close()  # so that the death of the process shows as an end of file here
 
-    def take(self, waiting: _Waiting) -> Iterator[Event]:
-        found = waiting.next(after=self.job)
-        self.job = None if found is None else found[0]
-        if found is not None:
-            yield Started(found[0])
+    def take(self, waiting: Waiting, jobs: Sequence[Job]) -> Iterator[Event]:
+        if self.job is not None:
+            waiting.ended(self.job)
+        self.job = waiting.next()
+        if self.job is not None:
+            yield Started(self.job)
             with suppress(BrokenPipeError):  # a worker that is lost already: its end of file comes next
-                self.connection.send(found[1])
+                self.connection.send(jobs[self.job].ready())
 
     def receive(self) -> Event:
         assert self.job is not None
