@@ -65,8 +65,9 @@ def odd_key(content: Any) -> str:
 
 def dotted(location: Iterable[int | str]) -> str:
     """The dotted key of a fault, without the member of a union that pydantic tried ("int", "literal['all']")."""
-    unions = ("int", "float", "str", "bool", "constrained-int", "literal[", "list[", "tuple[", "function-", "nullable")
-    return ".".join(str(part) for part in location if not str(part).startswith(unions))
+    names = ("int", "float", "str", "bool")
+    kinds = ("constrained-", "literal[", "list[", "tuple[", "function-", "nullable")
+    return ".".join(str(part) for part in location if part not in names and not str(part).startswith(kinds))
 
 
 def faults(error: ValidationError, most: int = 8) -> str:

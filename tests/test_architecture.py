@@ -243,7 +243,11 @@ def test_everything_that_is_imported_is_declared() -> None:
     lists = [project()["dependencies"], *project()["optional-dependencies"].values()]
     declared = {re.split(r"[^A-Za-z0-9_.-]", item)[0].lower() for items in lists for item in items}
     distribution = {"yaml": "pyyaml", "sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
-    distribution["matbench_discovery"] = "matbench-discovery"
+    distribution |= {
+        "matbench_discovery": "matbench-discovery",
+        "dask_jobqueue": "dask-jobqueue",
+        "distributed": "dask",
+    }
     # mace cannot be an extra, see pyproject.toml; sevenn has torch_geometric; gpaw is in a Python of its own
     elsewhere = {"mace", "torch_geometric", "gpaw"}
     used = {name for path in FILES for name in imported(path)} - set(sys.stdlib_module_names) - {*PACKAGES, "mfbench"}

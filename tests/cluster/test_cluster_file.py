@@ -86,7 +86,7 @@ SCRIPTS = {
     "slurm": ["#SBATCH -p short", "#SBATCH -A me", "#SBATCH --mem=4G", "#SBATCH -t 04:00:00", "#SBATCH --gres=gpu:1"],
     "pbs": ["#PBS -q short", "#PBS -A me", "#PBS -l walltime=04:00:00", "#PBS -l ngpus=1"],
     "sge": ["#$ -q short", "#$ -P me", "#$ -l h_rt=04:00:00", "#$ -l gpu=1"],
-    "lsf": ["#BSUB -q short", "#BSUB -P me", "#BSUB -W 04:00", '#BSUB -gpu "num=1"'],
+    "lsf": ["#BSUB -q short", '#BSUB -P "me"', "#BSUB -W 04:00", '#BSUB -gpu "num=1"'],
 }
 
 
@@ -167,6 +167,5 @@ def test_tls_takes_three_files(tmp_path: Path) -> None:
 def test_the_commands_take_them() -> None:
     for command in ("run", "compare", "tune"):
         found = CliRunner().invoke(app, [command, "--help"], env=os.environ | {"COLUMNS": "200"})
-        assert all(
-            option in found.output for option in ("--executor", "--scheduler", "--cluster", "--no-shared-folder")
-        )
+        options = ("--executor", "--scheduler", "--cluster", "--no-shared-folder", "--tls-key")
+        assert all(option in found.output for option in options)

@@ -91,7 +91,7 @@ class ExecutorContract:
 
     #: Numbers of workers to ask for; 0 means the caller's own process, for an executor that can.
     workers: tuple[int, ...] = (1, 2)
-    #: Whether a worker that is lost is told of with its exit code; elsewhere nobody may see it.
+    #: A worker that is lost is told of with its exit code; of other machines nobody may see it.
     exit_codes = True
 
     def make(self, workers: int) -> Executor:

@@ -107,7 +107,7 @@ class BatchJobs:
             "silence_logs": logging.CRITICAL,
         }
         if file.account is not None:
-            options["project" if file.system == "sge" else "account"] = file.account
+            options["project" if file.system in ("sge", "lsf") else "account"] = file.account
         if file.system == "lsf":
             options["walltime"] = _hours_and_minutes(file.walltime)
         if self.security is not None:
