@@ -17,7 +17,7 @@ from mfbench.benchmarks.reports.results import Cell, Results
 from mfbench.benchmarks.reports.rows import REGIME, budget_key, budget_words
 from mfbench.mfcore.metrics.crossed import crossed, lacking
 from mfbench.mfcore.metrics.intervals import Interval, Runs, unit_means
-from mfbench.mfcore.metrics.structures import StructureErrors, combined
+from mfbench.mfcore.metrics.structures import StructureErrors, combined, unit_deviations
 
 ENOUGH = 0.1
 """Relative change of the ceiling's and the best arm's error below which networks count as trained enough."""
@@ -99,9 +99,8 @@ def relative_change(
     means, over = unit_means(logs)
     groups, freedom = None, 0.0
     if structures is not None:
-        deviations = combined([(1.0, structures[1]), (-1.0, structures[0])]).deviations
-        units = [unit_means({key: float(deviations[key][g]) for key in logs})[0] for g in range(structures[0].n_groups)]
-        groups, freedom = np.stack(units, axis=1)[None], structures[0].degrees_of_freedom
+        difference = combined([(1.0, structures[1]), (-1.0, structures[0])])
+        groups, freedom = unit_deviations(difference, logs)[None], structures[0].degrees_of_freedom
     low, high = crossed(means[None], groups, freedom).interval(np.ones(1), LEVEL)
     estimate, low, high = (math.expm1(x) for x in (float(means.mean()), low, high))
     return Interval(estimate, low, high, LEVEL, len(logs), len(means), over)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfbench.mfcore.metrics.comparison import compare_arms
-from mfbench.mfcore.metrics.intervals import Array, Runs
+from mfbench.mfcore.metrics.crossed import crossed
+from mfbench.mfcore.metrics.intervals import Array, Runs, unit_means
+from mfbench.mfcore.metrics.structures import StructureErrors, unit_deviations
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -38,13 +40,17 @@ def on_front(costs: Array, errors: Array) -> NDArray[np.bool_]:
 
 
 def probability_on_front(
-    errors: Mapping[Key, Runs], costs: Mapping[Key, float], *, n_samples: int = 4000, seed: int = 0
+    errors: Mapping[Key, Runs],
+    costs: Mapping[Key, float],
+    structures: Mapping[Key, StructureErrors] | None = None,
+    *,
+    n_samples: int = 4000,
+    seed: int = 0,
 ) -> dict[Key, float]:
-    """Give each point's probability of being on the front, from the spread of its errors over draws.
+    """Give each point's probability of being on the front, over draws and groups of test structures.
 
-    The mean log errors are sampled from their joint t distribution (`mfbench.mfcore.metrics.comparison.compare_arms`):
-    two or three draws are too few to be resampled. What is common to all points, such as an easy draw, cancels. Costs
-    are taken as known.
+    The mean log errors are sampled together (`mfbench.mfcore.metrics.crossed`): two or three draws are too few to be
+    resampled. What is common to all points, such as an easy draw, cancels. Costs are taken as known.
 
     Parameters
     ----------
@@ -52,28 +58,28 @@ def probability_on_front(
         By point, the error (positive) of each finished run by (draw, seed).
     costs
         By point.
+    structures
+        By point, deviations of the same groups of test structures in these runs; None: over draws alone.
     n_samples, seed
         Number of samples, and the seed of their generator.
 
     Returns
     -------
     dict
-        NaN for all where no (draw, seed) is common to all points or there are no repeats.
+        NaN for all where no two draws (with one draw, seeds) are common to all points.
     """
     keys = list(errors)
-    unknown = dict.fromkeys(keys, float("nan"))
     if len(keys) < 2:
         return dict.fromkeys(keys, 1.0)
-    try:
-        comparison = compare_arms({str(index): errors[key] for index, key in enumerate(keys)})
-    except ValueError:
-        return unknown
-    df = comparison.degrees_of_freedom
-    if df <= 0:
-        return unknown
-    generator = np.random.default_rng(seed)
-    variances, axes = np.linalg.eigh(comparison.covariance)
-    normal = generator.standard_normal((n_samples, len(keys))) * np.sqrt(np.maximum(variances, 0.0))
-    samples = comparison.centre + (normal @ axes.T) / np.sqrt(generator.chisquare(df, n_samples) / df)[:, None]
+    common = sorted(set.intersection(*(set(runs) for runs in errors.values())))
+    units = [unit_means({run: math.log(errors[key][run]) for run in common})[0] for key in keys] if common else []
+    if not units or len(units[0]) < 2:
+        return dict.fromkeys(keys, float("nan"))
+    groups, freedom = None, 0.0
+    if structures is not None:
+        known = [structures[key] for key in keys]
+        groups = np.stack([unit_deviations(one, common) for one in known])
+        freedom = min(one.degrees_of_freedom for one in known)
+    samples = crossed(np.stack(units), groups, freedom).samples(n_samples, seed)
     shares = on_front(np.array([costs[key] for key in keys]), samples).mean(axis=0)
     return dict(zip(keys, (float(share) for share in shares), strict=True))

@@ -9,13 +9,13 @@ of c_g = log m + G s_g (e_g - m) / m, the infinitesimal jackknife's pseudo-value
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mfbench.mfcore.metrics.intervals import Array
+from mfbench.mfcore.metrics.intervals import Array, unit_means
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,12 @@ def structure_errors(groups: Mapping[tuple[int, int], ArrayLike], weights: Array
             raise ValueError(f"run (draw, seed) = {run}: expected {len(shares)} finite errors of positive mean.")
         deviations[run] = len(shares) * shares * (errors - mean) / mean
     return StructureErrors(shares, deviations)
+
+
+def unit_deviations(errors: StructureErrors, runs: Collection[tuple[int, int]]) -> Array:
+    """Mean deviation of each group over the runs of a unit (:func:`unit_means`), shape (n_units, G)."""
+    each = [unit_means({run: float(errors.deviations[run][g]) for run in runs})[0] for g in range(errors.n_groups)]
+    return np.stack(each, axis=1)
 
 
 def combined(parts: Sequence[tuple[float, StructureErrors]]) -> StructureErrors:

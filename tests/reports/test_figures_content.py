@@ -30,6 +30,7 @@ from mfbench.benchmarks.reports.front import on_front, probability_on_front
 from mfbench.benchmarks.reports.results import Part, Results
 from mfbench.benchmarks.reports.summary import HF_REFERENCE
 from mfbench.mfcore.metrics.comparison import compare_arms
+from mfbench.mfcore.metrics.structures import StructureErrors
 from mfbench.strategies.registry import arm_names
 from tests.reports.synthetic import make_rows, with_metric
 from tests.reports.synthetic_details import ACTIVATION_EV, GROUPS, LIMIT_PS, make_details
@@ -68,6 +69,26 @@ def test_the_front_s_probability():
     assert found["dear"] == 0.0
     cheap = probability_on_front(runs, {"a": 1.0, "b": 1.0, "dear": 0.5})
     assert cheap["dear"] == 1.0
+
+
+def test_the_front_s_probability_knows_that_other_test_structures_might_turn_it():
+    """A lead of two standard errors over draws that is due to one group of ten is no certainty."""
+    rng = np.random.default_rng(0)
+    draws = {(d, 0): 0.01 * rng.standard_normal() for d in range(6)}
+    runs = {
+        "a": {key: math.exp(x - 0.05) for key, x in draws.items()},
+        "b": {key: math.exp(-x) for key, x in draws.items()},
+    }
+    costs = {"a": 1.0, "b": 1.0}
+
+    def structures(scatter):
+        each = {"a": scatter * np.linspace(-1, 1, 10), "b": -scatter * np.linspace(-1, 1, 10)}
+        return {arm: StructureErrors(np.full(10, 0.1), dict.fromkeys(draws, each[arm])) for arm in runs}
+
+    assert probability_on_front(runs, costs)["a"] > 0.99
+    assert probability_on_front(runs, costs, structures(1e-6))["a"] > 0.99
+    # the difference of two means of ten groups: ± 2 · 0.3 · 0.64 / √9, its lead 0.05
+    assert 0.55 < probability_on_front(runs, costs, structures(0.3))["a"] < 0.75
 
 
 def test_without_repeats_no_probability_is_given():
@@ -381,9 +402,9 @@ def test_looks_are_stable():
     assert looks(["transfer", "mine"])["transfer"] == looks(["a", "b", "transfer"])["transfer"]
 
 
-def test_pareto_speaks_of_probability_only_where_runs_repeat():
-    for draws, known in ((1, False), (3, True)):
-        figure = one(pareto, make_rows(ARMS, draws=draws, spread=jitter)).figure
+def test_pareto_speaks_of_probability_only_where_runs_repeat_and_groups_of_test_structures_are_known():
+    for draws, details, known in ((1, ["blocks"], False), (3, [], False), (3, ["blocks"], True)):
+        figure = one(pareto, make_rows(ARMS, draws=draws, spread=jitter), *details).figure
         assert any("P =" in text.get_text() for text in figure.legends[0].get_texts()) is known
 
 

@@ -1,4 +1,4 @@
-"""Error against what it costs, with the Pareto front and how sure each point's place on it is."""
+"""Error against what it costs, with the Pareto front and how sure each place on it is, over draws and test groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from mfbench.benchmarks.reports.front import on_front, probability_on_front
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.reports.results import Part
 from mfbench.benchmarks.reports.rows import size_key
+from mfbench.mfcore.metrics.crossed import lacking
 from mfbench.mfcore.metrics.intervals import Runs
+from mfbench.mfcore.metrics.structures import StructureErrors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,10 +40,11 @@ def draw(source: Source, style: Style) -> Iterator[Drawing]:
     for part in source.regimes():
         metric, split = part.metric, part.split
         points = _points(part, metric, split)
+        structures = _structures(part, points, metric, split)
         costs = {column: known for column in COSTS if len(known := _costs(part, points, column)) > 1}
         if costs:
             drawn = True
-            figure = _figure(points, costs, metric, split, style)
+            figure = _figure(points, structures, costs, metric, split, style)
             yield Drawing(source.name("pareto", part.regime), figure, part.without_ceilings)
     if not drawn:
         raise NothingToDraw("no regime has two arms or HF set sizes with an error and a known cost.")
@@ -56,6 +59,20 @@ def _points(part: Part, metric: str, split: str) -> dict[Point, Runs]:
     }
 
 
+def _structures(part: Part, points: dict[Point, Runs], metric: str, split: str) -> dict[Point, StructureErrors] | None:
+    """Errors by group of test structures, if there can be probabilities over draws and groups."""
+    found: dict[Point, StructureErrors] = {}
+    for n in part.places:
+        own = part.of_size(n)
+        errors = {arm: runs for (arm, size), runs in points.items() if size == n}
+        for arm, known in ((own.structures(errors, split, metric) or {}) if errors else {}).items():
+            found[arm, n] = known
+    draws = set.intersection(*({draw for draw, _ in runs} for runs in points.values())) if points else set()
+    groups = {known.n_groups for known in found.values()}
+    whole = set(found) == set(points) and len(groups) == 1
+    return None if lacking(len(draws), groups.pop() if whole else 0, same_frames=bool(part.same_frames)) else found
+
+
 def _costs(part: Part, points: dict[Point, Runs], column: str) -> dict[Point, float]:
     """Mean cost of the points of which it is known and can stand on a logarithmic axis."""
     means = {}
@@ -67,7 +84,12 @@ def _costs(part: Part, points: dict[Point, Runs], column: str) -> dict[Point, fl
 
 
 def _figure(
-    points: dict[Point, Runs], costs: dict[str, dict[Point, float]], metric: str, split: str, style: Style
+    points: dict[Point, Runs],
+    structures: dict[Point, StructureErrors] | None,
+    costs: dict[str, dict[Point, float]],
+    metric: str,
+    split: str,
+    style: Style,
 ) -> Figure:
     from matplotlib.lines import Line2D
 
@@ -77,7 +99,10 @@ def _figure(
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     sure = False
     for axes, (column, known) in zip(panels, costs.items(), strict=True):
-        sure |= _panel(axes, {point: points[point] for point in known}, known, look_of, sizes, style)
+        shown = {point: points[point] for point in known}
+        chances = {} if structures is None else probability_on_front(shown, known, structures)
+        sure |= any(math.isfinite(chance) for chance in chances.values())
+        _panel(axes, shown, chances, known, look_of, sizes, style)
         low, high = axes.get_xlim()
         log_axis(axes.xaxis, low, high, most=12 // len(costs))
         axes.set_xlabel(COSTS[column])
@@ -111,12 +136,13 @@ def _figure(
 def _panel(
     axes: Axes,
     points: dict[Point, Runs],
+    chances: dict[Point, float],
     costs: dict[Point, float],
     look_of: dict[str, Look],
     sizes: list[str],
     style: Style,
-) -> bool:
-    """Draw the error against one cost; returns whether the runs tell how sure the front is."""
+) -> None:
+    """Draw the error against one cost, lighter what is less surely on the front."""
     from matplotlib.transforms import ScaledTranslation
 
     figure = axes.get_figure(root=True)
@@ -124,7 +150,6 @@ def _panel(
     axes.set_xscale("log")
     axes.set_yscale("log")
     means = {point: log_interval(runs) for point, runs in points.items()}
-    chances = probability_on_front(points, costs)
     arms = list(dict.fromkeys(arm for arm, _ in points))
     equal = len({f"{cost:.6g}" for cost in costs.values()}) < len(costs)
     for (arm, n), interval in means.items():
@@ -132,7 +157,7 @@ def _panel(
         # Arms that use the same labels cost the same: there each gets a small shift on the page.
         points_aside = (arms.index(arm) - (len(arms) - 1) / 2) * 1.3 * style.scale if equal else 0.0
         place = axes.transData + ScaledTranslation(points_aside / 72.0, 0.0, figure.dpi_scale_trans)
-        cost, chance = costs[arm, n], chances[arm, n]
+        cost, chance = costs[arm, n], chances.get((arm, n), math.nan)
         if math.isfinite(interval.low):
             bar = [interval.low, interval.high]
             thin: dict[str, Any] = {"linewidth": style.thin(0.5), "alpha": 0.6, "zorder": 2}
@@ -152,7 +177,6 @@ def _panel(
     steps_x, steps_y = np.append(x[front], axes.get_xlim()[1]), np.append(y[front], y[front][-1])
     axes.plot(steps_x, steps_y, drawstyle="steps-post", color="#606060", linewidth=style.thin(), zorder=1)
     axes.grid(True)
-    return any(math.isfinite(chance) for chance in chances.values())
 
 
 def _marker_size(n: str, sizes: list[str], style: Style) -> float:
