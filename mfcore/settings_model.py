@@ -9,6 +9,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
+_KINDS = {
+    "model_type": "keys with values, such as `name: value`",
+    "dict_type": "keys with values, such as `name: value`",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_type": "text",
+}
+
 LONGEST_KEY = 120
 """Characters of a dotted key in a message."""
 
@@ -70,23 +78,28 @@ def dotted(location: Iterable[int | str]) -> str:
     return ".".join(str(part) for part in location if part not in names and not str(part).startswith(kinds))
 
 
-def faults(error: ValidationError, most: int = 8) -> str:
+def faults(error: ValidationError, most: int = 8, model: type[BaseModel] | None = None) -> str:
     """Each faulty key, what it should be, and the value that was found, in one sentence.
 
     Parameters
     ----------
     most
         Number of faults that are named; further ones are counted.
+    model
+        That was validated; where it is given, the keys that there are beside an unknown one are named.
     """
-    found = list(dict.fromkeys(_fault(fault) for fault in error.errors(include_url=False)))
+    found = list(dict.fromkeys(_fault(fault, model) for fault in error.errors(include_url=False)))
     more = [f"and {len(found) - most} further faults"] if len(found) > most else []
     return "; ".join([*found[:most], *more])
 
 
-def _fault(fault: Mapping[str, Any]) -> str:
+def _fault(fault: Mapping[str, Any], model: type[BaseModel] | None) -> str:
     key = dotted(fault["loc"])
     key = key if len(key) <= LONGEST_KEY else key[:LONGEST_KEY] + "…"
     problem = problem_of(fault)
+    known = keys_beside(model, fault["loc"]) if model and fault["type"] == "extra_forbidden" else []
+    if known:
+        problem = f"{problem}; there are {', '.join(known)}"
     return f"{key}: {problem}" if key else problem
 
 
@@ -96,6 +109,8 @@ def problem_of(fault: Mapping[str, Any]) -> str:
         return "unknown key"
     if fault["type"] == "missing":
         return "this key is missing"
+    if kind := _KINDS.get(fault["type"]):  # pydantic's own words name classes
+        return f"expected {kind} (found {shortened(fault['input'])})"
     problem = str(fault["msg"]).removeprefix("Value error, ").removesuffix(".")
     if ": unknown key, " in problem:  # of settings within settings, which name the keys that they have
         return problem
@@ -105,12 +120,22 @@ def problem_of(fault: Mapping[str, Any]) -> str:
 def keys_beside(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """The keys that a model, or the one within it that a fault is in, has at the place of a key."""
     for part in location[:-1]:
-        field = model.model_fields.get(str(part))
-        inner = None if field is None else field.annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if isinstance(part, int):  # a place in a list, whose items are the model
+            continue
+        field = model.model_fields.get(part)
+        inner = None if field is None else _model_within(field.annotation)
+        if inner is None:
             return []
         model = inner
     return [*model.model_fields]
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:
+    """The one model that an annotation is, or is a list or an option of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    within = [model for part in get_args(annotation) if (model := _model_within(part)) is not None]
+    return within[0] if len(within) == 1 else None
 
 
 def shortened(value: Any) -> str:

@@ -348,7 +348,7 @@ def parse_preset(content: Mapping[str, Any], source: str) -> Preset:
     try:
         return Preset.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {faults(error)}") from error
+        raise ConfigError(f"{source}: {faults(error, model=Preset)}") from error
 
 
 def _is_file(path: str) -> bool:

@@ -328,8 +328,9 @@ class Task(ABC):
             )
         if n == 0:
             raise ConfigError(
-                f"n_low {regime.n_low}: every frame with '{name}' labels is an HF training frame; use pairing "
-                "'paired', or give n_high a number."
+                f"n_low {regime.n_low}: every frame with '{name}' labels is an HF training frame, and with pairing "
+                f"'{regime.pairing}' none of these may be an LF frame, too; give more frames with '{name}' labels, a "
+                "number for n_high, or in a preset `pairing: [paired]`."
             )
         picked = {id_of(a) for a in chosen + free[: n - len(chosen)]}
         return [a for a in order if id_of(a) in picked]

@@ -95,9 +95,12 @@ def split_groups(
             order.remove(taken[-1])
             n_frames += counts[taken[-1]]
         if n_frames < size or not order:
+            wanted = " and ".join(f"{n} {name}" for name, n in sizes.items())
+            groups = f"{len(names)} group{'s' * (len(names) != 1)}"
             raise ConfigError(
-                f"{len(frames)} frames in {len(names)} groups: too few groups to hold out {dict(sizes)} frames and "
-                "to leave one group to train on. Give more groups, or hold out fewer frames."
+                f"too few groups to hold out {wanted} frames and to leave one group to train on (here: {len(frames)} "
+                f"frames in {groups}, less what was held out before). Give more groups, hold out fewer frames, or, if "
+                "the frames of a group have nothing in common, split by frames (`--group-key none`)."
             )
         parts[part] = in_groups(frames, taken)
     return parts, in_groups(frames, order)

@@ -27,10 +27,10 @@ SelectionRule = Literal["detrended", "low_forces", "loss", "second_half", "last"
 BATCH_ATOMS = 128
 """Atoms of an optimiser step where the settings do not say: steps per atom gradient do not depend on the frames' size.
 
-Joint training on li6ps5cl (100 LF, 30 HF frames), 6·10⁴ atom gradients, two draws: with 64, 128, 256 atoms the forces are
-wrong by 38, 41, 54 meV/Å, and trainings take 39, 19, 12 CPU-s; ingan (one draw) 41, 44, 54 meV/Å. With AdamW in place of
-SOAP, 64, 128, 256 atoms: li6ps5cl 75, 91, 119, ingan 97, 106, 109 meV/Å beyond coverage; molecular_cc (1·10⁵, energies)
-209, 161, 232 meV/atom.
+Joint training on li6ps5cl (100 LF, 30 HF frames), 6·10⁴ atom gradients, two draws: with 64, 128, 256 atoms the forces
+are wrong by 38, 41, 54 meV/Å, and trainings take 39, 19, 12 CPU-s; ingan (one draw) 41, 44, 54 meV/Å. With AdamW in
+place of SOAP, 64, 128, 256 atoms: li6ps5cl 75, 91, 119, ingan 97, 106, 109 meV/Å beyond coverage; molecular_cc (1·10⁵,
+energies) 209, 161, 232 meV/atom.
 """
 
 

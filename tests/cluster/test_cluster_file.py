@@ -27,7 +27,7 @@ FAULTS = {
     "memory: 4GB is less than 1GB for each of 5 runs": {"runs": 5},
     "walltime: expected hours, minutes and seconds, in quotes: \"04:00:00\" (found '4h')": {"walltime": "4h"},
     "walltime: expected at least 00:05:00": {"walltime": "00:01:00"},
-    "walltime: Input should be a valid string (found 14400)": {"walltime": 14400},
+    "walltime: expected text (found 14400)": {"walltime": 14400},
     "gpus: a job has one device": {"gpus": 2},
     "gpus: a job has one device and": {"gpus": 1, "runs": 2},
     "jobs: Input should be less than or equal to 1000": {"jobs": 10_000},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -224,7 +225,7 @@ def test_arms_that_are_not_usual_run_where_they_are_named() -> None:
             tasks=TASKS,
             arms=ARMS,
             needs_all_high=lambda arm: arm == "ceiling",
-            usual=lambda arm: arm != "joint",
+            usual=lambda arm, _: arm != "joint",
         )
         found.append({spec.arm for spec in wanted.runs})
     assert found == [{"plain", "ceiling"}, {"joint"}, {"plain", "joint"}]
@@ -331,3 +332,27 @@ def test_an_observable_without_a_word_has_its_default_plan() -> None:
 def test_an_arm_that_the_preset_lacks_is_refused_with_those_that_it_has() -> None:
     with pytest.raises(ConfigError, match="preset 'mine' has no arm 'joint'; its arms are plain"):
         runs(Selection(arms=("plain", "joint")), arms=["plain"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"name": "p", "tasks": ["h2co"]}, "tasks.0: expected keys with values, such as `name: value` (found 'h2co')"),
+        ({"name": "p", "tasks": "h2co"}, "tasks: expected a list (found 'h2co')"),
+        ({"name": None, "tasks": [{"task": "h2co"}]}, "name: expected text (found None)"),
+        ({"name": "p", "tasks": [{"task": "h2co"}], "budgets": [1e5]}, "budgets: unknown key; there are name, "),
+        (
+            {"name": "p", "tasks": [{"task": "h2co", "arm": "transfer"}]},
+            "tasks.0.arm: unknown key; there are task, regimes, ",
+        ),
+        (
+            {"name": "p", "tasks": [{"task": "h2co", "regimes": {"low": 1}}]},
+            "tasks.0.regimes.low: unknown key; there are n_low, ",
+        ),
+    ],
+)
+def test_faults_of_a_preset_speak_of_keys_and_not_of_classes(content: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_preset(content, "p.yml")
+    assert words in str(error.value)
+    assert "TaskPlan" not in str(error.value)
