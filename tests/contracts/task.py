@@ -133,7 +133,7 @@ class TaskContract:
             with pytest.raises(ConfigError, match=next(iter(size))):
                 task.split(self.regimes[0].model_copy(update=size), 0)
 
-    def test_the_perfect_potential_scores_zero_on_every_metric(self, task, splits):
+    def test_the_perfect_potential_has_no_errors_and_a_slope_of_one(self, task, splits):
         _, split = splits[0]
         rows = evaluate(Oracle(task.fidelities), split.tests, task.fidelities).rows
         assert {row["split"] for row in rows} == set(split.tests)
@@ -141,7 +141,7 @@ class TaskContract:
             row["metric"] for row in rows
         }
         for row in rows:
-            assert row["value"] == pytest.approx(0.0, abs=1e-6)
+            assert row["value"] == pytest.approx(1.0 if row["metric"] == "force_slope" else 0.0, abs=1e-6)
             assert 0 < row["n"] <= len(split.tests[row["split"]])
 
     def test_known_errors_are_scored_as_they_are(self, task, splits):
