@@ -14,7 +14,7 @@ COMMANDS: set[str] = set()
 #: Module (a pattern) to plug-ins that it may name, with the reason.
 NAMED = {
     # measures our own core: its parts, its rate, its place beside other people's potentials
-    "mfbench.benchmarks.performance.*": {"equivariant"},
+    "mfbench.benchmarks.performance.*": {"equivariant", "mace", "nequip"},
     # the core that counts where none is named
     "mfbench.mfcore.cores.registry": {"equivariant"},
     # the energies of the h2co data set are what forces are compared on beside other people's potentials

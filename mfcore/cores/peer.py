@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +84,7 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 @contextmanager
 def quiet_building(evaluated: bool = True) -> Iterator[None]:
-    """Build another package's network: without its warnings, in float32, and without TorchScript.
+    """Build another package's network: without its messages, in float32, and without TorchScript.
 
     Compiled by TorchScript, the first evaluations of every new network take seconds. One that is never `evaluated` is
     built faster.
@@ -91,7 +92,7 @@ def quiet_building(evaluated: bool = True) -> Iterator[None]:
     import e3nn
 
     before = e3nn.get_optimization_defaults()
-    with warnings.catch_warnings(), default_dtype(torch.float32):
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), default_dtype(torch.float32):
         warnings.simplefilter("ignore")
         e3nn.set_optimization_defaults(jit_script_fx=False, optimize_einsums=evaluated)
         try:
