@@ -55,12 +55,12 @@ def test_a_wrong_key_of_a_core_is_named(core: dict[str, object], key: str) -> No
         CoreChoice.model_validate(core)
 
 
-def test_a_core_that_starts_from_random_weights_refuses_a_checkpoint(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
     weights = tmp_path / "weights"
     with pytest.raises(ConfigError, match="no file"):
         CoreChoice.model_validate({"checkpoint": str(weights)}).build((1, 8), ("high",), "none", 5.0)
     weights.write_bytes(b"")
-    with pytest.raises(ConfigError, match="starts from random weights"):
+    with pytest.raises(ConfigError, match="is no folder of a potential"):
         CoreChoice.model_validate({"checkpoint": str(weights)}).build((1, 8), ("high",), "none", 5.0)
 
 
