@@ -155,7 +155,7 @@ def spec_of_user(folder: Path) -> Any:
 
     examples = Path(__file__).parents[2] / "examples"
     for name in ("low.xyz", "high.xyz"):
-        write(folder / name, read(examples / name, index=":40"), format="extxyz")
+        write(folder / name, read(examples / name, index="::4"), format="extxyz")
     options = {"low": str(folder / "low.xyz"), "high": str(folder / "high.xyz"), "reading": {}}
     options |= {"low_name": None, "high_name": None}
     regime = Regime(n_low="all", n_high="all", labels="low=EF,high=EF", coverage="full", pairing="disjoint")

@@ -265,7 +265,7 @@ class _Session:
         if len(given.lost) < self._executor.losses and given.unseen < _UNSEEN:
             self._wait_again(job)
             return
-        times = _times(len(given.lost) + given.unseen)
+        times = _times(len(given.lost) or given.unseen)
         lost = f"it lost its worker {times} without getting any further ({', '.join(given.lost)})"
         yield from self._over(Died(job, lost=lost))
 
