@@ -277,7 +277,7 @@ class FitContext:
             self._book(core, StageTrainer(core, task, config, budget, self.seed, None, self._progress).fit(), frames)
             return
         finished, checkpoint = store / f"stage-{key}.safetensors", store / f"{name}-{key}.ckpt"
-        # a stage of several runs is trained by one of them, and the others wait for it; processes of one training do not
+        # a stage of several runs is trained by one of them, and the others wait; processes of one training do not
         alone = share and store == self._shared and config.devices == 1
         with one_at_a_time(finished.with_suffix(".lock")) if alone else nullcontext():
             if finished.exists():
