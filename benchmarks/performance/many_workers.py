@@ -40,8 +40,11 @@ asyncio.run(main())
 """
 _WORKERS = """
 import asyncio, sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from distributed import Worker
+from mfbench.benchmarks.harness.executors.cluster import work
+
+work._ALONE = nullcontext()  # sleeps of many workers of one process may overlap
 
 async def main():
     async with AsyncExitStack() as stack:

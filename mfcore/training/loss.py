@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -22,8 +23,28 @@ def elementwise(kind: LossKind, error: Tensor, delta: float) -> Tensor:
     return torch.where(size <= delta, error.square(), delta * (2 * size - delta))
 
 
-def _masked_mean(kind: LossKind, predicted: Tensor, label: Tensor, weight: Tensor | None, delta: float) -> Tensor:
-    """Weighted mean over the labels that exist; zero if there is none.
+@dataclass(frozen=True)
+class LabelCounts:
+    """Numbers that means are taken over, where a process has a part of a batch.
+
+    Of the whole batch, divided by the number of processes: the mean of the processes' losses is then that of the batch.
+    """
+
+    energies: float
+    forces: float
+    stress: float
+
+    @classmethod
+    def of(cls, batch: Batch, processes: int) -> LabelCounts:
+        """Count the labels of a whole batch."""
+        labels = (batch.energy, batch.forces, batch.stress)
+        return cls(*(max(1.0, float(torch.isfinite(label).sum())) / processes for label in labels))
+
+
+def _masked_mean(
+    kind: LossKind, predicted: Tensor, label: Tensor, weight: Tensor | None, delta: float, count: float | None
+) -> Tensor:
+    """Weighted mean over the labels that exist, or their sum divided by `count`; zero if there is none.
 
     A missing label is replaced before the difference is taken: a NaN multiplied by zero would still be a
     NaN in the gradient.
@@ -33,7 +54,7 @@ def _masked_mean(kind: LossKind, predicted: Tensor, label: Tensor, weight: Tenso
     values = elementwise(kind, error, delta)
     if weight is not None:
         values = values * weight
-    return torch.where(present, values, torch.zeros_like(values)).sum() / present.sum().clamp(min=1)
+    return torch.where(present, values, torch.zeros_like(values)).sum() / (count or present.sum().clamp(min=1))
 
 
 @lru_cache(maxsize=64)
@@ -50,6 +71,7 @@ def loss_of(
     names: tuple[str, ...],
     config: LossConfig,
     projection: Tensor | None = None,
+    counts: LabelCounts | None = None,
 ) -> Tensor:
     """Loss of a batch.
 
@@ -67,6 +89,8 @@ def loss_of(
         Weights and forms.
     projection
         (B, B) matrix for the errors of the energies per atom, which takes out what is mended otherwise.
+    counts
+        Numbers that the means are taken over; None: those of the batch.
 
     Returns
     -------
@@ -85,11 +109,14 @@ def loss_of(
         present = torch.isfinite(target)
         error = energy - torch.where(present, target, energy.detach())
         energy, target = projection @ error, torch.where(present, torch.zeros_like(target), target)
-    loss = config.energy_weight * _masked_mean(config.energy, energy, target, weight, delta)
+    n_energies, n_forces, n_stress = (None,) * 3 if counts is None else (counts.energies, counts.forces, counts.stress)
+    loss = config.energy_weight * _masked_mean(config.energy, energy, target, weight, delta, n_energies)
     if output.forces is not None:
-        loss = loss + config.forces_weight * _masked_mean(config.forces, output.forces, batch.forces, per_atom, delta)
+        loss = loss + config.forces_weight * _masked_mean(
+            config.forces, output.forces, batch.forces, per_atom, delta, n_forces
+        )
     if output.stress is not None:
         loss = loss + config.stress_weight * _masked_mean(
-            config.stress, torch.nan_to_num(output.stress), batch.stress, per_frame, delta
+            config.stress, torch.nan_to_num(output.stress), batch.stress, per_frame, delta, n_stress
         )
     return loss

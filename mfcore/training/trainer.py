@@ -19,7 +19,7 @@ from mfbench.mfcore.core import FIDELITY, Core, CoreOutput, ForwardOptions
 from mfbench.mfcore.data.frames import has_label
 from mfbench.mfcore.data.graphs import Batch, GraphStore
 from mfbench.mfcore.data.reference_energies import composition
-from mfbench.mfcore.errors import BudgetError, DataError, TrainingError
+from mfbench.mfcore.errors import BudgetError, ConfigError, DataError, TrainingError
 from mfbench.mfcore.fidelity import Label, LabelSet
 from mfbench.mfcore.memory import keep_freed_memory
 from mfbench.mfcore.output_checks import check_slope, checked_output
@@ -30,7 +30,7 @@ from mfbench.mfcore.training.config import LossConfig, TrainingConfig
 from mfbench.mfcore.training.devices import DTYPES, average_gradients, fabric
 from mfbench.mfcore.training.energy_offsets import EnergyOffsets
 from mfbench.mfcore.training.frame_errors import frame_errors
-from mfbench.mfcore.training.loss import loss_of
+from mfbench.mfcore.training.loss import LabelCounts, loss_of
 from mfbench.mfcore.training.optimizers import optimizer_of
 from mfbench.mfcore.training.progress import Progress, silent
 from mfbench.mfcore.training.sampler import batch_ends, epoch_order
@@ -96,6 +96,8 @@ class StageTrainer:
                 f"stage '{task.name}': {budget.atom_gradients:.6g} atom gradients do not pay for one frame."
             )
         self.offsets = self._offsets(names)
+        if self.offsets is not None and self.world.world_size > 1:
+            raise ConfigError("training.free_e0: several devices divide the batches that it looks at; give never.")
         self.update = update_of(task.changes, self._choose_weights(), seed)
         self.parameters = self.update.parameters
         self.optimizer = optimizer_of(config, self._parameter_groups())
@@ -172,7 +174,7 @@ class StageTrainer:
                 cost = float(self.store.n_atoms[indices].sum())
                 if state.stage.atom_gradients + cost > self.budget.atom_gradients:
                     break
-                self._step(self._share(indices))
+                self._step(indices)
                 state.stage.atom_gradients += cost
                 state.stage.steps += 1
                 for name, number in zip(self.task.frames, np.bincount(self.fidelity[indices]), strict=False):
@@ -210,9 +212,8 @@ class StageTrainer:
             self.state.epoch, self.state.position = self.state.epoch + 1, 0
 
     def _share(self, indices: np.ndarray) -> np.ndarray:
-        """The part of a batch that this process computes."""
-        part = indices[self.world.global_rank :: self.world.world_size]
-        return part if len(part) else indices[:1]
+        """The part of a batch that this process computes; it may have no frame."""
+        return indices[self.world.global_rank :: self.world.world_size]
 
     def _learning_rate(self) -> float:
         done = self.state.stage.atom_gradients / self.budget.atom_gradients
@@ -233,26 +234,40 @@ class StageTrainer:
         return (batch.energy - self.core.reference_energy(batch)).to(self.dtype)
 
     def loss(
-        self, batch: Batch, training: bool, config: LossConfig | None = None, projection: Tensor | None = None
+        self,
+        batch: Batch,
+        training: bool,
+        config: LossConfig | None = None,
+        projection: Tensor | None = None,
+        counts: LabelCounts | None = None,
     ) -> Tensor:
-        """Loss of a batch, by the stage's weights or others; `projection` is that of :func:`loss_of`."""
+        """Loss of a batch, by the stage's weights or others; `projection` and `counts` are those of :func:`loss_of`."""
         batch = batch.to(self.world.device, self.dtype)
         output = self._answer(batch, self._training if training else self._validating, create_graph=training)
         target, names = self.target(batch), self.core.fidelities
-        return loss_of(output, batch, target, names, config or self.config.loss, projection)
+        return loss_of(output, batch, target, names, config or self.config.loss, projection, counts)
 
     def _answer(self, batch: Batch, options: ForwardOptions, create_graph: bool = False) -> CoreOutput:
         output = self.core(batch, batch.has_forces, batch.has_stress, create_graph=create_graph, **options)
         return checked_output(self.core.name, output, batch, batch.has_forces, batch.has_stress)
+
+    def _loss_of_share(self, indices: np.ndarray) -> Tensor | None:
+        """Loss of this process's part of a batch; None if it has none. The mean over processes is the batch's loss."""
+        projection = None if self.offsets is None else self.offsets.projection(indices)
+        whole = self.store.batch(indices)
+        if self.world.world_size == 1:
+            return self.loss(whole, training=True, projection=projection)
+        part = self._share(indices)
+        counts = LabelCounts.of(whole, self.world.world_size)
+        return self.loss(self.store.batch(part), training=True, counts=counts) if len(part) else None
 
     def _step(self, indices: np.ndarray) -> None:
         rate = self._learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
-        projection = None if self.offsets is None else self.offsets.projection(indices)
-        loss = self.loss(self.store.batch(indices), training=True, projection=projection)
-        if loss.requires_grad:
+        loss = self._loss_of_share(indices)
+        if loss is not None and loss.requires_grad:
             loss.backward(inputs=self.update.weights)  # positions are no parameters: nothing is propagated to them
         self.update.pull()
         average_gradients(self.parameters, self.world)
