@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dask
 import pytest
@@ -12,15 +11,13 @@ from tests.harness.conftest import fakes
 
 __all__ = ["fakes"]
 
-PRELOAD = Path(__file__).parent / "preload_fakes.py"
-
 
 @pytest.fixture(scope="session")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a scheduler with two workers, which all tests use; they have the fakes, and start in no time."""
     log = tmp_path_factory.mktemp("fakes") / "steps.log"
     log.touch()
-    quick = {"distributed.worker.multiprocessing-method": "forkserver", "distributed.worker.preload": [str(PRELOAD)]}
+    quick = {"distributed.worker.multiprocessing-method": "forkserver"}
     with pytest.MonkeyPatch.context() as patch, dask.config.set(quick):
         patch.setenv("MFBENCH_FAKE_LOG", str(log))
         get_mp_context().set_forkserver_preload(["distributed", "numpy", "pandas", "mfbench.benchmarks.harness.runner"])

@@ -7,11 +7,13 @@ recorded.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import dask
 import pandas as pd
 import pytest
+from distributed import Client
 
 from mfbench.benchmarks.harness.executors.cluster.executor import DaskExecutor
 from mfbench.benchmarks.harness.executors.cluster.places import RunningScheduler, ThisMachine
@@ -53,8 +55,16 @@ def check(
     return monitor
 
 
+def find_fakes() -> None:
+    """Let a worker that has started before find them; those that start later have the path of this process."""
+    sys.path.insert(0, str(PLUGIN))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("sharing", [Sharing.folder, Sharing.nothing])
 def test_rows_of_fakes(scheduler: str, fakes: Path, tmp_path: Path, sharing: Sharing) -> None:
+    with Client(scheduler, set_as_default=False) as client:
+        client.run(find_fakes)
     planned = prepare([spec("fake_steps", settings={"pause_s": 0.05, "steps": 4}, seed=seed) for seed in range(6)])
     monitor = check(planned, prepare([spec("fake_dying")])[0], scheduler, tmp_path, (2, 0.3, [2]), sharing)
     assert monitor.cut == 1
