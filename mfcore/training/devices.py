@@ -23,10 +23,10 @@ def fabric(accelerator: str = "auto", devices: int = 1) -> Fabric:
     data-parallel wrapper do not see.
     """
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
     # one device takes no part in what a batch system starts: its variables say nothing about this process
-    alone = [LightningEnvironment()] if devices == 1 else None
+    alone = LightningEnvironment() if devices == 1 else None
     made = Fabric(accelerator=accelerator, devices=devices, strategy="ddp" if devices > 1 else "auto", plugins=alone)
     made.launch()
     return made

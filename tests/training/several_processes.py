@@ -50,7 +50,7 @@ def main(folder: Path, processes: int, rank: int, port: str, stop: int) -> None:
         "accelerator": "cpu",
         "free_e0": "never",
     }
-    training = TrainingConfig.model_validate(settings | {"checkpoint_s": 0.0})
+    training = TrainingConfig.model_validate(settings | {"checkpoint_s": 1e6})
     checks = []
 
     def progress(stage: str, spent: float, budget: float) -> None:
@@ -60,7 +60,7 @@ def main(folder: Path, processes: int, rank: int, port: str, stop: int) -> None:
             raise KeyboardInterrupt
 
     started = time.perf_counter()
-    trainer = StageTrainer(core, task, training, Budget(4000.0), 0, folder / "stage.ckpt", progress)
+    trainer = StageTrainer(core, task, training, Budget(1500.0), 0, folder / "stage.ckpt", progress)
     try:
         trainer.fit()
     except KeyboardInterrupt:
