@@ -104,7 +104,7 @@ def _fault(fault: Mapping[str, Any], model: type[BaseModel] | None) -> str:
 
 
 def problem_of(fault: Mapping[str, Any]) -> str:
-    """What is wrong at the place of a fault, and the value that was found there."""
+    """The problem at the place of a fault, with the value that was found there."""
     if fault["type"] == "extra_forbidden":
         return "unknown key"
     if fault["type"] == "missing":
