@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from mfbench.benchmarks.cli import time_budget
+from mfbench.benchmarks.cli.place import Where
 from mfbench.benchmarks.cli.time_budget import fit_within_time, seconds_of, within_time
 from mfbench.benchmarks.harness import timing
 from mfbench.benchmarks.harness.executors.factory import make_executor
@@ -91,7 +92,7 @@ def within(specs: list[RunSpec], root: Path, time_s: float = 100.0, keep: bool =
         root,
         time_s=time_s,
         text="100s",
-        workers=1,
+        where=Where(1),
         keep=keep,
         started=time.perf_counter(),
     )
