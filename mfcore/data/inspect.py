@@ -233,7 +233,9 @@ def _unit_faults(levels: Sequence[LevelReport], ratio: float) -> list[str]:
             guess = f": {best}?" if _log_distance(r.slope, SLOPES[best]) < 0.2 else ""
             found.append(f"{r.fidelity}: energies and forces disagree (slope {_slope(r)}, expected 1){guess}")
         if r.energy_unit not in ("", "eV"):
-            found.append(f"{r.fidelity}: energies are in {r.energy_unit} (those of all electrons fit); give eV")
+            several = ", one in some frames and another in others" if " and " in r.energy_unit else ""
+            fit = "those of all electrons fit"
+            found.append(f"{r.fidelity}: energies are in {r.energy_unit}{several} ({fit}); give eV")
         if r.stress_form not in ("", RIGHT_FORM):
             found.append(
                 f"{r.fidelity}: stresses are in {r.stress_form}, by the energies of neighbouring frames; give eV/Å³, "

@@ -67,12 +67,22 @@ def all_electron_energy(numbers: NDArray[np.int64]) -> float:
 
 
 def energy_unit(frames: Sequence[Atoms], fidelity: str) -> str:
-    """Name the unit of energies that are those of all electrons; "" for others (pseudopotentials, atomization)."""
+    """Name the unit of energies that are those of all electrons, "" for others (pseudopotentials, atomization).
+
+    Where each frame's energy is, but in different units, these are named: "eV and Hartree".
+    """
     ratios = []
     for atoms in frames:
         if has_label(atoms, fidelity, Label.ENERGY) and (atoms.numbers > 5).any():
             ratios.append(energy_of(atoms, fidelity) / all_electron_energy(np.asarray(atoms.numbers)))
     if not ratios:
         return ""
-    middle = float(np.median(ratios))
-    return next((name for name, unit in _ENERGY_UNITS.items() if abs(middle * unit - 1.0) < _ALL_ELECTRON), "")
+    each = {_fitting_unit(ratio) for ratio in ratios}
+    if len(each) > 1 and "" not in each:
+        return " and ".join(name for name in _ENERGY_UNITS if name in each)
+    return _fitting_unit(float(np.median(ratios)))
+
+
+def _fitting_unit(ratio: float) -> str:
+    """Unit in which an energy is that of all electrons, by its number over what it would be in eV; "" if none."""
+    return next((name for name, unit in _ENERGY_UNITS.items() if abs(ratio * unit - 1.0) < _ALL_ELECTRON), "")

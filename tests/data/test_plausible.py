@@ -73,3 +73,16 @@ def test_a_file_wholly_in_atomic_units_is_told() -> None:
     assert any("energies are in Hartree" in f for f in report.faults)
     assert "not to be trained on" in str(report)
     assert report.as_dict()["levels"][0]["slope"] is None
+
+
+def test_frames_of_several_units_are_told_unless_one_fits_none() -> None:
+    def frames(*sizes: float) -> list[Atoms]:
+        made = []
+        for size in sizes:
+            atoms = Atoms("OH2", [(0, 0, 0), (0.96, 0, 0), (-0.24, 0.93, 0)])
+            set_labels(atoms, "cc", energy=all_electron_energy(atoms.numbers) / size)
+            made.append(atoms)
+        return made
+
+    assert energy_unit(frames(1.0, units.Hartree, 1.0), "cc") == "eV and Hartree"
+    assert energy_unit(frames(1.0, 7.0, 1.0), "cc") == "eV"
