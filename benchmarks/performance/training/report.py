@@ -70,12 +70,16 @@ def draw(problems: Sequence[Problem], rows: Sequence[Record], path: Path) -> Non
     """Draw errors against CPU seconds, a panel a problem: lines where a variant has several budgets."""
     from matplotlib.figure import Figure
 
+    from mfbench.benchmarks.reports.figures.style import log_axis
+
     shown = [p for p in problems if any(r["problem"] == p.name and r["status"] == "ok" for r in rows)]
     if not shown:
         return
-    figure = Figure(figsize=(5.0 * len(shown), 4.2), layout="constrained")
+    across = min(2, len(shown))
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(6.5 * across, 4.0 * down), layout="constrained")
     for number, problem in enumerate(shown):
-        axes = figure.add_subplot(1, len(shown), number + 1)
+        axes = figure.add_subplot(down, across, number + 1)
         curves: dict[str, list[tuple[float, float]]] = {}
         for (variant, _), own in groups([r for r in rows if r["problem"] == problem.name]).items():
             done = [r for r in own if r["status"] == "ok"]
@@ -87,7 +91,9 @@ def draw(problems: Sequence[Problem], rows: Sequence[Record], path: Path) -> Non
             x, y = zip(*sorted(points), strict=True)
             axes.plot(x, y, marker=marker, label=variant, color="black" if bold else None, zorder=3 if bold else 2)
         axes.set(xscale="log", yscale="log", xlabel="CPU time of training (s)", ylabel=_UNITS[problem.metric])
+        for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            log_axis(axis, low, high)
         axes.set_title(problem.name)
-        axes.legend(fontsize=6, ncols=2)
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
