@@ -15,7 +15,7 @@ A training that is in the results file is not run again; --table-only prints the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -139,7 +139,7 @@ def results_file(path: Path) -> ResultsFile:
 
 def settings_of(training: Training, learning_rate: float, data_sha256: str | None) -> dict[str, Any]:
     """All that runs in one file share."""
-    return {"training": asdict(training), "learning_rate": learning_rate, "data_sha256": data_sha256}
+    return {"training": training.as_dict(), "learning_rate": learning_rate, "data_sha256": data_sha256}
 
 
 def stored(out: ResultsFile, settings: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -76,8 +76,8 @@ def test_a_dead_weight_of_the_target_is_found(training_set, arm):
 def test_weights_that_the_loss_ignores_are_found(training_set, monkeypatch):
     sound = trainer.loss_of
 
-    def without_weights(output, batch, target, names, config, projection):
-        return sound(output, batch, target, names, config.model_copy(update={"fidelity_weights": {}}), projection)
+    def without_weights(output, batch, target, names, config, *more):
+        return sound(output, batch, target, names, config.model_copy(update={"fidelity_weights": {}}), *more)
 
     monkeypatch.setattr(trainer, "loss_of", without_weights)
     with pytest.raises(SelfCheckError, match="no effect on the gradient"):

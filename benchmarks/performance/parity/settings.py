@@ -47,6 +47,13 @@ class Training:
     checks: int = 20
     amsgrad: bool = False
 
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values; what came later is left out where it is the default, so that runs keep their keys."""
+        values = asdict(self)
+        if not self.amsgrad:
+            del values["amsgrad"]
+        return values
+
 
 @dataclass(frozen=True)
 class Job:
@@ -73,8 +80,7 @@ class Job:
             del values["core"]
         if self.network.hidden_lmax is None:
             del values["network"]["hidden_lmax"]
-        if not self.training.amsgrad:
-            del values["training"]["amsgrad"]
+        values["training"] = self.training.as_dict()
         return values
 
     @classmethod
