@@ -26,6 +26,7 @@ from tests.contracts.executor import ExecutorContract, jobs_of, square, square_o
 
 class TestDaskExecutor(ExecutorContract):
     exit_codes = False
+    in_order = False
 
     @pytest.fixture(autouse=True)
     def _at(self, scheduler: str) -> None:

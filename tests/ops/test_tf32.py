@@ -164,12 +164,13 @@ def test_a_gpu_multiplies_in_tf32_only_inside() -> None:
 
 
 def test_a_mixed_training_selects_and_answers_in_float32(tmp_path: Path) -> None:
-    mixed, plain = trainer(None, precision="mixed"), trainer(None)
+    # SOAP makes more of rounding than AdamW does
+    mixed, plain = (trainer(None, precision=p, optimizer="adamw") for p in ("mixed", "float32"))
     for one in (mixed, plain):
         one.fit()
     assert mixed.state.scores[0] == plain.state.scores[0]  # before the first step
     assert mixed.state.scores[1:] != plain.state.scores[1:]
-    np.testing.assert_allclose(mixed.state.scores, plain.state.scores, rtol=0.2)
+    np.testing.assert_allclose(mixed.state.scores, plain.state.scores, rtol=0.05)
     potential = Potential("some", [mixed.core], {"high": (Component(0, "high"),)})
     potential.save(tmp_path)
     assert json.loads((tmp_path / HEADER).read_text())["precision"] == "float32"

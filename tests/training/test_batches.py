@@ -115,12 +115,13 @@ def test_a_resumed_stage_is_the_uninterrupted_one_bit_for_bit(options: dict[str,
 
 def test_recomputing_layers_trains_the_same(tmp_path: Path) -> None:
     plain, again = (
-        trainer(None, batch_atoms=20, activation_checkpointing=r, precision="float64") for r in (False, True)
+        trainer(None, batch_atoms=20, activation_checkpointing=r, precision="float64", optimizer="adamw")
+        for r in (False, True)
     )
     plain.fit()
     again.fit()
     for a, b in zip(weights(plain), weights(again), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
 
 
 def test_a_batch_is_its_frames() -> None:
