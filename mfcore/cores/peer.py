@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from mfbench.mfcore.core import Core, CoreOutput
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
+from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint
 from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.edges import Edges
 
 
@@ -52,6 +56,26 @@ class PeerCore(Core):
         edges = Edges(batch.positions.shape[0], batch.sender, batch.receiver, batch.row_pointer)
         return output_of_edges(energy, gradient, vectors.detach(), batch, edges, forces, stress)
 
+    def register_elements(self, elements: Sequence[int]) -> None:
+        """Keep, as the buffer `element`, the place that each species has among the elements of the network.
+
+        Raises
+        ------
+        ConfigError
+            If the network lacks one.
+        """
+        if odd := [number for number in self.species if number not in elements]:
+            raise ConfigError(f"core '{self.name}': its architecture has no element {odd[0]}.")
+        places = torch.tensor([elements.index(number) for number in self.species])
+        self.register_buffer("element", places, persistent=False)
+
+    def take_energies(self, known: PeerCheckpoint, part: str) -> None:
+        """Give all fidelities the reference energies and scales of one part of a checkpoint."""
+        shift, scale = known.energies(part, self.species)
+        for fidelity in self.fidelities:
+            self.set_reference(fidelity, shift)
+            self.set_scale(fidelity, scale)
+
     @abstractmethod
     def atomic_energies(self, batch: Batch, vectors: Tensor, sender: Tensor, receiver: Tensor) -> Tensor:
         """Energies of atoms in units of their scales, (A,).
@@ -69,6 +93,33 @@ class PeerCore(Core):
     def atom_fidelity(self, batch: Batch) -> Tensor:
         """Fidelity of each atom, (A,)."""
         return batch.fidelity.index_select(0, batch.frame)
+
+
+class ReadoutsCore(PeerCore):
+    """A peer's core that has a readout for each fidelity under "heads", which its package does not have.
+
+    Attributes
+    ----------
+    readouts
+        One, or one of each fidelity.
+    """
+
+    readouts: nn.ModuleList
+
+    def expand_heads(self) -> Self:
+        """The same function with one readout per fidelity, all as the present one."""
+        if self.conditioning != "none":
+            return super().expand_heads()
+        made = copy.deepcopy(self)
+        made.conditioning = "heads"
+        made.readouts = nn.ModuleList([copy.deepcopy(self.readouts[0]) for _ in self.fidelities])
+        return made
+
+    def own_answers(self, answers: Sequence[Tensor], batch: Batch) -> Tensor:
+        """Answers of each atom's own readout, (A,), of those of all readouts, (A, 1) each."""
+        if len(answers) == 1:
+            return answers[0][:, 0]
+        return torch.cat([*answers], dim=1).gather(1, self.atom_fidelity(batch)[:, None])[:, 0]
 
 
 @contextmanager

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from ase.data import chemical_symbols
-from torch import Tensor, nn
+from torch import nn
 
 from mfbench.mfcore.cores import pickled
 from mfbench.mfcore.cores.mace.heads import head_of, spread_head
 from mfbench.mfcore.cores.mace.network import PARTS, build, import_mace
 from mfbench.mfcore.cores.peer import quiet_building
+from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint, plain
 from mfbench.mfcore.errors import ConfigError
 
 CORE, PACKAGE = "mace", "mace"
@@ -46,27 +44,10 @@ _ARGUMENTS = (
 )
 
 
-@dataclass(frozen=True)
-class Stored:
-    """Contents of a checkpoint.
+class Stored(PeerCheckpoint):
+    """A checkpoint of MACE; its parts are heads, and keys the arguments of its model."""
 
-    Attributes
-    ----------
-    tensors
-        Weights by mace's names.
-    keys
-        Arguments of its model, and `elements`.
-    heads
-        Names.
-    shift, scale
-        (heads, elements) eV.
-    """
-
-    tensors: Mapping[str, Tensor]
-    keys: dict[str, Any]
-    heads: tuple[str, ...]
-    shift: np.ndarray
-    scale: np.ndarray
+    core: ClassVar[str] = CORE
 
     def head(self, asked: str, checkpoint: str) -> str:
         """Return the head to start from.
@@ -76,28 +57,12 @@ class Stored:
         ConfigError
             If there are several and none is chosen, or there is none of the name.
         """
-        if asked in self.heads:
+        if asked in self.parts:
             return asked
-        if not asked and len(self.heads) == 1:
-            return self.heads[0]
-        named = " or ".join(f"{checkpoint}:{name}" for name in self.heads)
+        if not asked and len(self.parts) == 1:
+            return self.parts[0]
+        named = " or ".join(f"{checkpoint}:{name}" for name in self.parts)
         raise ConfigError(f"core '{CORE}', key 'checkpoint': say which head to start from: {named}.")
-
-    def check_elements(self, species: Sequence[int], path: Path) -> None:
-        """Refuse elements that the checkpoint was not trained on.
-
-        Raises
-        ------
-        ConfigError
-            Names them.
-        """
-        if odd := [chemical_symbols[z] for z in species if z not in self.keys["elements"]]:
-            raise ConfigError(f"core '{CORE}': the checkpoint {path} was not trained on {', '.join(odd)}.")
-
-    def energies(self, head: str, species: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return reference energies and scales of a head, (species,) eV each."""
-        places, row = [self.keys["elements"].index(z) for z in species], self.heads.index(head)
-        return self.shift[row, places], self.scale[row, places]
 
 
 def stored(path: Path) -> Stored:
@@ -137,7 +102,7 @@ def _unpickled(path: Path) -> pickled.Content:
     inner = {
         k: np.atleast_1d(np.asarray(found[f"atomic_inter_{k}"], dtype=np.float64))[:, None] for k in ("scale", "shift")
     }
-    keys = {name: _plain(found.get(name)) for name in _ARGUMENTS} | {"elements": elements}
+    keys = {name: plain(found.get(name)) for name in _ARGUMENTS} | {"elements": elements}
     return dict(model.state_dict()), {
         "keys": keys,
         "heads": heads,
@@ -150,24 +115,13 @@ def _name(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__)).lower()
 
 
-def _plain(value: Any) -> Any:
-    """JSON values: classes by their names, irreps as text."""
-    if isinstance(value, type):
-        return value.__name__
-    if isinstance(value, list | tuple) and not hasattr(value, "ls"):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, Tensor | np.ndarray | np.generic):
-        return value.tolist()
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
 def transfer(known: Stored, head: str, network: nn.ModuleDict, n_heads: int) -> None:
     """Give all heads of a network the function of one head of a checkpoint."""
-    source = build(known.keys, len(known.heads), evaluated=False)
+    source = build(known.keys, len(known.parts), evaluated=False)
     wanted = source.state_dict()
     source.load_state_dict({name: known.tensors[name].view(value.shape) for name, value in wanted.items()})
     for name in PARTS:
         if name in network:
             network[name].load_state_dict(source[name].state_dict())
     readouts: Any = (source["readouts"], network["readouts"])
-    spread_head(head_of(readouts[0], len(known.heads), known.heads.index(head)), readouts[1], n_heads)
+    spread_head(head_of(readouts[0], len(known.parts), known.parts.index(head)), readouts[1], n_heads)

@@ -18,7 +18,6 @@ from mfbench.mfcore.cores.mace.network import build, model_keys
 from mfbench.mfcore.cores.peer import PeerCore
 from mfbench.mfcore.cores.starting_points import found_checkpoint
 from mfbench.mfcore.data.graphs import Batch
-from mfbench.mfcore.errors import ConfigError
 
 
 class MaceCore(PeerCore):
@@ -48,12 +47,9 @@ class MaceCore(PeerCore):
         self.check_installed()
         super().__init__(config, species, fidelities, conditioning, mean_neighbours)
         keys = model_keys(config, self.species, self.mean_neighbours)
-        if odd := [number for number in self.species if number not in keys["elements"]]:
-            raise ConfigError(f"core '{self.name}': its architecture has no element {odd[0]}.")
+        self.register_elements(keys["elements"])
         self._n_heads = len(self.fidelities) if conditioning == "heads" else 1
         self.network = build(keys, self._n_heads)
-        places = torch.tensor([keys["elements"].index(number) for number in self.species])
-        self.register_buffer("element", places, persistent=False)
         self.register_buffer("numbers", torch.tensor(keys["elements"]), persistent=False)
 
     @classmethod
@@ -98,10 +94,7 @@ class MaceCore(PeerCore):
         own = MaceConfig(cutoff=known.keys["r_max"], architecture=known.keys)
         made = cls(own, species, fidelities, conditioning, mean_neighbours)
         transfer(known, checkpoint.part, made.network, made._n_heads)
-        shift, scale = known.energies(checkpoint.part, species)
-        for fidelity in made.fidelities:
-            made.set_reference(fidelity, shift)
-            made.set_scale(fidelity, scale)
+        made.take_energies(known, checkpoint.part)
         return made
 
     def expand_heads(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from mfbench.mfcore.core import FIDELITY, LAST, READOUT, TRUNK, Conditioning, CoreConfig
 from mfbench.mfcore.cores.nequip import network
 from mfbench.mfcore.cores.nequip.config import NequIPConfig
-from mfbench.mfcore.cores.peer import PeerCore
+from mfbench.mfcore.cores.peer import ReadoutsCore
 from mfbench.mfcore.data.graphs import Batch
 
 
-class NequIPCore(PeerCore):
+class NequIPCore(ReadoutsCore):
     """The network of the package nequip.
 
     Under "embedding" a learned vector of the fidelity stands beside that of the element, nequip's categorical embedding
@@ -49,15 +49,6 @@ class NequIPCore(PeerCore):
         count = len(self.fidelities) if conditioning == "heads" else 1
         self.readouts = nn.ModuleList([first, *(_another(first) for _ in range(count - 1))])
 
-    def expand_heads(self) -> Self:
-        """The same function with one readout per fidelity, all as the present one."""
-        if self.conditioning != "none":
-            return super().expand_heads()
-        made = copy.deepcopy(self)
-        made.conditioning = "heads"
-        made.readouts = nn.ModuleList([copy.deepcopy(self.readouts[0]) for _ in self.fidelities])
-        return made
-
     def groups_of(self, parameter: str) -> tuple[str, ...]:
         """Embeddings are the trunk's first part, each convolution a further one."""
         where, _, rest = parameter.partition(".")
@@ -84,9 +75,7 @@ class NequIPCore(PeerCore):
                 casting._output_dtype = vectors.dtype
             data = casting(data)
         answers: list[Tensor] = [readout(dict(data))["atomic_energy"] for readout in self.readouts]
-        if len(answers) == 1:
-            return answers[0][:, 0]
-        return torch.cat(answers, dim=1).gather(1, self.atom_fidelity(batch)[:, None])[:, 0]
+        return self.own_answers(answers, batch)
 
 
 def _another(readout: nn.Module) -> nn.Module:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from ase.data import chemical_symbols
-from torch import Tensor, nn
+from torch import nn
 
 from mfbench.mfcore.cores import pickled
 from mfbench.mfcore.cores.peer import quiet_building
+from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint, plain
 from mfbench.mfcore.cores.sevennet.network import READOUTS, build
 from mfbench.mfcore.errors import ConfigError
 
@@ -28,27 +27,10 @@ NAMED = {
 """Checkpoints in the wheel of sevenn."""
 
 
-@dataclass(frozen=True)
-class Stored:
-    """Contents of a checkpoint.
+class Stored(PeerCheckpoint):
+    """A checkpoint of SevenNet; its parts are modalities."""
 
-    Attributes
-    ----------
-    tensors
-        Weights by sevenn's names.
-    keys
-        Of its model, and `elements`.
-    modalities
-        Names in the order of their rows; none for a checkpoint without.
-    shift, scale
-        (modalities or 1, elements) eV.
-    """
-
-    tensors: Mapping[str, Tensor]
-    keys: dict[str, Any]
-    modalities: tuple[str, ...]
-    shift: np.ndarray
-    scale: np.ndarray
+    core: ClassVar[str] = CORE
 
     def modality(self, asked: str, checkpoint: str) -> str:
         """Return the modality to start from.
@@ -58,33 +40,16 @@ class Stored:
         ConfigError
             If there are several and none is chosen, or there is none of the name.
         """
-        if asked in self.modalities or (not asked and not self.modalities):
+        if asked in self.parts or (not asked and not self.parts):
             return asked
-        if not self.modalities:
+        if not self.parts:
             raise ConfigError(f"core '{CORE}', key 'checkpoint': {checkpoint} has no modalities; leave out ':{asked}'.")
-        wanted = {name.lower(): name for name in self.modalities}
+        wanted = {name.lower(): name for name in self.parts}
         if asked.lower() in wanted:
             return wanted[asked.lower()]
         base = checkpoint.removesuffix(f":{asked}") if asked else checkpoint
-        named = " or ".join(f"{base}:{name}" for name in self.modalities)
+        named = " or ".join(f"{base}:{name}" for name in self.parts)
         raise ConfigError(f"core '{CORE}', key 'checkpoint': say which modality to start from: {named}.")
-
-    def check_elements(self, species: Sequence[int], path: Path) -> None:
-        """Refuse elements that the checkpoint was not trained on.
-
-        Raises
-        ------
-        ConfigError
-            Names them.
-        """
-        if odd := [chemical_symbols[z] for z in species if z not in self.keys["elements"]]:
-            raise ConfigError(f"core '{CORE}': the checkpoint {path} was not trained on {', '.join(odd)}.")
-
-    def energies(self, modality: str, species: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return reference energies and scales of a modality, (species,) eV each."""
-        row = self.modalities.index(modality) if self.modalities else 0
-        places = [self.keys["elements"].index(z) for z in species]
-        return self.shift[row, places], self.scale[row, places]
 
 
 def named_files() -> dict[str, Path]:
@@ -138,29 +103,18 @@ def _unpickled(path: Path) -> pickled.Content:
         value = tensors.pop(f"rescale_atomic_energy.{name}").double()
         energies[name] = torch.broadcast_to(value, (rows, len(elements))).tolist()
     modalities = sorted(modal_map, key=modal_map.__getitem__)
-    return tensors, {"keys": _plain(keys), "modalities": modalities, **energies}
-
-
-def _plain(value: Any) -> Any:
-    """JSON values of what a configuration holds."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, Tensor | np.ndarray | np.generic):
-        return _plain(value.tolist())
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    return tensors, {"keys": plain(keys), "modalities": modalities, **energies}
 
 
 def transfer(known: Stored, modality: str, trunk: nn.ModuleDict, readouts: Sequence[nn.ModuleDict]) -> None:
     """Give a network the function of one modality of a checkpoint, whatever its fidelities are."""
-    n_modalities = len(known.modalities)
+    n_modalities = len(known.parts)
     source = build(known.keys, n_modalities, evaluated=False)
     for name, module in source.items():
         prefix = f"{name}."
         own = {key.removeprefix(prefix): value for key, value in known.tensors.items() if key.startswith(prefix)}
         module.load_state_dict(own)
-        row = known.modalities.index(modality) if getattr(module, "num_modalities", 0) else None
+        row = known.parts.index(modality) if getattr(module, "num_modalities", 0) else None
         for target in [readout[name] for readout in readouts] if name in READOUTS else [trunk[name]]:
             if hasattr(module, "linear") and hasattr(module, "num_modalities"):
                 _transfer_linear(module, target, row)

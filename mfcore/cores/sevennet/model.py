@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from mfbench.mfcore.core import LAST, READOUT, TRUNK, Checkpoint, Conditioning, CoreConfig
-from mfbench.mfcore.cores.peer import PeerCore
+from mfbench.mfcore.cores.peer import ReadoutsCore
 from mfbench.mfcore.cores.sevennet.checkpoint import Stored, named_files, stored, transfer, trust
 from mfbench.mfcore.cores.sevennet.config import SevenNetConfig
 from mfbench.mfcore.cores.sevennet.network import READOUTS, build, model_keys, run
 from mfbench.mfcore.cores.starting_points import found_checkpoint
 from mfbench.mfcore.data.graphs import Batch
-from mfbench.mfcore.errors import ConfigError
 
 
-class SevenNetCore(PeerCore):
+class SevenNetCore(ReadoutsCore):
     """The network of the package sevenn.
 
     Under "one_hot" the fidelity enters as sevenn's modality does (Kim et al., arXiv 2409.07947): by rows in both
@@ -49,8 +48,7 @@ class SevenNetCore(PeerCore):
         self.check_installed()
         super().__init__(config, species, fidelities, conditioning, mean_neighbours)
         keys = model_keys(config, self.species, self.mean_neighbours)
-        if odd := [number for number in self.species if number not in keys["elements"]]:
-            raise ConfigError(f"core '{self.name}': its architecture has no element {odd[0]}.")
+        self.register_elements(keys["elements"])
         # two at least: with one, sevenn would add its row to no input
         self._n_modalities = max(2, len(self.fidelities)) if conditioning == "one_hot" else 0
         modules = build(keys, self._n_modalities)
@@ -59,8 +57,6 @@ class SevenNetCore(PeerCore):
         count = len(self.fidelities) if conditioning == "heads" else 1
         self.readouts = nn.ModuleList([first, *(_another(first) for _ in range(count - 1))])
         self._n_elements = len(keys["elements"])
-        places = torch.tensor([keys["elements"].index(number) for number in self.species])
-        self.register_buffer("element", places, persistent=False)
 
     @property
     def heads(self) -> list[nn.ModuleDict]:
@@ -106,23 +102,11 @@ class SevenNetCore(PeerCore):
         """
         known: Stored = stored(checkpoint.path)
         known.check_elements(species, checkpoint.path)
-        keys = known.keys | ({"use_bias_in_linear": True} if known.modalities else {})
+        keys = known.keys | ({"use_bias_in_linear": True} if known.parts else {})
         own = SevenNetConfig(cutoff=keys["cutoff"], architecture=keys)
         made = cls(own, species, fidelities, conditioning, mean_neighbours)
         transfer(known, checkpoint.part, made.trunk, made.heads)
-        shift, scale = known.energies(checkpoint.part, species)
-        for fidelity in made.fidelities:
-            made.set_reference(fidelity, shift)
-            made.set_scale(fidelity, scale)
-        return made
-
-    def expand_heads(self) -> Self:
-        """The same function with one output block per fidelity, all as the present one."""
-        if self.conditioning != "none":
-            return super().expand_heads()
-        made = copy.deepcopy(self)
-        made.conditioning = "heads"
-        made.readouts = nn.ModuleList([copy.deepcopy(self.heads[0]) for _ in self.fidelities])
+        made.take_energies(known, checkpoint.part)
         return made
 
     def groups_of(self, parameter: str) -> tuple[str, ...]:
@@ -151,9 +135,7 @@ class SevenNetCore(PeerCore):
             data["modal_attr"] = one_hot(batch.fidelity, self._n_modalities).to(vectors.dtype)
         data = run(self.trunk, data)
         answers = [run(head, dict(data))["scaled_atomic_energy"] for head in self.heads]
-        if len(answers) == 1:
-            return answers[0][:, 0]
-        return torch.cat(answers, dim=1).gather(1, self.atom_fidelity(batch)[:, None])[:, 0]
+        return self.own_answers(answers, batch)
 
 
 def _another(readout: nn.ModuleDict) -> nn.ModuleDict:

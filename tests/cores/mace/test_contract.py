@@ -1,6 +1,7 @@
 """The contract of cores, asked of MACE: mfbench.mfcore.cores.mace.model, with its parts.
 
-Modules: mfbench.mfcore.cores.mace.config, mfbench.mfcore.cores.mace.network, mfbench.mfcore.cores.mace.heads.
+Modules: mfbench.mfcore.cores.mace.config, mfbench.mfcore.cores.mace.network, mfbench.mfcore.cores.mace.heads,
+mfbench.mfcore.cores.peer_checkpoint.
 """
 
 from __future__ import annotations
