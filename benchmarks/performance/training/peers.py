@@ -80,16 +80,12 @@ def data_of(problem: Problem, repeat: int) -> ParityData:
     )
 
 
-def job_of(name: str, problem: Problem, budget: float, repeat: int) -> Job:
+def job_of(name: str, data: ParityData, budget: float, seed: int) -> Job:
     """Make the training of a peer that takes as many atom gradients as whole passes allow."""
     recipe = RECIPES[name]
-    data = data_of(problem, repeat)
-    pass_atoms = sum(len(atoms) for atoms in data.training.frames)
-    epochs = max(1, math.floor(budget / pass_atoms))
+    epochs = max(1, math.floor(budget / _atoms_of_a_pass(data)))
     checks = min(epochs, recipe.training.checks)
-    return Job(
-        name, recipe.learning_rate, repeat, recipe.network, replace(recipe.training, epochs=epochs, checks=checks)
-    )
+    return Job(name, recipe.learning_rate, seed, recipe.network, replace(recipe.training, epochs=epochs, checks=checks))
 
 
 def peer_row(
@@ -114,7 +110,8 @@ def peer_row(
     report
         Told the atom gradients at the end.
     """
-    data, job = data_of(problem, repeat), job_of(name, problem, budget, repeat)
+    data = data_of(problem, repeat)
+    job = job_of(name, data, budget, repeat)
     key = run_key(job, data.sha256())
     text = f"{problem.name}, {name}, {budget:g} atom gradients, repeat {repeat}"
     report(text, 0.0)
@@ -141,15 +138,18 @@ def peer_row(
     return row
 
 
+def _atoms_of_a_pass(data: ParityData) -> int:
+    return sum(len(atoms) for atoms in data.training.frames)
+
+
 def _outcome(found: Mapping[str, Any], data: ParityData) -> dict[str, Any]:
     if found["status"] != "ok":
         return {"status": "failed", "reason": found["reason"]}
-    atoms = sum(len(a) for a in data.training.frames) / len(data.training)
     return {
         "status": "ok",
         "errors": {name: found["test"][name] for name in ("force_mae_mev_per_A", "energy_mae_mev_per_atom")},
         "train_cpu_s": found["train_cpu_s"],
-        "atom_gradients": atoms * len(data.training) * found["history"][-1][0],
+        "atom_gradients": _atoms_of_a_pass(data) * found["history"][-1][0],
         "steps": found["steps"],
         "n_parameters": found["n_parameters"],
         "versions": found["versions"],
