@@ -31,7 +31,7 @@ class SOAP(torch.optim.Optimizer):
     in them it is nearly diagonal, and Adam would make whole steps of what rounding leaves of the rest. Parameters of
     one dimension, and sides of more than :data:`LARGEST_SIDE`, keep the basis that they are given in; of parameters
     of more than two dimensions, the last two are a matrix and those before count matrices. Matrices of equal shape
-    are computed as one.
+    are computed as one, and what is done to each element to all parameters at once.
 
     Parameters
     ----------
@@ -53,12 +53,12 @@ class SOAP(torch.optim.Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
-        self._stacks: dict[tuple[int, ...], list[_Stack]] = {}
+        self._batches: dict[tuple[int, ...], list[_Batch]] = {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the state of another optimiser of the same parameters."""
         super().load_state_dict(state_dict)
-        self._stacks = {}
+        self._batches = {}
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -74,99 +74,153 @@ class SOAP(torch.optim.Optimizer):
             for group in self.param_groups:
                 moved = [p for p in group["params"] if p.grad is not None]
                 first, second = group["betas"]
-                for stack in self._stacks_of(moved):
-                    stack.step(group["lr"], first, second, group["weight_decay"])
+                for batch in self._batches_of(moved):
+                    batch.step(group["lr"], first, second, group["weight_decay"])
         return loss
 
-    def _stacks_of(self, parameters: list[nn.Parameter]) -> list[_Stack]:
-        """Give the parameters as stacks of one shape and one number of steps; their state is views of these."""
+    def _batches_of(self, parameters: list[nn.Parameter]) -> list[_Batch]:
+        """Give the parameters as batches of one number of steps; their state is views of these."""
         key = tuple(map(id, parameters))
-        if key not in self._stacks:
-            alike: dict[Any, list[Tensor]] = defaultdict(list)
+        if key not in self._batches:
+            alike: dict[int, list[Tensor]] = defaultdict(list)
             for parameter in parameters:
-                steps = int(self.state[parameter]["step"]) if self.state[parameter] else -1
-                alike[parameter.shape, steps].append(parameter)
+                alike[int(self.state[parameter]["step"]) if self.state[parameter] else -1].append(parameter)
             # others that hold one of these would go on with a copy of its state
-            kept = {k: v for k, v in self._stacks.items() if not set(k) & set(key)}
-            self._stacks = kept | {key: [_Stack(few, self.state) for few in alike.values()]}
-        return self._stacks[key]
+            kept = {k: v for k, v in self._batches.items() if not set(k) & set(key)}
+            self._batches = kept | {key: [_Batch(few, self.state) for few in alike.values()]}
+        return self._batches[key]
 
 
-class _Stack:
-    """Parameters of one shape and their state, each of which is one tensor."""
+class _Batch:
+    """Parameters of one number of steps; gradients and moments of all lie in one tensor each."""
 
     def __init__(self, parameters: list[Tensor], states: Any) -> None:
-        self.parameters = parameters
         known = states[parameters[0]]
         self.steps = known["step"].clone() if known else torch.zeros((), dtype=torch.int64)
-        if known:
-            names = [name for name in known if name != "step"]
-            self.state = {name: torch.stack([states[p][name] for p in parameters]) for name in names}
-        else:
-            gradient = self._gradient()
-            self.state = {"first": torch.zeros_like(gradient), "second": torch.zeros_like(gradient)}
-            for side in _SIDES:
-                length = gradient.shape[-2 if side == "rows" else -1]
-                if parameters[0].ndim > 1 and 1 < length <= LARGEST_SIDE:
-                    self.state[side] = _outer(gradient, side)
-                    self.state[f"{side}_basis"] = _eigenbasis(self.state[side])
-        for i, parameter in enumerate(parameters):
-            states[parameter] = {"step": self.steps, **{name: value[i] for name, value in self.state.items()}}
-        self._rows, self._columns = self.state.get("rows_basis"), self.state.get("columns_basis")
-        self._sets_bases = not known and (self._rows is not None or self._columns is not None)
+        shapes: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        for parameter in parameters:
+            shapes[parameter.shape].append(parameter)
+        self.parameters = [p for alike in shapes.values() for p in alike]
+        length = sum(p.numel() for p in parameters)
+        self._gradient, self._first, self._second, self._turned, self._change = (
+            parameters[0].new_zeros(length) for _ in range(5)
+        )
+        self._gradients, self._changes = self._views(self._gradient), self._views(self._change)
+        self._take_gradients()
+        self._stacks, start = [], 0
+        for alike in shapes.values():
+            place = slice(start, start := start + len(alike) * alike[0].numel())
+            parts = (self._gradient, self._first, self._second, self._turned, self._change)
+            self._stacks.append(_Stack(alike, states, *(part[place] for part in parts)))
+        for parameter in self.parameters:
+            states[parameter]["step"] = self.steps
+        self._sets_bases = not known and any(stack.sides for stack in self._stacks)
 
-    def _gradient(self) -> Tensor:
-        """Of all parameters, as matrices; a vector is a row."""
-        gradient = torch.stack([p.grad for p in self.parameters if p.grad is not None])
-        return gradient if gradient.ndim > 2 else gradient.reshape(len(gradient), 1, -1)
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        parts = flat.split([p.numel() for p in self.parameters])
+        return [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
+
+    def _take_gradients(self) -> None:
+        torch._foreach_copy_(self._gradients, [p.grad for p in self.parameters if p.grad is not None])
 
     def step(self, rate: float, first: float, second: float, weight_decay: float) -> None:
         """Make one step, unless this is the gradient that the bases are made of."""
         if self._sets_bases:
             self._sets_bases = False
             return
-        gradient, state, n = self._gradient(), self.state, int(self.steps) + 1
-        turned = self._turned(gradient)
-        state["first"].lerp_(turned, 1 - first)
-        state["second"].mul_(second).addcmul_(turned, turned, value=1 - second)
-        size = state["second"].sqrt().mul_((1 - second**n) ** -0.5).add_(_EPSILON)
-        change = self._turned_back(state["first"] / size).mul_(1 / (1 - first**n))
+        n = int(self.steps) + 1
+        self._take_gradients()
+        for stack in self._stacks:
+            stack.turn()
+        turned, size = self._turned, self._change
+        self._first.lerp_(turned, 1 - first)
+        self._second.mul_(second).addcmul_(turned, turned, value=1 - second)
+        torch.sqrt(self._second, out=size)
+        size.mul_((1 - second**n) ** -0.5).add_(_EPSILON)
+        torch.div(self._first, size, out=turned)
+        for stack in self._stacks:
+            stack.turn_back()
         if weight_decay:
             torch._foreach_mul_(self.parameters, 1 - rate * weight_decay)
-        moves = [one.view(p.shape) for one, p in zip(change.unbind(), self.parameters, strict=True)]
-        torch._foreach_add_(self.parameters, moves, alpha=-rate)
+        torch._foreach_add_(self.parameters, self._changes, alpha=-rate / (1 - first**n))
         self.steps += 1
-        for side in _SIDES:
-            if side in state:
-                state[side].lerp_(_outer(gradient, side), 1 - second)
-                if n % EVERY == 0:
-                    self._improve(side)
+        for stack in self._stacks:
+            stack.follow(second, n % EVERY == 0)
 
-    def _turned(self, matrices: Tensor) -> Tensor:
-        """Matrices in the bases."""
-        if self._rows is not None:
-            matrices = self._rows.mT @ matrices
-        return matrices if self._columns is None else matrices @ self._columns
 
-    def _turned_back(self, matrices: Tensor) -> Tensor:
+class _Stack:
+    """Matrices of one shape, their place in the batch, and their bases."""
+
+    def __init__(self, parameters: list[Tensor], states: Any, *parts: Tensor) -> None:
+        """Take the state of the parameters over, or begin; `parts` are those of the batch's tensors."""
+        shape = parameters[0].shape
+        rows, columns = shape[-2:] if len(shape) > 1 else (1, shape.numel())
+        self.gradient, self.first, self.second, self.turned, self.change = (
+            part.view(-1, rows, columns) for part in parts
+        )
+        self.sides: dict[str, tuple[Tensor, Tensor]] = {}
+        known = states[parameters[0]]
+        if known:
+            for name in ("first", "second"):
+                getattr(self, name).copy_(torch.stack([states[p][name] for p in parameters]).view(-1, rows, columns))
+        for side, size in zip(_SIDES, (rows, columns), strict=True):
+            if known and side in known:
+                kept = [[states[p][name] for p in parameters] for name in (side, f"{side}_basis")]
+                self.sides[side] = tuple(torch.stack(few).view(-1, size, size) for few in kept)  # type: ignore[assignment]
+            elif not known and len(shape) > 1 and 1 < size <= LARGEST_SIDE:
+                statistics = _outer(self.gradient, side)
+                self.sides[side] = (statistics, _eigenbasis(statistics))
+        count = len(self.gradient) // len(parameters)
+        for i, parameter in enumerate(parameters):
+            own = slice(i * count, (i + 1) * count)
+            state = {"first": self.first[own], "second": self.second[own]}
+            for side, (statistics, basis) in self.sides.items():
+                state |= {side: statistics[own], f"{side}_basis": basis[own]}
+            states[parameter] = state
+        self._rows, self._columns = (self.sides[side][1] if side in self.sides else None for side in _SIDES)
+
+    def turn(self) -> None:
+        """Write the gradients in the bases to `turned`."""
+        matrices = self.gradient
         if self._rows is not None:
-            matrices = self._rows @ matrices
-        return matrices if self._columns is None else matrices @ self._columns.mT
+            matrices = torch.bmm(self._rows.mT, matrices, out=self.turned if self._columns is None else None)
+        if self._columns is not None:
+            torch.bmm(matrices, self._columns, out=self.turned)
+        elif self._rows is None:
+            self.turned.copy_(matrices)
+
+    def turn_back(self) -> None:
+        """Write what `turned` is in coordinates to `change`."""
+        matrices = self.turned
+        if self._rows is not None:
+            matrices = torch.bmm(self._rows, matrices, out=self.change if self._columns is None else None)
+        if self._columns is not None:
+            torch.bmm(matrices, self._columns.mT, out=self.change)
+        elif self._rows is None:
+            self.change.copy_(matrices)
+
+    def follow(self, decay: float, improve: bool) -> None:
+        """Take the gradients into the statistics, and let the bases follow these."""
+        matrices = self.gradient
+        for side, (statistics, _) in self.sides.items():
+            pair = (matrices, matrices.mT) if side == "rows" else (matrices.mT, matrices)
+            statistics.baddbmm_(*pair, beta=decay, alpha=1 - decay)
+            if improve:
+                self._improve(side)
 
     def _improve(self, side: str) -> None:
         """One orthogonal iteration of a basis, the directions of largest curvature first.
 
         The second moments go with their directions; the first moments are turned into the new basis.
         """
-        basis, place = self.state[f"{side}_basis"], -2 if side == "rows" else -1
-        product = self.state[side] @ basis + LATER * _mean_eigenvalue(self.state[side]) * basis
+        statistics, basis = self.sides[side]
+        product = (LATER * _mean_eigenvalue(statistics) * basis).baddbmm_(statistics, basis)
         order = torch.argsort((basis * product).sum(-2), dim=-1, descending=True, stable=True)
-        along = order.unsqueeze(-1 if side == "rows" else -2)
-        self.state["second"].copy_(torch.take_along_dim(self.state["second"], along, place))
-        made = torch.linalg.qr(torch.take_along_dim(product, order.unsqueeze(-2), -1))[0]
-        change = made.mT @ basis
-        first = self.state["first"]
-        first.copy_(change @ first if side == "rows" else first @ change.mT)
+        along, place = (order.unsqueeze(-1), -2) if side == "rows" else (order.unsqueeze(-2), -1)
+        self.second.copy_(self.second.gather(place, along.expand_as(self.second)))
+        made = torch.linalg.qr(product.gather(-1, order.unsqueeze(-2).expand_as(product)))[0]
+        change = torch.bmm(made.mT, basis)
+        self.first.copy_(torch.bmm(change, self.first) if side == "rows" else torch.bmm(self.first, change.mT))
         basis.copy_(made)
 
 
