@@ -1,5 +1,8 @@
 """Which multi-fidelity training strategy gives the best interatomic potential for a budget.
 
+In Python, :func:`compare` holds the arms against each other on your own frames, :func:`fit` trains one, and
+:func:`load` reads a potential that was stored.
+
 The three packages of a clone are installed inside of this one: :mod:`mfbench.mfcore` (core, training, potentials),
 :mod:`mfbench.strategies` (the arms) and :mod:`mfbench.benchmarks` (tasks, harness, reports).
 """
@@ -7,12 +10,24 @@ The three packages of a clone are installed inside of this one: :mod:`mfbench.mf
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mfbench.benchmarks.notebook.compare import compare
+    from mfbench.benchmarks.notebook.comparison import Comparison
+    from mfbench.benchmarks.notebook.fit import fit
     from mfbench.mfcore.potentials.potential import Potential, load
 
-__all__ = ["Potential", "load"]
+__all__ = ["Comparison", "Potential", "compare", "fit", "load"]
+
+_HOMES = {
+    "Comparison": "mfbench.benchmarks.notebook.comparison",
+    "compare": "mfbench.benchmarks.notebook.compare",
+    "fit": "mfbench.benchmarks.notebook.fit",
+    "Potential": "mfbench.mfcore.potentials.potential",
+    "load": "mfbench.mfcore.potentials.potential",
+}
 
 # On Windows, git writes links as files that hold their target unless it is told otherwise.
 for _folder in (os.path.join(os.path.dirname(__file__), name) for name in ("mfcore", "strategies", "benchmarks")):
@@ -26,8 +41,10 @@ for _folder in (os.path.join(os.path.dirname(__file__), name) for name in ("mfco
 
 def __getattr__(name: str) -> Any:
     # torch and ase take a second to import: only where they are needed
-    if name in __all__:
-        from mfbench.mfcore.potentials import potential
-
-        return getattr(potential, name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'mfbench' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

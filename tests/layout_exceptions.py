@@ -51,6 +51,9 @@ COMMON_WORDS = {"errors"}
 #: Modules (patterns) that no test names, and the reason.
 UNNAMED = {
     "mfbench.benchmarks.cli.*": "tests/cli calls the commands by their command lines",
+    "mfbench.benchmarks.harness.folders": "tests/cli looks where the commands put runs",
+    "mfbench.benchmarks.notebook.*": "parts of mfbench.compare and mfbench.fit, which tests/notebook calls",
+    "mfbench.benchmarks.user.*": "tests/cli and tests/notebook ask for the same by command line and from Python",
     "mfbench.benchmarks.performance.contenders.*": "need other people's potentials; made by their names",
     "mfbench.benchmarks.performance.suites*": "timed by `tox run -e speed`",
     "mfbench.benchmarks.performance.speed.calls": "timed in the worker, whose process a test runs",

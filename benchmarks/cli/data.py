@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mfbench.benchmarks.cli.output import say
-from mfbench.benchmarks.cli.reading import ONE_FILE, Block, ForcesKey, GroupKey, StressKey, reading_of
+from mfbench.benchmarks.cli.reading import Block, ForcesKey, GroupKey, StressKey
 
 data = typer.Typer(no_args_is_help=True, help="Inspect a file; fetch, verify or generate the data of the tasks.")
 
@@ -44,6 +44,7 @@ def inspect_file(
     from rich.console import Console
 
     from mfbench.benchmarks.cli.progress import Preparation
+    from mfbench.benchmarks.user.options import ONE_FILE, reading_of
     from mfbench.mfcore.data.inspect import inspect
     from mfbench.mfcore.data.label_keys import LabelKeys
 

@@ -11,6 +11,7 @@ import typer
 from mfbench.benchmarks.cli import selection
 from mfbench.benchmarks.cli.costs import amount, cpu_time, duration, summary_line
 from mfbench.benchmarks.cli.plugins import say_plugins
+from mfbench.benchmarks.harness.folders import RUNS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -88,7 +89,7 @@ def plan(
     chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget)
     with Console(stderr=True).status("Preparing splits and settings"):
         planned = prepare(found.runs)
-        store = RunStore(out or selection.RUNS / chosen.name)
+        store = RunStore(out or RUNS / chosen.name)
         whole = cost_estimate(planned, pending(planned, store), store, workers or default_workers())
     if format is Format.json:
         left_out = [asdict(arm) for arm in found.left_out]

@@ -20,6 +20,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from mfbench.benchmarks.harness.prepare import PlannedRun
     from mfbench.benchmarks.tuning.study import Search
+    from mfbench.benchmarks.user.telling import Telling
 
 
 class _Bar:
@@ -199,3 +200,14 @@ class TrialsProgress(_Bar):
             self._console.print(
                 f"{title}: validation loss {record['loss']:.4g}", markup=False, highlight=False, soft_wrap=True
             )
+
+
+def telling_on(console: Console) -> Telling:
+    """Tell on a terminal: sentences as they are, and what is being done while one waits."""
+    from mfbench.benchmarks.user.telling import Telling
+
+    return Telling(
+        say=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        waiting=console.status,
+        comparing=lambda: Preparation(console),
+    )

@@ -20,6 +20,7 @@ from mfbench.benchmarks.cli.place import (
     where,
 )
 from mfbench.benchmarks.cli.plugins import say_plugins
+from mfbench.benchmarks.harness.folders import RUNS
 
 EXAMPLES = """Examples:
 
@@ -76,7 +77,7 @@ def run(
     say_plugins()
     axes = (task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
     chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget)
-    root = out or selection.RUNS / chosen.name
+    root = out or RUNS / chosen.name
     place = where(
         workers,
         executor,

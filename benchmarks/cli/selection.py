@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +11,6 @@ from mfbench.mfcore.training.budget import LARGEST_BUDGET
 if TYPE_CHECKING:
     from mfbench.benchmarks.harness.plan import Grid
     from mfbench.benchmarks.harness.presets import Preset
-
-RUNS = Path("results/runs")
-"""Folder of the folders of runs."""
 
 Preset_ = Annotated[
     str, typer.Argument(metavar="PRESET", help="Name of a preset (mfbench list presets), or a YAML file.")

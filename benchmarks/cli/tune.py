@@ -22,6 +22,7 @@ from mfbench.benchmarks.cli.place import (
     Where,
     where,
 )
+from mfbench.benchmarks.harness.folders import RUNS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,7 +135,7 @@ def tune(
     )
     specs = one_each(found_grid.runs)
     console = Console()
-    root = runs or selection.RUNS / f"tune-{chosen.name}"
+    root = runs or RUNS / f"tune-{chosen.name}"
     place = where(
         workers,
         executor,

@@ -1,4 +1,4 @@
-"""Options on networks and their checkpoints (`mfbench.benchmarks.cli.starting`)."""
+"""Options on networks and their checkpoints (`mfbench.benchmarks.user.networks`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mfbench.benchmarks.cli.compare import check_arms
-from mfbench.benchmarks.cli.starting import chosen_cores
+from mfbench.benchmarks.user.networks import chosen_cores
+from mfbench.benchmarks.user.options import check_arms
 from mfbench.mfcore.errors import ConfigError
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +24,7 @@ __all__ = [
     "PAPER",
     "TALK",
     "USES",
+    "drawn",
     "figures",
     "kinds",
     "learning_curve_figure",
@@ -133,6 +135,31 @@ def figures(
     if not written:
         raise ConfigError("no figure can be drawn of these runs." + "".join(reasons + faults))
     return written
+
+
+def drawn(results: Results, style: str = "paper") -> Iterator[Drawing]:
+    """Draw the figures that these runs have the data for, and write none.
+
+    Parameters
+    ----------
+    results
+        The runs.
+    style
+        One of `USES`.
+
+    Raises
+    ------
+    ConfigError
+        If the style is unknown.
+    """
+    if style not in USES:
+        raise ConfigError(f"figure style '{style}': expected one of {', '.join(USES)}.")
+    from matplotlib import rc_context
+
+    source, use = Source(results), USES[style]
+    for kind in kinds():
+        with rc_context(use.rc()), suppress(NothingToDraw):
+            yield from _drawings(kind, source, use)
 
 
 def _owner(kind: str) -> str:
