@@ -51,11 +51,13 @@ def packages_of(group: str) -> dict[str, list[str]]:
     return {name: sorted(packages) for name, packages in found.items()}
 
 
+@cache  # each reading of a name parses the metadata of its package
 def owner_of(point: EntryPoint) -> str:
     """Words for the package that brought an entry point, with a space before them; "" where it is not known."""
     return f" of package {point.dist.name}" if point.dist is not None else ""
 
 
+@cache
 def package_of(point: EntryPoint) -> str:
     """Name and version of the other package that brought an entry point; "" for a built-in one or an unknown one."""
     return "" if point.dist is None or is_built_in(point) else f"{point.dist.name} {point.dist.version}"

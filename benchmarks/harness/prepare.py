@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -47,7 +47,7 @@ class PlannedRun:
     settings: dict[str, Any]
     identity: dict[str, Any]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The run key."""
         return digest(self.identity)
