@@ -171,13 +171,17 @@ def generate(
         for folder, suffixes in ((out, [".extxyz", ".yml", ".md"]), (out / "data", [".extxyz"])):
             sweep_folder(folder, suffixes)
         shown = bar.add_task("starting", total=None)
-        made = module.generate(
-            out,
-            levels,
-            workers,
-            limit,
-            lambda done, total, what: bar.update(shown, completed=done, total=total, description=what),
-        )
+        try:
+            made = module.generate(
+                out,
+                levels,
+                workers,
+                limit,
+                lambda done, total, what: bar.update(shown, completed=done, total=total, description=what),
+            )
+        except KeyboardInterrupt as stop:
+            stop.add_note("Labels that were finished are kept; the same command goes on from there.")
+            raise
     say(str(made))
 
 

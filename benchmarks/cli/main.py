@@ -25,6 +25,11 @@ from mfbench.benchmarks.cli import tune as cli_tune
 
 EXIT_CODES = "Exit codes: 0 done; 1 a run failed, or a number is worse; 2 wrong input; 3 the disk; 128 + n signal n."
 
+#: Commands that keep what they have finished, and find it there when they are given again.
+_RESUMED = ("run", "compare", "fit", "tune")
+_GOES_ON = "What has finished is stored; the same command goes on from there."
+_IS_WHOLE = "Files that it writes are there whole or not at all."
+
 
 class _Group(TyperGroup):
     """Turns errors that a user can act on, and signals, into one message on stderr and an exit code of their own."""
@@ -47,7 +52,8 @@ class _Group(TyperGroup):
             raise typer.Exit(fault.exit_code) from error
         except KeyboardInterrupt as stop:
             by, code = (f" by {stop.number.name}", stop.number) if isinstance(stop, Stopped) else ("", SIGINT)
-            left = getattr(stop, "__notes__", ["What has finished is stored; the same command goes on from there."])
+            words = _GOES_ON if ctx.invoked_subcommand in _RESUMED else _IS_WHOLE
+            left = getattr(stop, "__notes__", [words])
             _complain(f"stopped{by}. {left[0]}")
             raise typer.Exit(128 + code) from None
 

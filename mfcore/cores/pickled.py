@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mfbench.mfcore.backends.cache import kernel_folder
+from mfbench.mfcore.backends.cache import kernel_folder, objection
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
 
@@ -34,7 +34,8 @@ def content_of(path: Path, core: str, package: str, unpickle: Callable[[Path], C
     Raises
     ------
     ConfigError
-        If it would have to be unpickled, and nobody has said that it may be.
+        If it would have to be unpickled, and nobody has said that it may be, or if others could have written what is
+        kept of it.
     DataError
         If it cannot be read.
     """
@@ -48,6 +49,8 @@ def _content_of(
 ) -> Content:
     kept = _kept(path, core)
     if kept.exists():
+        if reason := objection(kept.parent) or objection(kept):
+            raise ConfigError(f"{reason}: what is kept there of {path} is not trusted; delete it, and trust it again.")
         tensors, header = load_tensors(kept)
         return tensors, header["description"]
     if not _is_of_package(path, package):

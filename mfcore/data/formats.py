@@ -32,8 +32,12 @@ def raw_frames(path: Path) -> list[Atoms]:
     Raises
     ------
     DataError
-        If the file is missing, empty, damaged or of no known format.
+        If the file is missing, empty, damaged, of no known format, or none that can be read twice (a pipe).
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(
+            "it is a pipe or a device; expected a file.", file=path, hint="Write the frames to a file first."
+        )
     ending = path.suffix.lower()
     if ending in _BY_ASE and path.is_file():
         frames = _by_ase(path, _BY_ASE[ending])

@@ -78,13 +78,18 @@ def read_file(
     frames = raw_frames(path)
     adoption = adopt_labels(frames, path, fidelity, keys)
     notes = adoption.notes + name_frames(frames, path, group_key)
-    dropped: Counter[str] = Counter()
+    dropped: Counter[tuple[str, str]] = Counter()
     for index, atoms in enumerate(frames):
         taken_off = validate_frame(atoms, file=path, index=index, spelled=adoption.spelled.get(index))
-        dropped.update(adoption.key_in_file(index, key) for key in taken_off)
+        dropped.update((adoption.key_in_file(index, key), why) for key, why in taken_off.items())
     if heavy := sum(bool((a.get_masses()[a.numbers == 1] > 1.5).any()) for a in frames if "masses" in a.arrays):
         notes.append(f"D and T of {heavy} frames are read as H of that mass: energies and forces are those of hydrogen")
-    notes += [f"'{key}' of {n} molecules is zero and is not read: a molecule has none" for key, n in dropped.items()]
+    notes += [
+        f"'{key}' of {n} molecules is zero and is not read: a molecule has none"
+        if why == "zero"
+        else f"'{key}' of {n} of {len(frames)} frames is NaN: these frames have no such label"
+        for (key, why), n in dropped.items()
+    ]
     if fidelity is not None and fidelity not in fidelities_in(frames):
         raise DataError(
             "every label of this fidelity is NaN; expected at least one number.",

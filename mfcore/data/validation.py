@@ -126,7 +126,7 @@ def validate_frame(
     file: str | Path | None = None,
     index: int | None = None,
     spelled: Mapping[str, str] | None = None,
-) -> set[str]:
+) -> dict[str, str]:
     """Check one frame and put its labels in canonical form (labels that are all NaN are removed), in place.
 
     Parameters
@@ -138,8 +138,9 @@ def validate_frame(
 
     Returns
     -------
-    set of str
-        Keys of labels that were taken off since they are none: a zero stress of a molecule.
+    dict
+        Keys of labels that were taken off since they are none, and what they are: "zero" (the stress of a molecule) or
+        "NaN" (throughout).
 
     Raises
     ------
@@ -147,7 +148,7 @@ def validate_frame(
         See :func:`check_geometry` and :func:`mfbench.mfcore.data.read.read_frames`.
     """
     check_geometry(atoms, file=file, index=index)
-    dropped: set[str] = set()
+    dropped: dict[str, str] = {}
     for name in prefixes(atoms):
         for label, shape in {Label.ENERGY: (), Label.FORCES: (len(atoms), 3), Label.STRESS: (3, 3)}.items():
             store: dict[str, Any] = atoms.arrays if label is Label.FORCES else atoms.info
@@ -158,9 +159,10 @@ def validate_frame(
                 )
                 if values is None:
                     del store[key]  # a missing label has one form from here on: absent
+                    dropped[key] = "NaN"
                 elif label is Label.STRESS and not atoms.pbc.any() and not values.any():
                     del store[key]
-                    dropped.add(key)
+                    dropped[key] = "zero"
                 else:
                     store[key] = float(values) if label is Label.ENERGY else np.array(values)
     return dropped

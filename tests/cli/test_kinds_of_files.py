@@ -254,6 +254,14 @@ def test_a_faulty_label_is_named_by_its_key_in_the_file(call, tmp_path: Path, ke
         assert f"frame 1, key '{key}'" in told.stderr
 
 
+def test_labels_that_are_nan_are_counted(call, tmp_path: Path) -> None:
+    frames = [labelled("CH3OH", i) for i in range(4)]
+    frames[1].info["energy"] = frames[2].info["energy"] = float("nan")
+    write(tmp_path / "high.xyz", frames, format="extxyz")
+    told = call("data", "inspect", tmp_path / "high.xyz")
+    assert "note        'energy' of 2 of 4 frames is NaN: these frames have no such label" in told.stdout
+
+
 def test_the_stress_that_is_left_out_is_named_by_its_key_in_the_file(call, tmp_path: Path) -> None:
     frames = [labelled("CH3OH", i) for i in range(4)]
     for atoms in frames:

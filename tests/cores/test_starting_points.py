@@ -82,6 +82,17 @@ def test_a_pickle_from_elsewhere_is_not_read_until_it_is_trusted(tmp_path: Path,
         pickled.content_of(file, "any", "numpy", unpickled)
 
 
+@pytest.mark.parametrize("which", ["folder", "file"])
+def test_what_others_may_have_written_is_not_read(tmp_path: Path, cache: Path, which: str) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(pickle.dumps(1))
+    pickled.trust(file, "any", unpickled)
+    (kept,) = cache.rglob("*.safetensors")
+    (kept if which == "file" else kept.parent).chmod(0o777)
+    with pytest.raises(ConfigError, match=r"may be written to by others.*not trusted"):
+        pickled.content_of(file, "any", "numpy", unpickled)
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path, cache: Path) -> None:
     file = tmp_path / "weights.pth"
     file.write_bytes(b"no pickle")

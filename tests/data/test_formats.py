@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,10 @@ def test_heavy_hydrogen_is_hydrogen_of_another_mass(tmp_path: Path) -> None:
     assert atoms.get_chemical_symbols() == ["O", "H", "H"]
     assert atoms.get_masses()[1] == pytest.approx(2.014, abs=1e-3)
     assert atoms.get_masses()[2] == pytest.approx(1.008, abs=1e-3)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "frames.xyz")
+    with pytest.raises(DataError, match=r"frames\.xyz: it is a pipe or a device; expected a file"):
+        raw_frames(tmp_path / "frames.xyz")

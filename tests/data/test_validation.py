@@ -22,7 +22,7 @@ def test_left_handed_cells_are_as_good_as_right_handed_ones() -> None:
     for cell in (np.eye(3) * 4.0, np.eye(3)[::-1] * 4.0):
         atoms = Atoms("Cu", cell=cell, pbc=True)
         set_labels(atoms, "x", energy=-3.0, stress=np.eye(3) * 0.1)
-        assert validate_frame(atoms) == set()
+        assert validate_frame(atoms) == {}
         np.testing.assert_array_equal(stress_of(atoms, "x"), np.eye(3) * 0.1)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from typer.testing import CliRunner
 
+from mfbench.benchmarks.cli.main import app
 from mfbench.benchmarks.cli.signals import Stopped, stopping
 from mfbench.benchmarks.harness.store import RunStore
 from tests.reliability.commands import Commands, rows_of, wait_for
@@ -45,6 +47,20 @@ def test_a_signal_ends_the_command_with_a_message_and_it_goes_on(
     assert code == 0, err
     assert len(RunStore(commands.runs).current_keys()) == 6
     assert rows_of(commands.runs)
+
+
+@pytest.mark.parametrize(
+    ("words", "goes_on"),
+    [(["data", "inspect", "a.xyz"], False), (["plan", "quick"], False), (["run", "quick"], True)],
+)
+def test_only_commands_that_go_on_say_so(words: list[str], goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.core.TyperCommand.invoke", stop)
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 128 + signal.SIGINT
+    assert ("the same command goes on" in result.stderr) == goes_on
 
 
 def test_a_signal_is_raised_once_and_handlers_are_put_back() -> None:
