@@ -41,12 +41,24 @@ class LossConfig(SettingsModel):
     forces: LossKind = Field("mse", description="Form of the force term.")
     stress: LossKind = Field("mse", description="Form of the stress term.")
     energy_weight: float = Field(10.0, ge=0, description="Weight of the energy per atom, per (eV/atom).")
+    final_energy_weight: float | None = Field(
+        None,
+        gt=0,
+        description="The energy's weight at a stage's end, to which it moves geometrically over the budget; weights "
+        "are selected by energy_weight.",
+    )
     forces_weight: float = Field(1.0, ge=0, description="Weight of the force components, per (eV/Å).")
     stress_weight: float = Field(10.0, ge=0, description="Weight of the stress components, per (eV/Å³).")
     huber_delta: float = Field(0.1, gt=0, description="Where Huber turns from square to linear, in label units.")
     fidelity_weights: dict[str, float] = Field(
         default_factory=dict, description="Weight of each fidelity's terms; 1 where not given."
     )
+
+    @model_validator(mode="after")
+    def _a_weight_to_move_from(self) -> LossConfig:
+        if self.final_energy_weight is not None and self.energy_weight == 0:
+            raise ValueError("final_energy_weight: an energy_weight of 0 has no way to it; give a small one")
+        return self
 
 
 class TrainingConfig(SettingsModel):

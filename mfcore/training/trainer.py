@@ -34,6 +34,7 @@ from mfbench.mfcore.training.loss import LabelCounts, loss_of
 from mfbench.mfcore.training.optimizers import optimizer_of
 from mfbench.mfcore.training.progress import Progress, silent
 from mfbench.mfcore.training.sampler import batch_ends, epoch_order
+from mfbench.mfcore.training.schedule import learning_rate, loss_at
 from mfbench.mfcore.training.selection import frame_scores, share_kept
 from mfbench.mfcore.training.stage import StageState, StageTask
 from mfbench.mfcore.training.updates import rate_factors, update_of
@@ -215,19 +216,9 @@ class StageTrainer:
         """The part of a batch that this process computes; it may have no frame."""
         return indices[self.world.global_rank :: self.world.world_size]
 
-    def _learning_rate(self) -> float:
-        done = self.state.stage.atom_gradients / self.budget.atom_gradients
-        config = self.config
-        if done < config.warmup:
-            return config.learning_rate * (done + 0.1 * config.warmup) / (1.1 * config.warmup)
-        done = (done - config.warmup) / (1 - config.warmup)
-        low = config.final_learning_rate
-        factor = {
-            "constant": 1.0,
-            "linear": 1 - (1 - low) * done,
-            "cosine": low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done)),
-        }[config.decay]
-        return config.learning_rate * factor
+    @property
+    def _done(self) -> float:
+        return self.state.stage.atom_gradients / self.budget.atom_gradients
 
     def target(self, batch: Batch) -> Tensor:
         """Energies less reference energies, in float64 until they are small."""
@@ -254,15 +245,15 @@ class StageTrainer:
     def _loss_of_share(self, indices: np.ndarray) -> Tensor | None:
         """Loss of this process's part of a batch; None if it has none. The mean over processes is the batch's loss."""
         projection = None if self.offsets is None else self.offsets.projection(indices)
-        whole = self.store.batch(indices)
+        whole, config = self.store.batch(indices), loss_at(self.config.loss, self._done)
         if self.world.world_size == 1:
-            return self.loss(whole, training=True, projection=projection)
+            return self.loss(whole, True, config, projection)
         part = self._share(indices)
         counts = LabelCounts.of(whole, self.world.world_size)
-        return self.loss(self.store.batch(part), training=True, counts=counts) if len(part) else None
+        return self.loss(self.store.batch(part), True, config, counts=counts) if len(part) else None
 
     def _step(self, indices: np.ndarray) -> None:
-        rate = self._learning_rate()
+        rate = learning_rate(self.config, self._done)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)

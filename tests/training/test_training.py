@@ -18,9 +18,10 @@ from mfbench.mfcore.data.reference_energies import composition, isolated_energie
 from mfbench.mfcore.errors import BudgetError, ConfigError, DataError
 from mfbench.mfcore.training.budget import Budget, Ledger, Stage
 from mfbench.mfcore.training.checkpoint import load_tensors, save_tensors
-from mfbench.mfcore.training.config import LossConfig
+from mfbench.mfcore.training.config import LossConfig, TrainingConfig
 from mfbench.mfcore.training.loss import loss_of
 from mfbench.mfcore.training.sampler import epoch_order
+from mfbench.mfcore.training.schedule import learning_rate, loss_at
 
 
 def two_frames() -> GraphStore:
@@ -53,6 +54,24 @@ def test_huber_by_hand(error: float, expected: float) -> None:
     output = CoreOutput(batch.energy + 2 * error, None, None)
     loss = loss_of(output, batch, batch.energy, ("low", "high"), LossConfig(energy="huber", energy_weight=1.0))
     assert float(loss) == pytest.approx(expected)
+
+
+def test_the_weight_of_energies_moves_geometrically() -> None:
+    config = LossConfig(energy_weight=1.0, final_energy_weight=100.0)
+    assert [loss_at(config, done).energy_weight for done in (0.0, 0.25, 0.5, 1.0, 1.1)] == pytest.approx(
+        [1.0, 10**0.5, 10.0, 100.0, 100.0]
+    )
+    assert loss_at(LossConfig(energy_weight=3.0), 0.7).energy_weight == 3.0
+    with pytest.raises(ValueError, match="no way to it"):
+        LossConfig(energy_weight=0.0, final_energy_weight=1.0)
+
+
+@pytest.mark.parametrize(("decay", "half"), [("constant", 1.0), ("linear", 0.55), ("cosine", 0.55)])
+def test_the_learning_rate_rises_and_falls(decay: str, half: float) -> None:
+    config = TrainingConfig(learning_rate=0.02, final_learning_rate=0.1, warmup=0.2, decay=decay)  # type: ignore[arg-type]
+    last = 1.0 if decay == "constant" else 0.1
+    rates = [learning_rate(config, done) / 0.02 for done in (0.0, 0.09, 0.2, 0.6, 1.0)]
+    assert rates == pytest.approx([0.1 / 1.1, 0.5, 1.0, half, last])
 
 
 @settings(max_examples=40, deadline=None)

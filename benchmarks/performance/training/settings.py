@@ -193,6 +193,8 @@ VARIANTS = {
         _training("loss", "forces huber 0.01", loss={"forces": "huber", "huber_delta": 0.01}),
         _training("loss", "energy_weight=1", loss={"energy_weight": 1.0}),
         _training("loss", "energy_weight=100", loss={"energy_weight": 100.0}),
+        _training("loss", "energy_weight from 1 to 100", loss={"energy_weight": 1.0, "final_energy_weight": 100.0}),
+        _training("loss", "energy_weight from 10 to 1000", loss={"final_energy_weight": 1000.0}),
         _training("clipping", "clip_norm=1", clip_norm=1.0),
         _training("precision", "float64", precision="float64"),
         changed("readout start", "readout_scale=0.1", {"core": {"readout_scale": 0.1}}),
