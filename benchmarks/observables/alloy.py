@@ -29,7 +29,7 @@ MEV = 1000.0
 
 
 class RelaxationPlan(Plan):
-    """Relaxation of the orderings of an alloy, atoms and cell; the same for all arms."""
+    """Relaxation of phases or of the orderings of an alloy, atoms and cell; the same for all arms."""
 
     fmax_ev_per_a: float = Field(
         0.01, gt=0, description="Relaxed when no force is larger, eV/Å; for the cell: virial per atom, eV."
@@ -126,7 +126,7 @@ def relaxed_energies_ev(
     problems = {id_of(a): result.problem for a, result in zip(frames, found, strict=True) if result.problem}
     if problems:
         name, problem = next(iter(problems.items()))
-        _log.warning("mixing: %d of %d relaxations failed; %s: %s.", len(problems), len(frames), name, problem)
+        _log.warning("%d of %d relaxations failed; %s: %s.", len(problems), len(frames), name, problem)
     energies = np.array([result.energy_ev for result in found])
     _memory.keep(potential, key, energies)
     return energies

@@ -99,15 +99,9 @@ def _of_json(path: Path) -> Iterator[Atoms]:
 
 
 def _of_pymatgen(item: Any, path: Path, index: int) -> Atoms:
-    try:
-        from pymatgen.core.structure import Molecule, Structure
-        from pymatgen.io.ase import AseAtomsAdaptor
-    except ImportError:
-        raise DataError(
-            "pymatgen's JSON needs pymatgen, which is not installed.",
-            file=path,
-            hint="pip install 'mfbench[pymatgen]', or convert the file to extended XYZ.",
-        ) from None
+    from pymatgen.core.structure import Molecule, Structure
+    from pymatgen.io.ase import AseAtomsAdaptor
+
     try:
         entry = item if "structure" in item else {"structure": item}
         structure = entry["structure"]

@@ -1,4 +1,4 @@
-"""Mixing energies, the lower hull, and the equation of state of a pseudo-binary alloy A(1-x)B(x)."""
+"""Mixing energies, and the equation of state of a pseudo-binary alloy A(1-x)B(x)."""
 
 from __future__ import annotations
 
@@ -62,43 +62,6 @@ def mixing_energies_ev_per_atom(energies: ArrayLike, n_atoms: ArrayLike, x: Arra
         return np.full_like(per_atom, np.nan)
     share = np.asarray(x, dtype=np.float64)
     return per_atom - (1.0 - share) * low - share * high
-
-
-def hull_energies_ev_per_atom(x: ArrayLike, energies: ArrayLike) -> Array:
-    """Lower convex hull of a binary at the compositions of its entries.
-
-    A monotone chain (Andrew, Inf. Process. Lett. 9, 216, 1979). A general hull, such as Qhull's, refuses entries that
-    all lie on one line, as those of an ideal solution do.
-
-    Parameters
-    ----------
-    x, energies
-        Composition, and energy of formation or mixing in eV/atom, of each entry; shape (n,), finite.
-
-    Returns
-    -------
-    array
-        (n,) eV/atom: what the entries' phase-separated mixture of lowest energy has.
-    """
-    share, values = np.asarray(x, dtype=np.float64), np.asarray(energies, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("hull: expected finite energies.")
-    end_members(share)
-    chain: list[tuple[float, float]] = []
-    for place in np.lexsort((values, share)):
-        point = (float(share[place]), float(values[place]))
-        if chain and point[0] == chain[-1][0]:
-            continue  # one of higher energy at the same composition
-        while len(chain) > 1 and _above(chain[-2], chain[-1], point):
-            chain.pop()
-        chain.append(point)
-    corners = np.array(chain)
-    return np.asarray(np.interp(share, corners[:, 0], corners[:, 1]))
-
-
-def _above(left: tuple[float, float], middle: tuple[float, float], right: tuple[float, float]) -> bool:
-    """Say whether the middle of three points is on the line between the others, or above it."""
-    return (middle[0] - left[0]) * (right[1] - left[1]) <= (middle[1] - left[1]) * (right[0] - left[0])
 
 
 @dataclass(frozen=True)

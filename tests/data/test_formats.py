@@ -84,7 +84,6 @@ def test_forces_of_fixed_atoms_are_read_as_they_were_calculated(tmp_path: Path) 
 
 
 def test_structures_of_pymatgen(tmp_path: Path) -> None:
-    pytest.importorskip("pymatgen", reason="pymatgen is not installed")
     from pymatgen.entries.computed_entries import ComputedStructureEntry
     from pymatgen.io.ase import AseAtomsAdaptor
 

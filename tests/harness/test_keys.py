@@ -177,7 +177,7 @@ def test_the_key_changes_with_the_plan_and_the_cells_of_an_observable(cells: lis
     [
         ("transport", TransportPlan(), "this task has no cells"),
         ("mixing", MixingPlan(), "mixing: .*no orderings"),
-        ("hull", HullPlan(), "hull: .*no orderings"),
+        ("hull", HullPlan(), "hull: .*no phases of a chemical system"),
     ],
 )
 def test_an_observable_that_the_task_cannot_serve_is_refused(name: str, plan: Plan, reason: str) -> None:

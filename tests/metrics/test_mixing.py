@@ -1,4 +1,4 @@
-"""Mixing energies, hulls and equations of state against their formulas."""
+"""Mixing energies and equations of state against their formulas."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 from ase.eos import EquationOfState
 from ase.units import GPa
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mfbench.mfcore.metrics.mixing import (
     equation_of_state,
     equations_of_state,
-    hull_energies_ev_per_atom,
     mixing_energies_ev_per_atom,
 )
 
@@ -46,32 +43,6 @@ def test_the_lowest_end_member_counts_and_a_missing_one_spoils_all():
 def test_both_end_members_are_needed(x):
     with pytest.raises(ValueError, match="compositions"):
         mixing_energies_ev_per_atom([1.0] * len(x), [1] * len(x), x)
-
-
-def test_hull_of_two_phases_and_of_a_compound():
-    x = np.array([0.5, 0.0, 0.25, 1.0, 0.75, 0.5])
-    positive = np.array([0.04, 0.0, 0.02, 0.0, 0.03, 0.05])
-    assert hull_energies_ev_per_atom(x, positive) == pytest.approx(np.zeros(6))
-    # a compound at one half: the others are above the lines to it
-    compound = np.array([-0.1, 0.0, 0.02, 0.0, -0.04, 0.05])
-    assert hull_energies_ev_per_atom(x, compound) == pytest.approx([-0.1, 0.0, -0.05, 0.0, -0.05, -0.1])
-    # end members with energies, and entries that all lie on one line
-    assert hull_energies_ev_per_atom([0.0, 0.5, 1.0], [1.0, 2.0, 3.0]) == pytest.approx([1.0, 2.0, 3.0])
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 8), st.floats(-1.0, 1.0)), min_size=1, max_size=30))
-def test_hull_is_convex_below_all_entries_and_the_greatest_such(points):
-    x = np.array([0.0, 1.0, *(k / 8 for k, _ in points)])
-    energies = np.array([0.2, -0.1, *(e for _, e in points)])
-    hull = hull_energies_ev_per_atom(x, energies)
-    assert (hull <= energies + 1e-12).all()
-    # the lowest mixture of any two entries around a composition, by brute force
-    for share, value in zip(x, hull, strict=True):
-        left = [(a, e) for a, e in zip(x, energies, strict=True) if a <= share]
-        right = [(b, f) for b, f in zip(x, energies, strict=True) if b >= share]
-        mixtures = [min(e, f) if a == b else e + (f - e) * (share - a) / (b - a) for a, e in left for b, f in right]
-        assert value == pytest.approx(min(mixtures), abs=1e-9)
 
 
 def birch_murnaghan(v: np.ndarray, v0: float, modulus: float, slope: float) -> np.ndarray:

@@ -92,6 +92,7 @@ class TestHull(ObservableContract):
     name = "hull"
     plans = (HullPlan(thresholds_ev_per_atom=(0.028, 0.024)), HullPlan())
     unserved = True
+    drawn = ("hull",)
 
     @pytest.fixture
     def case(self):

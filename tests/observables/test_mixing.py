@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from mfbench.benchmarks.harness.columns import detail_frame
 from mfbench.benchmarks.observables.alloy import alloy_of
 from mfbench.benchmarks.observables.evaluation import Evaluation
-from mfbench.benchmarks.observables.hull.observable import HULL, HullPlan, hull
+from mfbench.benchmarks.observables.hull.measurement import HULL, hull
+from mfbench.benchmarks.observables.hull.observable import HullPlan
 from mfbench.benchmarks.observables.mixing.observable import MIXING, MixingPlan, mixing
 from mfbench.benchmarks.reports.metrics import metric_of
 from mfbench.benchmarks.tasks.ingan.task import InGaN
@@ -137,7 +138,8 @@ def measure(potential, task, *, thresholds: tuple[float, ...] | None = None, **p
     """Mixing energies and hull of one relaxation."""
     relaxation = {key: value for key, value in plan.items() if key != "bulk_modulus"}
     distances = {} if thresholds is None else {"thresholds_ev_per_atom": thresholds}
-    classified = hull(potential, task, HullPlan(**relaxation, **distances))
+    asked = HullPlan(**relaxation, **distances)
+    classified = hull(potential, task, asked, asked.thresholds_ev_per_atom)
     return mixing(potential, task, MixingPlan(**plan)).and_also(classified)
 
 
@@ -202,6 +204,9 @@ def test_classification_at_each_threshold(task):
     assert values["hull_f1"] == pytest.approx(2 / 3)
     assert values["hull_daf"] == 1.0
     assert values["hull_n_missing"] == 0.0
+    assert values["hull_mae_mev_per_atom"] == pytest.approx(np.mean([3.75, 5.0, 5.0, 3.75]), abs=1e-6)
+    assert values["hull_unrelaxed_mae_mev_per_atom"] == pytest.approx(np.mean([3.75, 5.0, 5.0, 3.75]), abs=1e-6)
+    assert values["hull_unrelaxed_f1"] == pytest.approx(2 / 3)
     assert values["hull_f1_24mev_per_atom"] == 1.0
     assert values["hull_daf_24mev_per_atom"] == 2.0
     assert {row["n"] for row in found.rows if row["split"] == HULL} == {4}
@@ -252,8 +257,13 @@ def test_without_an_end_member_nothing_has_a_mixing_energy(task, caplog):
 def test_one_class_alone_is_no_classification(task, caplog, threshold, word):
     with caplog.at_level(logging.WARNING):
         values = scores(measure(Fake(), task, thresholds=(threshold,)))
-    assert f"{word} of 4 orderings are stable" in caplog.text
-    assert {name for name in values if name.startswith("hull")} == {"hull_threshold_mev_per_atom", "hull_n_missing"}
+    assert f"{word} of 4 phases are stable" in caplog.text
+    assert {name for name in values if name.startswith("hull")} == {
+        "hull_threshold_mev_per_atom",
+        "hull_n_missing",
+        "hull_mae_mev_per_atom",
+        "hull_unrelaxed_mae_mev_per_atom",
+    }
 
 
 def test_bulk_moduli_are_two_k_over_v(task):
@@ -293,7 +303,7 @@ def test_a_reference_without_a_minimum_is_a_fault_in_the_data(task):
 def test_every_row_is_known_to_the_reports(task):
     rows = measure(Fake(), task, thresholds=(0.028,)).rows
     metrics = {row["metric"]: row["unit"] for row in rows}
-    assert len(metrics) == 14
+    assert len(metrics) == 17
     assert {name: metric_of(name) and metric_of(name).unit for name in metrics} == metrics
 
 
@@ -318,7 +328,7 @@ def test_real_potentials_are_scored_as_they_say(task):
         assert values["mixing_energy_unrelaxed_mae_mev_per_atom"] == pytest.approx(errors.mean(), rel=1e-6)
         assert ("mixing_n_failed" in values) == relaxed
         assert ("mixing_energy_mae_mev_per_atom" in values) == relaxed
-        assert set(found.details) == ({"mixing", "hull", "eos"} if relaxed else {"eos"})
+        assert set(found.details) == ({"mixing", "hull", "phases", "eos"} if relaxed else {"phases", "eos"})
         if relaxed:
             calculator = potential.calculator(HIGH)
             ends = [relax(a, calculator, fmax=plan.fmax_ev_per_a, max_steps=plan.max_steps) for a in task.orderings()]
@@ -339,7 +349,7 @@ def test_observables_of_one_alloy_share_the_relaxations(task, monkeypatch):
     assert len(calls) == n
     assert scores(measure(Fake(), task)) == scores(once)
     assert len(calls) == 2 * n
-    hull(potential, task, HullPlan(max_steps=299))
+    hull(potential, task, HullPlan(max_steps=299), (0.04,))
     assert len(calls) == 3 * n
 
 

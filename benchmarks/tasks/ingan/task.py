@@ -65,6 +65,14 @@ class InGaN(CrystalTask):
             )
         return self._orderings
 
+    def phases(self) -> Sequence[Atoms]:
+        """The orderings: energies of formation from GaN and InN are mixing energies."""
+        return self.orderings()
+
+    def components(self) -> Sequence[Mapping[str, int]]:
+        """The end members."""
+        return {"Ga": 1, "N": 1}, {"In": 1, "N": 1}
+
     def volume_scans(self) -> Mapping[str, Sequence[Atoms]]:
         """GaN and InN, each at several volumes; in no split.
 
