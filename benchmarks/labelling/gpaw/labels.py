@@ -58,7 +58,7 @@ def compute(
     Parameters
     ----------
     frames
-        With structure_id and `levels` ("pbe" or "pbe+r2scan").
+        With structure_id, `levels` ("pbe" or "pbe+r2scan"), and `k_points` where a frame has a grid of its own.
     out
         Folder of the geometries and of labels_K.jsonl, one file per worker.
     levels
@@ -92,6 +92,8 @@ def compute(
         if any((str(atoms.info["structure_id"]), level) not in known for level in wanted):
             copy = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
             copy.info = {"structure_id": atoms.info["structure_id"], "levels": "+".join(wanted)}
+            if "k_points" in atoms.info:
+                copy.info["k_points"] = atoms.info["k_points"]
             chosen.append(copy)
     if not chosen:
         return out

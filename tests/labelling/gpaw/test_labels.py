@@ -3,12 +3,15 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.lj import LennardJones
+from ase.io import read
 
+from mfbench.benchmarks.labelling.gpaw import worker
 from mfbench.benchmarks.labelling.gpaw.convert import convert, stored_labels
 from mfbench.benchmarks.labelling.gpaw.labels import GEOMETRIES, PYTHON_VARIABLE, compute, gpaw_python, read_labels
 from mfbench.mfcore.data.frames import Label, energy_of, forces_of, has_label, stress_of
@@ -112,6 +115,25 @@ def test_settings_reach_the_labels_and_are_not_mixed(stand_in, tmp_path):
     (tmp_path / "task" / "data" / "cells.extxyz").write_text("geometries without labels")
     convert("argon", "Argon", frames(), stored_labels(tmp_path / "task", "argon"), tmp_path / "task", settings=finer)
     assert "data/cells.extxyz" in (tmp_path / "task" / "dataset.yml").read_text()
+
+
+def test_a_frame_may_name_its_own_k_points(monkeypatch, tmp_path, stand_in):
+    """Others have those of the settings; the grid of a frame has Γ, and reaches the worker's file."""
+    given = []
+    fake = SimpleNamespace(GPAW=lambda **settings: given.append(settings))
+    for name in ("PW", "Davidson", "FermiDirac", "Mixer"):
+        setattr(fake, name, lambda *_: None)
+    monkeypatch.setitem(sys.modules, "gpaw", fake)
+    settings = {**worker.SETTINGS, "point_group": True}
+    worker.calculator(settings)
+    worker.calculator(settings, np.array([3, 4, 1]))
+    assert [each["kpts"] for each in given] == [(2, 2, 2), {"size": (3, 4, 1), "gamma": True}]
+    assert [each["symmetry"] for each in given] == [{"point_group": True}] * 2
+    with_grid = frames()[2:]
+    with_grid[0].info["k_points"] = [3, 4, 1]
+    compute(with_grid, tmp_path / "out", ("pbe",))
+    (written,) = read(tmp_path / "out" / GEOMETRIES, ":")
+    assert list(written.info["k_points"]) == [3, 4, 1]
 
 
 def test_a_killed_run_goes_on_where_it_was(stand_in, tmp_path):
