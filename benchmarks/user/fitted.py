@@ -32,8 +32,9 @@ def check_free(out: Path) -> None:
     """
     if not out.exists():
         return
-    if (work_folder(out) / SAVED).exists():
-        shutil.rmtree(work_folder(out), ignore_errors=True)
+    work = work_folder(out)
+    if (work / SAVED).exists() or (work.is_dir() and not any(work.iterdir())):
+        _drop(work)
     raise ConfigError(f"{out}: exists already; remove it or give another --out.")
 
 
@@ -95,4 +96,12 @@ def _save(potential: Potential, out: Path, work: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         (work / SAVED).unlink(missing_ok=True)
         raise
+    _drop(work)
+
+
+def _drop(work: Path) -> None:
+    """Remove a work folder whose potential has its name; the mark goes last, so that a kill leaves known remains."""
+    for path in work.iterdir():
+        if path.name != SAVED:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     shutil.rmtree(work, ignore_errors=True)
