@@ -58,10 +58,20 @@ def inspect_file(
 
 
 @data.command("fetch", epilog="Example: mfbench data fetch h2co")
-def fetch(task: Annotated[str, typer.Argument(help="Name of a task (mfbench list tasks).")]) -> None:
-    """Download the data of a task, unless they are here; MFBENCH_DATA names a folder that is looked in first."""
+def fetch(
+    task: Annotated[str, typer.Argument(help="Name of a task (mfbench list tasks), or wbm: Matbench Discovery's.")],
+) -> None:
+    """Download the data of a task, unless they are here; MFBENCH_DATA names a folder that is looked in first.
+
+    wbm: the summary and the initial structures of the WBM test set (250 000 materials), and the elements' energies.
+    """
+    from mfbench.benchmarks.discovery.remote import FILES, NAME, fetch_file
     from mfbench.benchmarks.tasks.registry import make_task
 
+    if task == NAME:
+        for file in FILES:
+            say(f"{file.md5}  {fetch_file(file)}")
+        return
     for name, sha256 in make_task(task).data_hashes().items():
         say(f"{sha256}  {name}")
 

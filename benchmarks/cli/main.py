@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from mfbench.benchmarks.cli import compare as cli_compare
 from mfbench.benchmarks.cli import data as cli_data
+from mfbench.benchmarks.cli import discover as cli_discover
 from mfbench.benchmarks.cli import discovery as cli_discovery
 from mfbench.benchmarks.cli import export as cli_export
 from mfbench.benchmarks.cli import figures as cli_figures
@@ -26,7 +27,7 @@ from mfbench.benchmarks.cli import tune as cli_tune
 EXIT_CODES = "Exit codes: 0 done; 1 a run failed, or a number is worse; 2 wrong input; 3 the disk; 128 + n signal n."
 
 #: Commands that keep what they have finished, and find it there when they are given again.
-_RESUMED = ("run", "compare", "fit", "tune")
+_RESUMED = ("run", "compare", "fit", "tune", "discover")
 _GOES_ON = "What has finished is stored; the same command goes on from there."
 _IS_WHOLE = "Files that it writes are there whole or not at all."
 
@@ -115,6 +116,7 @@ for module in (
     cli_compare,
     cli_fit,
     cli_predict,
+    cli_discover,
     cli_discovery,
     cli_data,
     cli_info,

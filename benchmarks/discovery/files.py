@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 ID = "material_id"
+CORRECTION = "e_correction_per_atom_mp2020"
 PREDICTED = "e_form"
 """Parts of the name of a column of predicted formation energies; the DFT ones in the summary have it, too."""
 
@@ -102,6 +103,22 @@ def read_summary(path: Path, *, unique: bool = True) -> DataFrame:
             raise DataError(f"material {shortened(row)}: expected true or false.", file=path, key=UNIQUE)
         table[UNIQUE] = flags.astype(bool)
     return table
+
+
+def read_corrections(path: Path) -> dict[str, float]:
+    """Read the Materials Project's energy corrections, eV/atom, by material id, such as the WBM summary has.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks a column, an id is there twice, or a value is no number. An empty cell is a
+        missing correction, and left out.
+    """
+    read, names = read_table(path, ID, lambda name: name in (ID, CORRECTION))
+    table = _indexed(read, path, ID, names)
+    if CORRECTION not in table:
+        raise DataError(f"no such column; {_found(names)}.", file=path, key=CORRECTION, hint=SUMMARY_HINT)
+    return {str(name): float(value) for name, value in _numbers(table[CORRECTION], path).dropna().items()}
 
 
 def _indexed(table: DataFrame, path: Path, id_column: str, names: list[str]) -> DataFrame:

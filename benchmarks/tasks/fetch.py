@@ -25,20 +25,33 @@ class RemoteFile:
     name
         File name in the user's folder and in the cache.
     sha256
-        Of the content, hexadecimal.
+        Of the content, hexadecimal; "" where only another sum is known.
     urls
         Where to get it, tried in this order.
+    md5
+        Of the content, where its publisher lists this sum alone.
     """
 
     name: str
     sha256: str
     urls: tuple[str, ...]
+    md5: str = ""
+
+    @property
+    def sum(self) -> tuple[str, str]:
+        """Name of the sum that the content is checked by, and its value."""
+        return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5)
 
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sum_of(path: Path, algorithm: str) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 def cache_folder() -> Path:
@@ -63,10 +76,11 @@ def fetch(file: RemoteFile, subfolder: str) -> Path:
         for folder in (Path(own), Path(own) / subfolder):
             path = folder / file.name
             if path.is_file():
-                found = sha256_of(path)
-                if found != file.sha256:
+                algorithm, expected = file.sum
+                found = _sum_of(path, algorithm)
+                if found != expected:
                     raise DataError(
-                        f"sha256 is {found}, expected {file.sha256}.",
+                        f"{algorithm} is {found}, expected {expected}.",
                         file=path,
                         hint=f"Remove it from {DATA_VARIABLE}, or put the right file there.",
                     )
@@ -79,14 +93,15 @@ def _download(file: RemoteFile, folder: Path) -> Path:
 
     pooch.get_logger().setLevel("WARNING")
     reasons = []
+    algorithm, expected = file.sum
     for url in file.urls:
         logger.info("%s: taken from %s, or from %s if it is there", file.name, url, folder)
         try:
-            return Path(pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder))
+            return Path(pooch.retrieve(url, f"{algorithm}:{expected}", fname=file.name, path=folder))
         except Exception as error:  # pooch passes on whatever its transports raise
             reasons.append(f"{url}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
     raise DataError(
         f"the file could not be downloaded ({'; '.join(reasons)}).",
         file=file.name,
-        hint=f"Get it by other means (sha256 {file.sha256}) and name its folder in {DATA_VARIABLE}.",
+        hint=f"Get it by other means ({algorithm} {expected}) and name its folder in {DATA_VARIABLE}.",
     )

@@ -95,10 +95,22 @@ def _of_json(path: Path) -> Iterator[Atoms]:
     if not any(isinstance(item, dict) and "@class" in item for item in items):
         raise DataError("neither a database of ASE nor structures of pymatgen.", file=path, hint=_JSON_LAYOUTS)
     for index, item in enumerate(items):
-        yield _of_pymatgen(item, path, index)
+        yield atoms_of_pymatgen(item, path, index)
 
 
-def _of_pymatgen(item: Any, path: Path, index: int) -> Atoms:
+def atoms_of_pymatgen(item: Any, path: Path, index: int) -> Atoms:
+    """Atoms of `as_dict` of a structure, molecule or computed structure entry; labels in `info` and `arrays`.
+
+    Parameters
+    ----------
+    path, index
+        Of the file and of the item in it, for messages.
+
+    Raises
+    ------
+    DataError
+        If it is no such thing.
+    """
     from pymatgen.core.structure import Molecule, Structure
     from pymatgen.io.ase import AseAtomsAdaptor
 

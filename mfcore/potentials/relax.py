@@ -38,12 +38,15 @@ class Relaxation:
         How many were taken.
     problem
         Why it failed; "" if it did not.
+    last_energy_ev
+        Energy of the last geometry in eV, also where the steps were not enough; NaN where it failed otherwise.
     """
 
     atoms: Atoms
     energy_ev: float
     steps: int
     problem: str = ""
+    last_energy_ev: float = float("nan")
 
     @property
     def converged(self) -> bool:
@@ -52,7 +55,15 @@ class Relaxation:
 
 
 def relax(
-    atoms: Atoms, calculator: Calculator, *, fmax: float = 0.01, max_steps: int = 500, fixed_volume: bool = False
+    atoms: Atoms,
+    calculator: Calculator,
+    *,
+    fmax: float = 0.01,
+    max_steps: int = 500,
+    fixed_volume: bool = False,
+    fire: bool = False,
+    largest_force: float = LARGEST_FORCE,
+    largest_volume_ratio: float = LARGEST_VOLUME_RATIO,
 ) -> Relaxation:
     """Relax the atoms and, if they are periodic in all directions, the cell; slabs and wires keep theirs.
 
@@ -60,8 +71,8 @@ def relax(
     cell's variables are the deformation gradient (`UnitCellFilter`): with the small strains here it takes the steps
     of `FrechetCellFilter`, whose matrix logarithms cost more than the evaluation of a network.
 
-    It has failed when an energy, a force or a position is not finite, a force is beyond `LARGEST_FORCE`, the volume
-    has changed by more than `LARGEST_VOLUME_RATIO`, or `max_steps` were not enough.
+    It has failed when an energy, a force or a position is not finite, a force is beyond `largest_force`, the volume
+    has changed by more than `largest_volume_ratio`, or `max_steps` were not enough.
 
     Parameters
     ----------
@@ -76,6 +87,10 @@ def relax(
         Most steps of both optimizers together.
     fixed_volume
         Relax the shape of the cell at constant volume.
+    fire
+        FIRE from the start, with `FrechetCellFilter`, as Matbench Discovery's models are relaxed.
+    largest_force, largest_volume_ratio
+        eV/Å, and the factor by which the volume may change.
 
     Raises
     ------
@@ -90,11 +105,11 @@ def relax(
     moving.calc = _Checked(calculator)
     periodic = bool(moving.pbc.all())
     start = moving.get_volume() if periodic else None
-    filtered: Any = (lambda same: same) if not periodic else UnitCellFilter
+    filtered: Any = (lambda same: same) if not periodic else FrechetCellFilter if fire else UnitCellFilter
     if periodic and fixed_volume:  # exact with the logarithm of the deformation gradient only
         filtered = partial(FrechetCellFilter, constant_volume=True)
     steps, problem = 0, f"not converged in {max_steps} steps"
-    methods: tuple[Any, ...] = (BFGSLineSearch, FIRE)  # their annotations know no filters
+    methods: tuple[Any, ...] = (FIRE,) if fire else (BFGSLineSearch, FIRE)  # their annotations know no filters
     for method in methods:
         optimizer = method(filtered(moving), logfile=None)
         try:
@@ -102,22 +117,22 @@ def relax(
                 # The line search divides by differences that vanish, checks for that itself, and prints.
                 warnings.simplefilter("ignore", RuntimeWarning)
                 for converged in optimizer.irun(fmax=fmax, steps=max_steps - steps):
-                    if failure := _failure(moving, start):
+                    if failure := _failure(moving, start, largest_force, largest_volume_ratio):
                         raise _Failed(failure)
                     if converged:
                         problem = ""
             steps += optimizer.nsteps
             break
         except _Failed as failed:
-            problem, steps = str(failed), steps + optimizer.nsteps
-            break
+            moving.calc = None
+            return Relaxation(moving, float("nan"), steps + optimizer.nsteps, str(failed))
         except RuntimeError as error:
             if "LineSearch" not in str(error):
                 raise
             steps += optimizer.nsteps
-    energy = float("nan") if problem else float(moving.get_potential_energy())
+    last = float(moving.get_potential_energy())
     moving.calc = None
-    return Relaxation(moving, energy, steps, problem)
+    return Relaxation(moving, float("nan") if problem else last, steps, problem, last)
 
 
 class _Failed(Exception):
@@ -154,12 +169,12 @@ class _Checked(Calculator):
             raise _Failed("energy, forces or stress are not finite")
 
 
-def _failure(atoms: Atoms, start: float | None) -> str:
+def _failure(atoms: Atoms, start: float | None, largest_force: float, largest_volume_ratio: float) -> str:
     """Why a geometry on the way is the end; "" if it is not. `start` is the volume at the start in Å³."""
-    if np.abs(atoms.get_forces()).max() > LARGEST_FORCE:
-        return f"a force is beyond {LARGEST_FORCE:g} eV/Å"
+    if np.abs(atoms.get_forces()).max() > largest_force:
+        return f"a force is beyond {largest_force:g} eV/Å"
     if start is not None:
         ratio = atoms.get_volume() / start
-        if not 1.0 / LARGEST_VOLUME_RATIO < ratio < LARGEST_VOLUME_RATIO:
+        if not 1.0 / largest_volume_ratio < ratio < largest_volume_ratio:
             return f"the volume is {ratio:.2g} times that of the start"
     return ""

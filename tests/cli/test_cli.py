@@ -20,6 +20,7 @@ COMMANDS = [
     ["compare"],
     ["fit"],
     ["predict"],
+    ["discover"],
     ["score-discovery"],
     ["info"],
     ["data", "inspect"],

@@ -1,0 +1,213 @@
+"""Relaxation of many materials, one line stored for each, so that a run which is cut off goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from mfbench.benchmarks.discovery.materials import Material
+from mfbench.mfcore.errors import ConfigError, DataError, ExtrapolationWarning
+from mfbench.mfcore.files import append_line, make_folder, write_text
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from mfbench.mfcore.potentials.potential import Potential
+
+LARGEST_VOLUME_RATIO = 10.0
+"""A cell that has grown or shrunk by more than this has exploded or collapsed."""
+
+LARGEST_FORCE = 1e4
+"""eV/Å; initial structures may have atoms close to each other."""
+
+PER_FILE = 1000
+"""Materials whose lines are in one file."""
+
+RUN = "run.json"
+NOT_COVERED = "not covered"
+
+Told = Callable[[int, int, str], None]
+"""Told (materials done, materials in all, the last one)."""
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """Result of one material.
+
+    Attributes
+    ----------
+    material_id, formula, n_atoms
+        Of the initial structure; the formula in alphabetical order.
+    energy_ev
+        Of the last geometry; None if there is none.
+    steps
+        Of the optimizer.
+    problem
+        Why there is no energy, or that the steps were not enough; "" for a converged one.
+    cell, positions
+        Of the last geometry, Å.
+    """
+
+    material_id: str
+    formula: str
+    n_atoms: int
+    energy_ev: float | None
+    steps: int
+    problem: str
+    cell: list[list[float]]
+    positions: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Share of the materials that one process relaxes: every `of`-th one, from `number` (1 to `of`) on."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read "2/8".
+
+        Raises
+        ------
+        ConfigError
+            If it is something else.
+        """
+        first, _, last = text.partition("/")
+        if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+            raise ConfigError(f"--part {text}: expected K/N with 1 ≤ K ≤ N, such as 2/8.")
+        return cls(int(first), int(last))
+
+
+def relax_all(
+    materials: Sequence[Material],
+    potential: Potential,
+    fidelity: str,
+    out: Path,
+    *,
+    fmax: float,
+    max_steps: int,
+    part: Part | None = None,
+    limit: int | None = None,
+    told: Told | None = None,
+) -> None:
+    """Relax the materials that `out` has no line of.
+
+    As Matbench Discovery's models are relaxed: FIRE with `FrechetCellFilter` until no force is larger than `fmax`
+    (eV/Å), or for `max_steps`; then the energy counts as it is. A material with an element that the potential has not
+    been trained on is not relaxed, and its line says so.
+
+    Parameters
+    ----------
+    part
+        Which of the materials; others may be relaxed by other processes at the same time.
+    limit
+        Relax at most so many.
+    """
+    part = part or Part()
+    known = {line.material_id for line in read_relaxed(out)}
+    mine = [(i, m) for i, m in enumerate(materials) if i % part.of == part.number - 1]
+    todo = [(i, m) for i, m in mine if m.id not in known]
+    calculator: Calculator | None = None
+    make_folder(out)
+    for place, (index, material) in enumerate(todo[:limit]):
+        missing = set(material.atoms.numbers.tolist()) - set(potential.species)
+        if missing:
+            names = ", ".join(sorted(chemical_symbols[number] for number in missing))
+            line = _line(material, material.atoms, None, 0, f"{NOT_COVERED}: {names}")
+        else:
+            calculator = calculator or potential.calculator(fidelity)
+            line = relaxed(material, calculator, fmax, max_steps)
+        path = out / f"relaxed-{part.number}of{part.of}-{index // PER_FILE:04d}.jsonl"
+        append_line(path, json.dumps(asdict(line)))
+        if told is not None:
+            told(len(mine) - len(todo) + place + 1, len(mine), material.id)
+
+
+def relaxed(material: Material, calculator: Calculator, fmax: float, max_steps: int) -> Relaxed:
+    """Relax one material, as :func:`relax_all` says."""
+    from mfbench.mfcore.potentials.relax import relax
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExtrapolationWarning)  # it would be told of nearly every one
+        found = relax(
+            material.atoms,
+            calculator,
+            fmax=fmax,
+            max_steps=max_steps,
+            fire=True,
+            largest_force=LARGEST_FORCE,
+            largest_volume_ratio=LARGEST_VOLUME_RATIO,
+        )
+    energy = found.last_energy_ev
+    return _line(material, found.atoms, None if energy != energy else energy, found.steps, found.problem)
+
+
+def _line(material: Material, atoms: Atoms, energy: float | None, steps: int, problem: str) -> Relaxed:
+    formula = str(material.atoms.symbols.formula.format("abc"))
+    cell, positions = atoms.cell.array.tolist(), atoms.positions.tolist()
+    return Relaxed(material.id, formula, len(atoms), energy, steps, problem, cell, positions)
+
+
+def read_relaxed(out: Path) -> list[Relaxed]:
+    """Read all lines; an unfinished last one, which a killed process has left, is none.
+
+    Raises
+    ------
+    DataError
+        If another line is damaged.
+    """
+    found: dict[str, Relaxed] = {}
+    for path in sorted(out.glob("relaxed-*.jsonl")):
+        text = path.read_text(encoding="utf-8")
+        for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+            try:
+                record = Relaxed(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f"line {number} is no relaxed material ({str(error)[:80]}).",
+                    file=path,
+                    hint="Remove the file: its materials are relaxed again.",
+                ) from None
+            found.setdefault(record.material_id, record)
+    return list(found.values())
+
+
+def same_run(out: Path, run: dict[str, Any]) -> None:
+    """Store how the materials of a folder are relaxed, or check that they were relaxed so.
+
+    Raises
+    ------
+    ConfigError
+        If the folder has materials that were relaxed otherwise; named is what differs.
+    """
+    make_folder(out)
+    path = out / RUN
+    if not path.exists():
+        write_text(path, json.dumps(run, indent=1) + "\n")
+        return
+    try:
+        stored: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        stored = None
+    if not isinstance(stored, dict):
+        raise DataError("it is damaged.", file=path, hint="Give another --out.")
+    if differing := sorted(key for key in {*run, *stored} if run.get(key) != stored.get(key)):
+        raise ConfigError(
+            f"--out {out}: its materials were relaxed with another {' and '.join(differing)} "
+            f"({', '.join(str(stored.get(key))[:60] for key in differing)}); give another --out."
+        )
+
+
+def problems(lines: Sequence[Relaxed]) -> Counter[str]:
+    """Number of materials by reason; those with an energy whose steps were not enough count as "not converged"."""
+    return Counter(line.problem.partition(" in ")[0].partition(":")[0] for line in lines if line.problem)
