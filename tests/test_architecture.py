@@ -36,7 +36,7 @@ ALLOWED = {"mfcore": {"mfcore"}, "strategies": {"mfcore", "strategies"}, "benchm
 LONGEST = 400
 CLI = "mfbench.benchmarks.cli"
 #: Modules that `--help` may not import.
-PINNED = ("test", "type", "lint", "dask", "discovery")
+PINNED = ("test", "type", "lint", "dask", "discovery", "docs")
 """Extras that the tox environments of CI install."""
 
 HEAVY = {"torch", "numpy", "pandas", "ase", "scipy", "sklearn", "matplotlib", "pyarrow", "e3nn", "lightning_fabric"}

@@ -100,6 +100,17 @@ class BudgetPlan(SettingsModel):
     checks on HF validation without a better one, the same for every arm
     (:class:`mfbench.mfcore.training.budget.Budget`). A learning rate that decays over the cap improves the model to the
     end; with `training: {decay: constant}` a run stops where the model does.
+
+    Attributes
+    ----------
+    rule
+        As above.
+    atom_gradients
+        Of a run.
+    patience
+        Checks without a better one, of rule "converged".
+    n_high
+        Atom gradients of runs with so many HF frames, in place of `atom_gradients`.
     """
 
     rule: Rule = "equal-compute"
@@ -134,6 +145,19 @@ class TaskPlan(SettingsModel):
     potential is measured on, each with its plan: `{stability: {duration_ps: 1.0}, mixing: {}}`
     (:class:`mfbench.benchmarks.observables.base.Observable`). `expected_us_per_atom_gradient` is for the time
     estimate only, until runs of the arm are stored.
+
+    Attributes
+    ----------
+    task
+        Name of the task.
+    arms
+        Names of arms, or "all".
+    core, tuned, observables, settings, arm_settings, expected_us_per_atom_gradient
+        As above.
+    seeds, draws, repeats
+        Repetitions, as above: seeds and draws, or a number of repeats.
+    budget, budgets
+        One budget, or a list of atom gradients as an axis.
     """
 
     task: str
@@ -252,7 +276,17 @@ class TaskPlan(SettingsModel):
 
 
 class Preset(SettingsModel):
-    """A named set of task plans."""
+    """A named set of task plans.
+
+    Attributes
+    ----------
+    name
+        Of the folder of its runs, in results/runs.
+    summary
+        One line for `mfbench list presets`.
+    tasks
+        The task plans.
+    """
 
     name: str = Field(min_length=1, max_length=100)
     summary: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,6 +88,9 @@ class Comparison:
     def figures(self) -> dict[str, Figure]:
         """The figures that these runs have the data for, by name."""
         from mfbench.benchmarks.reports.figures import drawn
+
+        if "ipykernel" in sys.modules:
+            import matplotlib.pyplot  # noqa: F401  # a notebook then shows figures as images
 
         return {drawing.name: drawing.figure for drawing in drawn(self.results)}
 

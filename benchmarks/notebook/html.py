@@ -8,7 +8,7 @@ from html import escape
 from mfbench.benchmarks.reports.grids import Grid, Page, grid, pages
 from mfbench.benchmarks.reports.results import Results
 
-_LEFT = "text-align:left"
+_CELL = "padding:0.1em 0.6em;text-align:"
 
 
 def html_of(results: Results, verdicts: Sequence[str], outlook: Sequence[str], said: Sequence[str]) -> str:
@@ -53,7 +53,7 @@ def _table(made: Grid) -> str:
 
 
 def _style(column: int) -> str:
-    return f' style="{_LEFT}"' if column == 0 else ""
+    return f' style="{_CELL}{"right" if column else "left"}"'
 
 
 def _folded(title: str, sentences: Sequence[str]) -> str:

@@ -74,7 +74,15 @@ class Parameter(SettingsModel):
 
 
 class Space(SettingsModel):
-    """Parameters of all arms, and of single ones beside them."""
+    """Parameters of all arms, and of single ones beside them.
+
+    Attributes
+    ----------
+    all
+        Of every arm, by dotted key of its settings; {low} and {high} stand for names of fidelities.
+    arms
+        The same by arm.
+    """
 
     all: dict[str, Parameter] = Field(default_factory=dict)
     arms: dict[str, dict[str, Parameter]] = Field(default_factory=dict)
