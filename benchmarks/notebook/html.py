@@ -8,7 +8,7 @@ from html import escape
 from mfbench.benchmarks.reports.grids import Grid, Page, grid, pages
 from mfbench.benchmarks.reports.results import Results
 
-_CELL = "padding:0.1em 0.6em;text-align:"
+_CELL = "padding:0.1em 0.6em;white-space:nowrap;text-align:"
 
 
 def html_of(results: Results, verdicts: Sequence[str], outlook: Sequence[str], said: Sequence[str]) -> str:
@@ -49,7 +49,8 @@ def _table(made: Grid) -> str:
     for line in made.lines:
         texts = [f"<strong>{escape(field.text)}</strong>" if field.best else escape(field.text) for field in line]
         lines.append("<tr>" + "".join(f"<td{_style(index)}>{text}</td>" for index, text in enumerate(texts)) + "</tr>")
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>'
 
 
 def _style(column: int) -> str:

@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -28,10 +27,9 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from wrapping import WIDTH, command_lines, wrapped
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WIDTH = 100
-REPORT_WIDTH = 120
 _TIMEOUT_S = 600
 _LOG = logging.getLogger(__name__)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -50,31 +48,6 @@ def environment() -> dict[str, str]:
     """Return the environment of commands: that of the build, with its own programs first, and a terminal's width."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "COLUMNS": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
-
-
-def wrapped(lines: list[str]) -> list[str]:
-    """Wrap lines to the width; sentences that were wrapped at another width before are put together first."""
-    joined: list[str] = []
-    for line in lines:
-        before = joined[-1] if joined else ""
-        cut = len(before) > 90 and len(before.rsplit("\n", 1)[-1]) + 1 + len(line.partition(" ")[0]) > REPORT_WIDTH
-        if cut and line.strip() and not line.startswith((" ", "─")):
-            joined[-1] = f"{before}\n{line}"
-        else:
-            joined.append(line)
-    return [part for line in joined for part in _fitting(line.replace("\n", " "))]
-
-
-def _fitting(line: str) -> list[str]:
-    if len(line) <= WIDTH:
-        return [line]
-    return textwrap.wrap(line, WIDTH, break_on_hyphens=False, subsequent_indent="  ")
-
-
-def _command_lines(command: str) -> list[str]:
-    """Write a command behind a prompt, in several lines where it is long."""
-    lines = textwrap.wrap(f"$ {command}", WIDTH - 2, break_on_hyphens=False, subsequent_indent="    ")
-    return [*(f"{line} \\" for line in lines[:-1]), lines[-1]]
 
 
 class Run(SphinxDirective):
@@ -99,7 +72,7 @@ class Run(SphinxDirective):
         for command in "\n".join(self.content).replace("\\\n", " ").splitlines():
             if command.strip():
                 words = re.sub(r"\s+", " ", command.strip())
-                shown += [*_command_lines(words), *self._executed(words, folder)]
+                shown += [*command_lines(words), *self._executed(words, folder)]
         return [self._block("\n".join(shown), "console")]
 
     def _block(self, text: str, language: str) -> nodes.literal_block:

@@ -178,3 +178,27 @@ def test_links_of_a_built_site_are_followed(tmp_path: Path) -> None:
         '<h1 id="here"></h1><img src="../p.png"><a href="#here">5</a><a href="..">6</a>'
     )
     assert [fault.split(": ")[1] for fault in broken(tmp_path)] == ["../p.png", "a/x.html#there", "y.html"]
+
+
+def test_output_is_wrapped_as_a_terminal_would(extensions: None) -> None:
+    from wrapping import command_lines, wrapped
+
+    words = " ".join(f"word{number:02d}" for number in range(40))
+    report = [
+        words[:118].rpartition(" ")[0] + " more",
+        words[118:200],
+        "",
+        "arm   1.0",
+        "─" * 119,
+        "x" * 130,
+        "next one",
+    ]
+    found = wrapped(report)
+    assert max(map(len, found[:-3])) <= 100
+    assert found[1].startswith("  ")  # goes on, with what the report had in its next line
+    assert " ".join(" ".join(found[:3]).split()).startswith(report[0])
+    assert found[-1] == "next one"
+    assert "arm   1.0" in found
+    lines = command_lines("mfbench compare " + "--arm single_fidelity " * 6 + "--out first")
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert not any(line.removesuffix(" \\").endswith("--arm") for line in lines)
