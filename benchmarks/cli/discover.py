@@ -206,9 +206,9 @@ def _elements(
 def _summary(lines: Sequence[Relaxed]) -> str:
     from mfbench.benchmarks.discovery.relaxations import problems
 
-    reasons = ", ".join(f"{n} {reason}" for reason, n in problems(lines).most_common())
+    reasons = ", ".join(f"{n} × {reason}" for reason, n in problems(lines).most_common())
     with_energy = sum(line.energy_ev is not None for line in lines)
-    return f"{len(lines)} materials: {with_energy} with an energy" + (f" ({reasons})." if reasons else ".")
+    return f"{len(lines)} materials: {with_energy} with an energy" + (f"; {reasons}." if reasons else ".")
 
 
 def _write(

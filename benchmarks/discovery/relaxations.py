@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -209,5 +210,6 @@ def same_run(out: Path, run: dict[str, Any]) -> None:
 
 
 def problems(lines: Sequence[Relaxed]) -> Counter[str]:
-    """Number of materials by reason; those with an energy whose steps were not enough count as "not converged"."""
-    return Counter(line.problem.partition(" in ")[0].partition(":")[0] for line in lines if line.problem)
+    """Number of materials by reason, without its numbers and names."""
+    words = [re.split(r" in \d|: ", line.problem)[0] for line in lines if line.problem]
+    return Counter(re.sub(r"^the volume is .*", "the volume has run away", word) for word in words)

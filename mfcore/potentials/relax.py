@@ -61,6 +61,7 @@ def relax(
     fmax: float = 0.01,
     max_steps: int = 500,
     fixed_volume: bool = False,
+    fixed_cell: bool = False,
     fire: bool = False,
     largest_force: float = LARGEST_FORCE,
     largest_volume_ratio: float = LARGEST_VOLUME_RATIO,
@@ -87,6 +88,8 @@ def relax(
         Most steps of both optimizers together.
     fixed_volume
         Relax the shape of the cell at constant volume.
+    fixed_cell
+        Relax the atoms alone.
     fire
         FIRE from the start, with `FrechetCellFilter`, as Matbench Discovery's models are relaxed.
     largest_force, largest_volume_ratio
@@ -105,8 +108,9 @@ def relax(
     moving.calc = _Checked(calculator)
     periodic = bool(moving.pbc.all())
     start = moving.get_volume() if periodic else None
-    filtered: Any = (lambda same: same) if not periodic else FrechetCellFilter if fire else UnitCellFilter
-    if periodic and fixed_volume:  # exact with the logarithm of the deformation gradient only
+    movable = periodic and not fixed_cell
+    filtered: Any = (lambda same: same) if not movable else FrechetCellFilter if fire else UnitCellFilter
+    if movable and fixed_volume:  # exact with the logarithm of the deformation gradient only
         filtered = partial(FrechetCellFilter, constant_volume=True)
     steps, problem = 0, f"not converged in {max_steps} steps"
     methods: tuple[Any, ...] = (FIRE,) if fire else (BFGSLineSearch, FIRE)  # their annotations know no filters

@@ -30,7 +30,7 @@ import mfbench
 from mfbench.benchmarks.discovery.files import read_corrections, read_predictions
 from mfbench.benchmarks.discovery.materials import read_materials
 from mfbench.benchmarks.discovery.references import read_references
-from mfbench.benchmarks.discovery.relaxations import Part, read_relaxed
+from mfbench.benchmarks.discovery.relaxations import Part, Relaxed, problems, read_relaxed
 from mfbench.benchmarks.discovery.remote import FILES, fetch_file
 from mfbench.benchmarks.discovery.submission import LEFT_TO_YOU, model_key, prediction_column
 from mfbench.mfcore.errors import ConfigError, DataError
@@ -99,7 +99,7 @@ def discover(call, model, files, out, *more):
 def test_energies_of_formation_are_those_of_ase(call, model, files, tmp_path):
     result = discover(call, model, files, tmp_path / "out", "--name", "My EMT")
     assert result.exit_code == 0, result.stderr
-    assert "4 materials: 3 with an energy (1 not covered)." in result.stdout
+    assert "4 materials: 3 with an energy; 1 × not covered." in result.stdout
     assert "3 of 4 materials have an energy of formation" in result.stdout
     predicted = read_predictions(tmp_path / "out" / "my-emt-wbm-IS2RE-FIRE.csv.gz")
     assert predicted.name == "e_form_per_atom_my_emt"
@@ -160,7 +160,7 @@ def test_other_settings_are_not_mixed_in(call, model, files, tmp_path):
 
 def test_steps_that_are_not_enough_count_and_are_counted(call, model, files, tmp_path):
     result = discover(call, model, files, tmp_path / "out", "--max-steps", 2)
-    assert "3 with an energy (3 not converged, 1 not covered)" in result.stdout
+    assert "3 with an energy; 3 × not converged, 1 × not covered." in result.stdout
 
 
 def test_corrections_are_added_and_missing_ones_are_no_prediction(call, model, files, tmp_path):
@@ -327,6 +327,17 @@ def test_elements_are_energies_or_structures(tmp_path):
     entries.write_text(json.dumps({"Au": {"energy": 1.0}}))
     with pytest.raises(DataError, match="no entry of an element"):
         read_references(entries)
+
+
+def test_reasons_are_counted_without_their_numbers():
+    reasons = [
+        "not covered: Na",
+        "not covered: K",
+        "the volume is 0.09 times that of the start",
+        "not converged in 5 steps",
+    ]
+    lines = [Relaxed("a", "Cu", 1, None, 0, reason, [], []) for reason in ["", *reasons]]
+    assert problems(lines) == {"not covered": 2, "the volume has run away": 1, "not converged": 1}
 
 
 def test_parts_and_names_are_checked():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mfbench.benchmarks.observables.base import Plan
+from mfbench.benchmarks.observables.elastic.observable import ElasticPlan
 from mfbench.benchmarks.observables.hull.observable import HullPlan
 from mfbench.benchmarks.observables.mixing.observable import MixingPlan
 from mfbench.benchmarks.observables.registry import observable_names, observable_of, observables
@@ -18,6 +19,7 @@ from mfbench.strategies.registry import make_arm
 from tests.conftest import tiny_settings
 from tests.contracts.observable import Case, ObservableContract
 from tests.dynamics.worlds import Analytic
+from tests.observables.test_elastic import Crystals, Metals
 from tests.observables.test_mixing import Fake, alloy_frames, task_with
 from tests.observables.test_transport import answered_by, gas, world
 from tests.tasks.toy import Oracle, ToyTask
@@ -99,8 +101,18 @@ class TestHull(ObservableContract):
         return Case(Fake(omega=0.1), task_with(alloy_frames()))
 
 
+class TestElastic(ObservableContract):
+    name = "elastic"
+    plans = (ElasticPlan(strains=(-0.005, 0.005)), ElasticPlan())
+    unserved = True
+
+    @pytest.fixture
+    def case(self):
+        return Case(Metals(), Crystals(("Cu",)))
+
+
 def test_they_come_in_the_order_of_reports():
-    assert observable_names() == ["errors", "stability", "transport", "mixing", "hull"]
+    assert observable_names() == ["errors", "stability", "transport", "mixing", "hull", "elastic"]
     assert [observable.name for observable in observables() if observable.always] == ["errors"]
     with pytest.raises(ConfigError, match="no observable 'colour': known are errors, stability"):
         observable_of("colour")
