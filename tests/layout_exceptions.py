@@ -40,7 +40,7 @@ NAMED = {
     # labels of molecular_cc are computed again as its own script computed them
     "mfbench.benchmarks.labelling.recompute": {"molecular_cc"},
     # words in the keys of energies that are no labels
-    "mfbench.mfcore.data.label_keys": {"hull", "mixing"},
+    "mfbench.mfcore.data.label_keys": {"elastic", "hull", "mixing"},
     # a group of metrics, as errors and costs are; the drift of the energy belongs to it, too
     "mfbench.benchmarks.regression.tracked": {"stability"},
 }
