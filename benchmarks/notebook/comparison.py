@@ -90,7 +90,9 @@ class Comparison:
         from mfbench.benchmarks.reports.figures import drawn
 
         if "ipykernel" in sys.modules:
-            import matplotlib.pyplot  # noqa: F401  # a notebook then shows figures as images
+            import matplotlib.pyplot as plt
+
+            plt.switch_backend(plt.get_backend())  # loaded now, the notebook's shows figures as images
 
         return {drawing.name: drawing.figure for drawing in drawn(self.results)}
 
