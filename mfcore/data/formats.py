@@ -12,12 +12,13 @@ import numpy as np
 from ase import Atoms
 
 from mfbench.mfcore.data.extxyz import frame_texts, parse_frame, read_text
+from mfbench.mfcore.data.matpes import frame_of_document, is_document
 from mfbench.mfcore.errors import DataError
 
 #: Formats of ASE by the ending of a file's name.
 _BY_ASE = {".traj": "traj", ".db": "db"}
 _PER_ATOM = ("forces", "stresses", "energies", "magmoms", "charges")
-_EXPECTED = "Expected extended XYZ (gzipped or not), .traj, .db, or JSON of ASE or pymatgen."
+_EXPECTED = "Expected extended XYZ (gzipped or not), .traj, .db, or JSON of ASE, pymatgen or MatPES."
 
 _JSON_LAYOUTS = (
     'Expected a database of ASE (ase.io.write("FILE.json", frames)), or what pymatgen\'s as_dict() gives, one or a '
@@ -41,7 +42,7 @@ def raw_frames(path: Path) -> list[Atoms]:
     ending = path.suffix.lower()
     if ending in _BY_ASE and path.is_file():
         frames = _by_ase(path, _BY_ASE[ending])
-    elif ending == ".json":
+    elif path.name.lower().endswith((".json", ".json.gz", ".jsonl", ".jsonl.gz")):
         frames = list(_of_json(path))
     else:
         frames = [parse_frame(text, path, index) for index, text in enumerate(frame_texts(path))]
@@ -83,15 +84,28 @@ def _uncalculated(atoms: Atoms) -> Atoms:
 
 
 def _of_json(path: Path) -> Iterator[Atoms]:
-    """JSON of ASE (a database as text) or of pymatgen (structures, molecules, computed entries; one or a list)."""
+    """JSON of ASE (a database as text), pymatgen (structures, molecules, computed entries; one or a list) or MatPES.
+
+    Gzipped or not; also one item a line.
+    """
+    text = read_text(path)
     try:
-        content = json.loads(read_text(path))
+        if ".jsonl" in path.name.lower():
+            content: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
+        else:
+            content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"no JSON ({str(error)[:120]}).", file=path, hint=_EXPECTED) from None
     if isinstance(content, dict) and ("ids" in content or "1" in content):
         yield from _by_ase(path, "json")
         return
     items = content if isinstance(content, list) else [content]
+    if isinstance(content, dict) and content and all(is_document(item) for item in content.values()):
+        items = list(content.values())
+    if items and all(is_document(item) for item in items):
+        for index, item in enumerate(items):
+            yield frame_of_document(item, path, index)
+        return
     if not any(isinstance(item, dict) and "@class" in item for item in items):
         raise DataError("neither a database of ASE nor structures of pymatgen.", file=path, hint=_JSON_LAYOUTS)
     for index, item in enumerate(items):

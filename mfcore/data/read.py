@@ -42,8 +42,8 @@ def read_file(
 ) -> FrameFile:
     """Read and validate the frames of a file.
 
-    Read are extended XYZ (gzipped or not), ASE's trajectories (.traj), databases (.db) and JSON, and pymatgen's JSON of
-    structures and computed entries.
+    Read are extended XYZ (gzipped or not), ASE's trajectories (.traj), databases (.db) and JSON, pymatgen's JSON of
+    structures and computed entries, and documents of MatPES.
 
     All keys of one prefix are one source of labels: `<prefix>_energy`, `<prefix>_forces`, `<prefix>_stress`, with the
     spellings `force`, `virial`, `virials` (stress = -virial / volume) and any case. Plain keys (`energy`, `forces`,
