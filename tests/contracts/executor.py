@@ -67,15 +67,26 @@ def write_for_a_minute(path: Path, tell: Tell) -> None:
         time.sleep(0.1)
 
 
-def overlap(folder: Path, tell: Tell) -> bool:
-    """Say whether another job of the same folder runs meanwhile."""
-    mark = folder / "running"
-    if mark.exists():
-        return True
-    mark.touch()
-    time.sleep(0.2)
+def alone_beside_another(folders: tuple[Path, Path], tell: Tell) -> bool:
+    """Say whether a job is the only one of its folder that runs, once as many jobs of the other folder have begun.
+
+    Jobs wait for each other, so that the answer does not depend on how fast workers start.
+    """
+    mine, other = folders
+    mark = mine / "running"
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    turn = f"turn {len(list(mine.glob('turn *')))}"
+    (mine / turn).touch()
+    deadline = time.monotonic() + 60
+    while not (other / turn).exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
     mark.unlink()
-    return False
+    return True
 
 
 def jobs_of(function, *arguments: Any) -> list[Job]:
@@ -172,11 +183,12 @@ class ExecutorContract:
         first, second = tmp_path / "a", tmp_path / "b"
         first.mkdir()
         second.mkdir()
-        jobs = [Job(overlap, folder, folder.name) for folder in (first, first, second, second)]
+        pairs = [(first, second), (first, second), (second, first), (second, first)]
+        jobs = [Job(alone_beside_another, pair, pair[0].name) for pair in pairs]
         events = list(self.make(2).run(jobs))
-        assert values(events) == dict.fromkeys(range(4), False)
-        first = [event.job for event in events if isinstance(event, Started)][:2]
-        assert (first if self.in_order else sorted(first)) == [0, 2]
+        assert values(events) == dict.fromkeys(range(4), True)
+        began = [event.job for event in events if isinstance(event, Started)][:2]
+        assert (began if self.in_order else sorted(began)) == [0, 2]
 
     @pytest.mark.parametrize("stop", ["closed", "interrupted"])
     def test_stopping_early_ends_the_workers(self, stop: str, tmp_path: Path) -> None:
