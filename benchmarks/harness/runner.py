@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mfbench.benchmarks.harness.elsewhere import (
+    ApartRequest,
     KeptFile,
     SharedRequest,
     apart_request,
@@ -20,6 +21,7 @@ from mfbench.benchmarks.harness.execute import RunRequest, execute
 from mfbench.benchmarks.harness.execute import failed as failed_run
 from mfbench.benchmarks.harness.executors.base import Died, Executor, Job, Started, Told
 from mfbench.benchmarks.harness.keys import digest
+from mfbench.benchmarks.harness.memory import expected_memory
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import PlannedRun
 from mfbench.benchmarks.harness.store import PackedRun, RunStore
@@ -167,9 +169,14 @@ def _job(run: PlannedRun, store: RunStore, sharing: Sharing, common: Mapping[Has
     name = shares(run.spec)
     if sharing is Sharing.local:
         return Job(execute, RunRequest(run, store.root), name)
+    memory = expected_memory(run)
     if sharing is Sharing.folder:
-        return Job(execute_shared, SharedRequest(run, store.root.absolute(), Path.cwd()), name)
-    return Job(execute_apart, None, name, lambda: apart_request(run, store, frozenset(common.get(name, ()))))
+        return Job(execute_shared, SharedRequest(run, store.root.absolute(), Path.cwd()), name, memory=memory)
+
+    def fresh() -> ApartRequest:
+        return apart_request(run, store, frozenset(common.get(name, ())))
+
+    return Job(execute_apart, None, name, fresh, memory)
 
 
 def _take_note(

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,7 +40,7 @@ class Counted(RunStore):
 
 
 class Trouble:
-    """A monitor that cuts the connection, and a thread that kills workers at random.
+    """A monitor that cuts the connection, and a thread that kills workers while they compute.
 
     Parameters
     ----------
@@ -49,15 +48,14 @@ class Trouble:
         Its address, where it cannot be cut.
     proxy
         The connection of the command.
-    kills
-        Workers to kill, at random moments `every_s` apart in the mean.
-    cuts
-        Numbers of ended runs after which the connection is cut.
+    kills, cuts
+        Numbers of ended runs after which a worker is killed, at a random moment, and the connection cut.
     """
 
-    def __init__(self, scheduler: str, proxy: Proxy, kills: int, every_s: float, cuts: Sequence[int]) -> None:
-        self._scheduler, self._proxy, self._kills, self._every = scheduler, proxy, kills, every_s
-        self._cuts, self._over, self._random = list(cuts), threading.Event(), random.Random(0)
+    def __init__(self, scheduler: str, proxy: Proxy, kills: Sequence[int], cuts: Sequence[int]) -> None:
+        self._scheduler, self._proxy = scheduler, proxy
+        self._cuts, self._kills, self._random = sorted(cuts), sorted(kills), random.Random(0)
+        self._over, self._due = threading.Event(), threading.Semaphore(0)
         self.killed: list[int] = []
         self.cut = 0
         self.ends = 0
@@ -69,17 +67,27 @@ class Trouble:
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
+        self._due.release()
         self._thread.join()
 
     def _kill(self) -> None:
         with Client(self._scheduler, set_as_default=False) as client:
-            while len(self.killed) < self._kills and not self._over.wait(self._random.expovariate(1 / self._every)):
-                workers = client.run(os.getpid, on_error="ignore")
-                if workers:
-                    pid = self._random.choice(sorted(workers.values()))
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                        self.killed.append(pid)
+            while self._due.acquire() and not self._over.is_set():
+                self._over.wait(self._random.uniform(0, 0.5))
+                while not (self._over.is_set() or self._kill_one(client)):
+                    self._over.wait(0.05)
+
+    def _kill_one(self, client: Client) -> bool:
+        """Kill a worker that computes a run, if there is one."""
+        busy = [address for address, keys in client.processing().items() if keys]
+        if not busy:
+            return False
+        found = client.run(os.getpid, workers=[self._random.choice(busy)], on_error="ignore")
+        for pid in found.values():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.killed.append(pid)
+        return bool(found)
 
     def started(self, run: PlannedRun) -> None:
         pass
@@ -89,7 +97,9 @@ class Trouble:
 
     def ended(self, run: PlannedRun, reason: str | None) -> None:
         self.ends += 1
+        while self._kills and self.ends >= self._kills[0]:
+            self._kills.pop(0)
+            self._due.release()
         if self._cuts and self.ends >= self._cuts[0]:
             self._cuts.pop(0)
             self.cut += bool(self._proxy.cut())
-            time.sleep(0.1)

@@ -56,6 +56,9 @@ def one_node(folder: Path) -> Iterator[dict[str, str]]:
         "MpiDefault": "none",
         "ReturnToService": 2,
     }
+    # of a Slurm that is not installed but unpacked somewhere (dpkg -x)
+    plugins = sorted(Path(str(shutil.which("sbatch"))).parents[1].glob("lib/*/slurm-wlm/auth_none.so"))
+    lines |= {"PluginDir": plugins[0].parent} if plugins else {}
     text = "".join(f"{key}={value}\n" for key, value in lines.items())
     text += f"NodeName={host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} RealMemory=8000 State=UNKNOWN\n"
     text += "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"

@@ -26,12 +26,15 @@ class Job:
     fresh
         Makes the argument in place of `argument`, in the caller's process, each time that the job is given to a worker:
         what the job has sent before its worker was lost may go with it. It need not be one that can be pickled.
+    memory
+        What it takes of memory at least, bytes; 0 if that is not known. Workers that may not take so much are refused.
     """
 
     function: Callable[[Any, Tell], Any]
     argument: Any = None
     apart: Hashable | None = None
     fresh: Callable[[], Any] | None = None
+    memory: int = 0
 
     def ready(self) -> Self:
         """The job with the argument that it has now, as it is sent."""

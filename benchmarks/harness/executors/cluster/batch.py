@@ -14,7 +14,12 @@ from typing import Any
 import dask
 from distributed import Security
 
-from mfbench.benchmarks.harness.executors.cluster.cluster_file import ClusterFile, address_on, seconds_of
+from mfbench.benchmarks.harness.executors.cluster.cluster_file import (
+    ClusterFile,
+    address_on,
+    bytes_of,
+    seconds_of,
+)
 from mfbench.benchmarks.harness.executors.cluster.places import LOOPBACK, Workers, client_of, has_dashboard
 from mfbench.mfcore.errors import ConfigError
 
@@ -38,6 +43,11 @@ class BatchJobs:
     file: ClusterFile
     logs: Path
     security: Security | None = None
+
+    @property
+    def memory(self) -> int:
+        """Memory that a worker may take, bytes."""
+        return bytes_of(self.file.memory) // self.file.runs
 
     def check(self) -> None:
         """Refuse what cannot work here, before anything runs.

@@ -56,7 +56,8 @@ class DaskExecutor:
     Raises
     ------
     ConfigError
-        While jobs are run: if the scheduler cannot be reached for so long, or has workers of several threads.
+        While jobs are run: if the scheduler cannot be reached for so long, or has workers of several threads, or of
+        less memory than a job takes.
     """
 
     place: Place
@@ -71,6 +72,8 @@ class DaskExecutor:
         """Run jobs, see :class:`mfbench.benchmarks.harness.executors.base.Executor`."""
         if not jobs:
             return
+        if self.place.memory:
+            _check_memory("a worker", self.place.memory, jobs)
         with self.place.workers(min(self.most or len(jobs), len(jobs))) as workers:
             session = _Session(self, workers, jobs)
             self.tell(workers)
@@ -105,6 +108,7 @@ class _Session:
         self._topic = f"{PREFIX}{uuid.uuid4().hex[:12]}"
         self._inbox: queue.SimpleQueue[tuple[int, int, str, Any]] = queue.SimpleQueue()
         self._client: Client | None = None
+        self._stream: Any = None
         self._slots, self._looked = 0, -_LOOK_S
 
     def events(self) -> Iterator[Event]:
@@ -123,7 +127,7 @@ class _Session:
 
     def _connected(self) -> Client:
         """The client; a new one when the connection was lost, with all jobs waiting again that were out."""
-        if self._client is not None and self._client.status == "running":
+        if self._client is not None and self._holds(self._client):
             return self._client
         if self._client is not None:
             for job in sorted(self._out, reverse=True):
@@ -153,8 +157,12 @@ class _Session:
             with suppress(Exception):
                 client.close(timeout=1)
             raise
-        self._looked = -_LOOK_S
+        self._looked, self._stream = -_LOOK_S, client.scheduler_comm
         return client
+
+    def _holds(self, client: Client) -> bool:
+        """Say whether the connection is still the one that was made: by another one, events might not come."""
+        return client.status == "running" and client.scheduler_comm is self._stream
 
     def _worker_event(self, event: Any) -> None:
         if isinstance(event[1], Mapping) and event[1].get("action") in ("add-worker", "remove-worker"):
@@ -163,6 +171,9 @@ class _Session:
     def _drop_client(self) -> None:
         client, self._client = self._client, None
         if client is not None:
+            until = time.monotonic() + 2.0
+            while client.status == "connecting" and time.monotonic() < until:
+                time.sleep(0.02)  # closed in between, it would leave a socket open
             with suppress(Exception):
                 if client.status == "running":
                     client.unsubscribe_topic("all")
@@ -217,6 +228,8 @@ class _Session:
                     f"worker {wide[0]['id']} of {self._workers.address} has {wide[0]['nthreads']} threads; a run's "
                     "numbers are those of one: start it with --nthreads 1, and several of them with --nworkers N."
                 )
+            for worker in found.values():
+                _check_memory(f"worker {worker['id']} of {self._workers.address}", worker["memory_limit"], self._jobs)
             self._slots = sum(self._serves(worker) for worker in found.values())
         return min(self._executor.most or len(self._jobs), max(self._slots, self._workers.most))
 
@@ -295,6 +308,16 @@ class _Session:
                 if not self._workers.own:
                     client.restart_workers(busy, timeout=_STOP_S, raise_for_error=False)
         self._drop_client()
+
+
+def _check_memory(worker: str, limit: float, jobs: Sequence[Job]) -> None:
+    most = max(job.memory for job in jobs)
+    if 0 < limit < most:
+        raise ConfigError(
+            f"{worker} may take {limit / 1e9:.1f} GB of memory, and a run takes {most / 1e9:.1f} GB at least, with its "
+            "batches: give workers more (memory of a cluster file, --memory-limit of `dask worker`), or runs smaller "
+            "batches (training.batch_atoms)."
+        )
 
 
 def _times(number: int) -> str:

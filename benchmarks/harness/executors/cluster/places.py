@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import dask
 from distributed import Client, Nanny, Scheduler, Security, SpecCluster
@@ -50,6 +50,10 @@ class Workers:
 class Place(Protocol):
     """Somewhere to have workers."""
 
+    @property
+    def memory(self) -> int:
+        """Memory that a worker may take, bytes; 0 if there is no limit, or it is not known before there are workers."""
+
     def workers(self, wanted: int) -> AbstractContextManager[Workers]:
         """Have workers, as many as wanted if they are one's own; at the end they are let go."""
 
@@ -78,6 +82,7 @@ class RunningScheduler:
 
     address: str
     security: Security | None = None
+    memory: ClassVar[int] = 0
 
     @contextmanager
     def workers(self, wanted: int) -> Iterator[Workers]:
@@ -105,6 +110,7 @@ class ThisMachine:
     gpus: Sequence[str] = ()
     dashboard: bool = False
     security: Security | None = None
+    memory: ClassVar[int] = 0
 
     @contextmanager
     def workers(self, wanted: int) -> Iterator[Workers]:
