@@ -60,6 +60,9 @@ def convert(
         for level, record in records.items():
             used = {key: record.get(key, worker.SETTINGS[key]) for key in _RECORDED}
             other = {key: value for key, value in used.items() if value != in_force[key]}
+            grid = record.get("k_points")
+            if grid is not None and list(grid) != [int(k) for k in atoms.info.get("k_points", ())]:
+                other["k_points"] = grid
             if other and "error" not in record:
                 raise DataError(f"'{identity}', {level}: computed with {other}, not with the settings of '{name}'.")
         failures += [

@@ -154,9 +154,14 @@ class Crystal:
         return path
 
     def main(self) -> None:
-        """Command line: sample, convert."""
+        """Command line: label, sample, convert."""
         parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
         verbs = parser.add_subparsers(required=True, dest="verb")
+        labelled = verbs.add_parser("label", help="compute labels, as `mfbench data generate` does")
+        labelled.add_argument("labels", type=Path)
+        labelled.add_argument("--workers", type=int, default=1, help="labels computed at once, one thread each")
+        labelled.add_argument("--limit", type=int, help="compute at most so many labels")
+        labelled.add_argument("--level", action="append", choices=LEVELS, help="only this level")
         sampled = verbs.add_parser("sample", help="train a potential, and find frames with it")
         sampled.add_argument("name", choices=[*self.rounds(), *self.special])
         sampled.add_argument("labels", type=Path)
@@ -164,6 +169,11 @@ class Crystal:
         made.add_argument("labels", type=Path)
         made.add_argument("--into", type=Path, default=self.home)
         arguments = parser.parse_args()
+        if arguments.verb == "label":
+            levels = arguments.level or LEVELS
+            made_at = self.generate(arguments.labels, levels, arguments.workers, arguments.limit, _told())
+            sys.stdout.write(f"{made_at}\n")
+            return
         if arguments.verb == "sample":
             sys.stdout.write(f"{self.sample(arguments.labels, arguments.name)}\n")
             return
@@ -176,6 +186,19 @@ class Crystal:
 
     def _written(self, labels: Mapping[tuple[str, str], dict[str, Any]], frames: Sequence[Atoms], folder: Path) -> Path:
         return convert(self.name, self.title, frames, labels, folder, stress=self.stress, settings=self.settings)
+
+
+def _told() -> Progress:
+    """Tell on stderr how many labels there are, each time that there is another."""
+    last = -1
+
+    def told(done: int, total: int, what: str) -> None:
+        nonlocal last
+        if done != last:
+            sys.stderr.write(f"{done} of {total} labels ({what})\n")
+            last = done
+
+    return told
 
 
 def _levels(atoms: Atoms) -> list[str]:

@@ -88,6 +88,8 @@ def labels_of(atoms: Any, levels: list[str], settings: dict[str, Any]) -> Any:
         record["cpu_s"] = round(spent, 2)
         record["gpaw"], record["ase"] = gpaw.__version__, ase.__version__
         record["plane_waves_eV"], record["grid_spacing_A"] = settings["plane_waves_eV"], settings["grid_spacing_A"]
+        if "k_points" in atoms.info:
+            record["k_points"] = [int(k) for k in atoms.info["k_points"]]
         yield record
         if "error" in record:
             for later in levels[levels.index(level) + 1 :] if level in levels else levels:

@@ -134,6 +134,12 @@ def test_a_frame_may_name_its_own_k_points(monkeypatch, tmp_path, stand_in):
     compute(with_grid, tmp_path / "out", ("pbe",))
     (written,) = read(tmp_path / "out" / GEOMETRIES, ":")
     assert list(written.info["k_points"]) == [3, 4, 1]
+    labels = read_labels(tmp_path / "out")
+    assert labels["s2", "pbe"]["k_points"] == [3, 4, 1]
+    convert("argon", "Argon", with_grid, labels, tmp_path / "task")
+    with_grid[0].info["k_points"] = [4, 4, 1]
+    with pytest.raises(DataError, match=r"'s2', pbe: computed with .*k_points.*3, 4, 1"):
+        convert("argon", "Argon", with_grid, labels, tmp_path / "task")
 
 
 def test_a_killed_run_goes_on_where_it_was(stand_in, tmp_path):
