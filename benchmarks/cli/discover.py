@@ -106,15 +106,13 @@ def _locked(out: Path, part: Any, work: Any) -> None:
         TimeRemainingColumn,
     )
 
-    from mfbench.mfcore.locks import only_one
+    from mfbench.mfcore.locks import only_writer_of
 
     console = Console(stderr=True)
     columns = (MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    taken = f"{out}: another mfbench relaxes this part; wait for it, give another --part, or another --out."
     begin, first, last = monotonic(), -1, monotonic()
-    lock = out / f".part-{part.number}of{part.of}.lock"
     with (
-        only_one(lock, taken),
+        only_writer_of(out / f"part-{part.number}of{part.of}"),
         Progress(*columns, TextColumn("{task.description}"), console=console, disable=not console.is_terminal) as bar,
     ):
         shown = bar.add_task("", total=None)
@@ -223,15 +221,18 @@ def _write(
     settings: dict[str, Any],
 ) -> None:
     from mfbench.benchmarks.discovery.submission import write_entry, write_predictions
+    from mfbench.mfcore.locks import only_writer_of
 
     predictions = out / f"{key}-wbm-IS2RE-FIRE.csv.gz"
     order = [material.id for material in materials]
-    n = write_predictions(predictions, key, order, lines, elements, corrections)
-    write_entry(out / f"{key}.yml", name, key, potential, predictions, **settings)
+    entry = out / f"{key}.yml"
+    with only_writer_of(predictions), only_writer_of(entry):
+        n = write_predictions(predictions, key, order, lines, elements, corrections)
+        write_entry(entry, name, key, potential, predictions, **settings)
     absent = sorted({s for line in lines if line.energy_ev is not None for s in _symbols(line)} - set(elements))
     if absent:
         say(f"warning: no energy of the elements {', '.join(absent)}: compounds of them have no prediction.", err=True)
-    say(f"{n} of {len(materials)} materials have an energy of formation.\n{predictions}\n{out / f'{key}.yml'}")
+    say(f"{n} of {len(materials)} materials have an energy of formation.\n{predictions}\n{entry}")
 
 
 def _symbols(line: Relaxed) -> set[str]:

@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 from mfbench.benchmarks.discovery.materials import Material
 from mfbench.mfcore.errors import ConfigError, DataError, ExtrapolationWarning
 from mfbench.mfcore.files import append_line, make_folder, write_text
+from mfbench.mfcore.locks import only_writer_of
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -194,7 +195,8 @@ def same_run(out: Path, run: dict[str, Any]) -> None:
     make_folder(out)
     path = out / RUN
     if not path.exists():
-        write_text(path, json.dumps(run, indent=1) + "\n")
+        with only_writer_of(path):
+            write_text(path, json.dumps(run, indent=1) + "\n")
         return
     try:
         stored: Any = json.loads(path.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from ase import Atoms
+from ase.io import write
 
 import mfbench
 from mfbench.benchmarks.harness.store import RunStore
@@ -72,6 +73,17 @@ def user_files(folder: Path) -> None:
     Files(folder)
     (folder / "settings.yml").write_text(json.dumps(TINY | {"training": TINY["training"] | {"checkpoint_s": 0.03}}))
     (folder / "predicted.xyz").write_text("the old one")
+
+
+def materials(folder: Path) -> None:
+    """Files of a user's, molecules to relax, and elements of their kinds."""
+    user_files(folder)
+    molecules = [Atoms("OH2", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93 + 0.02 * i, 0]]) for i in range(3)]
+    for number, atoms in enumerate(molecules):
+        atoms.info["material_id"] = f"m{number}"
+    write(folder / "initial.xyz", molecules, format="extxyz")
+    pairs = [Atoms(pair, [[0, 0, 0], [1.0, 0, 0]]) for pair in ("H2", "O2")]
+    write(folder / "elements.xyz", pairs, format="extxyz")
 
 
 def _runs(folder: Path) -> Made:
@@ -136,6 +148,9 @@ COMPARE += ["--budget", 500, "--draws", 1, "--workers", 1, "--arm", "single_fide
 TUNE = ["tune", "mine.yml", "--arm", "fake_steps", "--trials", 3, "--space", "space.yml", "--workers", 1]
 TUNE += ["--out", "tuned.yml", "--runs", "trials"]
 
+DISCOVER = ["discover", "model", "--structures", "initial.xyz", "--references", "elements.xyz", "--out", "found"]
+DISCOVER += ["--max-steps", 3]
+
 BOTH = ("run", "other")
 
 SCENES: dict[str, Scene] = {
@@ -165,6 +180,7 @@ SCENES: dict[str, Scene] = {
         ("fit",),
         user_files,
     ),
+    "discover": Scene(lambda f: DISCOVER, _files("found/mfbench*"), ("fit",), materials),
     "generate": Scene(
         lambda f: ["data", "generate", "molecular_cc", "--out", "labels"],
         _labels,
