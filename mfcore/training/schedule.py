@@ -1,4 +1,4 @@
-"""What changes over the budget of a stage: the learning rate, and the weight of energies in the loss."""
+"""Changes over the budget of a stage: the learning rate, and the weight of energies in the loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fit leaves that is killed while it clears up is known to be needless, wherever the kill comes."""
+"""Remains of a fit that is killed while it clears up are known to be needless, wherever the kill comes."""
 
 from __future__ import annotations
 
