@@ -340,9 +340,7 @@ class FitContext:
             "n_validation": len(self.data.validation),
             "closest_pairs": closest_pairs(a for frames in self.data.train.values() for a in frames),
             **({} if self.start is None else {"start": self.start}),
-            "surroundings": surroundings(
-                (a for frames in self.data.train.values() for a in frames), max(c.cutoff for c in potential.cores)
-            ),
+            "surroundings": surroundings(self.data.train, max(c.cutoff for c in potential.cores)),
         }
         if packages := {c.name: package for c in potential.cores if (package := package_of_core(c.name))}:
             potential.record[PACKAGES] = packages

@@ -143,7 +143,7 @@ def compare(
     own = read_settings(settings)
     question = Question(
         options=task_options(low, high, low_name, high_name, level, reading, test),
-        arms=arm or (),
+        arms=tuple(dict.fromkeys(arm or ())),
         sizes=sizes,
         budgets=budget or (),
         draws=draws,

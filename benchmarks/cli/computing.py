@@ -47,6 +47,7 @@ def compute(
     from mfbench.benchmarks.cli.costs import summary_line
     from mfbench.benchmarks.cli.progress import RunsProgress
     from mfbench.benchmarks.harness.cost_estimate import cost_estimate
+    from mfbench.benchmarks.harness.keys import digest
     from mfbench.benchmarks.harness.prepare import prepare
     from mfbench.benchmarks.harness.runner import pending, run_all
     from mfbench.benchmarks.harness.store import RunStore
@@ -66,6 +67,14 @@ def compute(
     with console.status("Adding up costs"):
         whole = cost_estimate(planned, plan, store, processes)
     console.print(summary_line(whole, basis), highlight=False, soft_wrap=True)
+    if plan.todo and (n := store.superseded({digest(run.spec.cell()): run.key for run in planned})):
+        console.print(
+            f"{n} {'run' if n == 1 else 'runs'} in {root} of the same arms and draws stay there unused: the code of "
+            "mfbench, the settings or the data were others.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     for run, reason in plan.failed:
         text = f"failed before: {run.spec.title()}: {reason} (--retry-failed computes it again)"
         console.print(text, style="red", markup=False, soft_wrap=True)

@@ -71,7 +71,7 @@ def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: b
     if near is not None:
         more = f" (of {len(near.frames)} frames with such pairs)" if near.frames[1:] else ""
         typer.echo(f"warning: {near.sentence(f' in frame {near.frame}{more}')}.", err=True)
-    for unseen in potential.unseen(frames):
+    for unseen in potential.unseen(frames, fidelity):
         more = f" (of {len(unseen.frames)} such frames)" if unseen.frames[1:] else ""
         say(f"warning: {unseen.sentence(f'frame {unseen.frames[0]}{more} has ')}.", err=True)
     for warning in caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from mfbench.benchmarks.cli.costs import duration
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.harness.prepare import PlannedRun
@@ -99,10 +102,14 @@ class RunsProgress(_Bar):
 
 
 class FitProgress:
-    """A bar for one fit: its stages' spending beside the budget, with time left."""
+    """A bar for one fit: its stages' spending beside the budget, with time left.
+
+    Where the output is no terminal, a line at each tenth of the budget is printed instead.
+    """
 
     def __init__(self, console: Console, budget: float) -> None:
-        self._budget = budget
+        self._console, self._budget = console, budget
+        self._told, self._start = 0, time.monotonic()
         self._spent: dict[str, float] = {}
         self._bar = Progress(
             SpinnerColumn(),
@@ -129,7 +136,14 @@ class FitProgress:
     def __call__(self, stage: str, spent: float, budget: float) -> None:
         """Report a stage's spending (see :class:`mfbench.mfcore.training.progress.Progress`)."""
         self._spent[stage] = spent
-        self._bar.update(self._task, completed=sum(self._spent.values()), description=stage)
+        total = sum(self._spent.values())
+        self._bar.update(self._task, completed=total, description=stage)
+        tenths = int(10 * total / self._budget)
+        if not self._console.is_terminal and self._told < tenths < 10:
+            self._told = tenths
+            left = (time.monotonic() - self._start) * (self._budget / total - 1)
+            line = f"{stage}: {10 * tenths} % of the budget is spent, about {duration(left)} left"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class Preparation:

@@ -264,6 +264,21 @@ class RunStore:
             raise DataError("missing, and runs stand for one cell of the grid.", file=self._plan, hint=PLAN_REMEDY)
         return [key for key in stored if current.get(cells[key], key) == key]
 
+    def superseded(self, planned: Mapping[str, str]) -> int:
+        """Number of stored runs of a planned cell of the grid whose key is another: their code, settings or data were.
+
+        Parameters
+        ----------
+        planned
+            Run keys by digest of their cell.
+        """
+        if not self._runs.is_dir():
+            return 0
+        others = {p.name for p in self._runs.iterdir() if p.is_dir() and not p.name.startswith(".")} - {
+            *planned.values()
+        }
+        return sum(digest(self._record(key)["cell"]) in planned for key in others)
+
     def rows(self) -> pd.DataFrame:
         """All rows of the current runs.
 

@@ -276,19 +276,28 @@ class UserTask(Task):
         return [a for a in frames if id_of(a) not in near]
 
     def _element_notes(self) -> list[str]:
-        """Say which elements no HF label is about."""
+        """Say which elements no label of a level is about."""
         elements = {
             name: {int(z) for a in self._learnable if has_label(a, name, Label.ENERGY) for z in a.numbers}
             for name in self.fidelities
         }
+        notes, cheaper = [], set[int]()
+        for name in self.fidelities[:-1]:  # from the cheapest on
+            cheaper |= elements[name]
+            if lacking := sorted(elements[self.high] - cheaper):
+                symbols = ", ".join(chemical_symbols[z] for z in lacking)
+                notes.append(
+                    f"no '{name}' label, nor one of a cheaper level, has {symbols}: no potential answers for it there"
+                )
         high = elements.pop(self.high)
         if not (alone := sorted(set().union(*elements.values()) - high)):
-            return []
+            return notes
         symbols = ", ".join(chemical_symbols[z] for z in alone)
         lows = " or ".join(f"'{name}'" for name in elements)
         return [
+            *notes,
             f"no '{self.high}' label has {symbols}: arms whose network learns it at {lows} answer with "
-            "an estimate and warn of it, the others refuse"
+            "an estimate and warn of it, the others refuse",
         ]
 
     @property

@@ -42,6 +42,8 @@ class ReferenceEnergies:
         Species whose energies are those of isolated atoms, exactly.
     estimated
         Species that no label of this fidelity is about: the value of a cheaper fidelity and the mean shift per atom.
+    unknown
+        Those of them that no cheaper fidelity's labels are about either: the value means nothing.
     nearest_to
         Fidelity with isolated atoms to whose reference energies the solution is nearest of those that fit; "" for none.
     """
@@ -53,6 +55,7 @@ class ReferenceEnergies:
     n_frames: int
     isolated: tuple[int, ...] = ()
     estimated: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
     nearest_to: str = ""
 
     def of(self, frames: Sequence[Atoms]) -> np.ndarray:
@@ -142,7 +145,8 @@ def least_squares_energies(
         rank=int(rank),
         n_frames=int(known.sum()),
         isolated=tuple(given),
-        estimated=tuple(number for number, none in zip(species, unseen, strict=True) if none),
+        estimated=(missing := tuple(number for number, none in zip(species, unseen, strict=True) if none)),
+        unknown=tuple(n for n in missing if cheaper is None or n not in cheaper.species or n in cheaper.unknown),
     )
 
 

@@ -105,7 +105,7 @@ class PotentialForces:
         self._frozen = potential.freeze(name)
         self.species, self.cutoff = self._frozen.species, self._frozen.cutoff
         self.device, self.dtype = self._frozen.device, self._frozen.dtype
-        self._watch = potential.watch(self.species, self.cutoff) if watch else None
+        self._watch = potential.watch(self.species, self.cutoff, name) if watch else None
         self._calls = 0
         terms = potential.outputs[name]
         networks = [tensors_hash(potential.cores[term.core].state_dict()) for term in terms]

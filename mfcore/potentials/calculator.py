@@ -50,7 +50,9 @@ class PotentialCalculator(Calculator):
         keep_freed_memory()
         self.potential, self.fidelity, self.base = potential, fidelity, base
         self._frozen = None if fidelity in potential.delta_baseline else potential.freeze(fidelity)
-        self._watch = None if self._frozen is None else potential.watch(self._frozen.species, self._frozen.cutoff)
+        self._watch = (
+            None if self._frozen is None else potential.watch(self._frozen.species, self._frozen.cutoff, fidelity)
+        )
         self._stress_told = False
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:

@@ -45,10 +45,14 @@ class Coverage:
         Atomic numbers that the species index of a batch counts through.
     cutoff
         Å, of the edges of a batch.
+    fidelity
+        The one that is asked for: isolated atoms of another level tell nothing of its energies of such atoms.
     """
 
-    def __init__(self, seen: Mapping[str, Any], species: Sequence[int], cutoff: float) -> None:
-        self._seen, self._cutoff = seen, cutoff
+    def __init__(self, seen: Mapping[str, Any], species: Sequence[int], cutoff: float, fidelity: str) -> None:
+        self._seen, self._cutoff, self._fidelity = seen, cutoff, fidelity
+        alone = seen.get("alone", {})
+        self._alone = alone.get(fidelity, []) if isinstance(alone, Mapping) else alone  # a list of all levels once
         self._symbols = [chemical_symbols[number] for number in species]
 
     def find(self, batch: Batch) -> list[Unseen]:
@@ -58,10 +62,13 @@ class Coverage:
         found = []
         degrees = batch.row_pointer.diff()
         lone = torch.nonzero(degrees == 0).flatten()
-        unknown = [i for i in lone.tolist() if self._symbols[int(batch.species[i])] not in self._seen["alone"]]
+        unknown = [i for i in lone.tolist() if self._symbols[int(batch.species[i])] not in self._alone]
         if unknown:
             symbols = sorted({self._symbols[int(batch.species[i])] for i in unknown})
-            text = f"{', '.join(symbols)} without a neighbour within {self._cutoff:.3g} Å, which no training frame has"
+            text = (
+                f"{', '.join(symbols)} without a neighbour within {self._cutoff:.3g} Å, which no '{self._fidelity}' "
+                "frame of the training has"
+            )
             found.append(Unseen("alone", text, tuple(sorted({int(batch.frame[i]) for i in unknown}))))
         if self._seen["periodic"] and self._seen["molecules"]:
             return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -24,6 +24,8 @@ class FrozenPotential:
     ----------
     terms
         Networks with the fidelity as which each is evaluated.
+    without
+        Atomic numbers that nothing is known about at this fidelity.
 
     Attributes
     ----------
@@ -42,9 +44,9 @@ class FrozenPotential:
         If the networks have no species in common.
     """
 
-    def __init__(self, terms: Sequence[tuple[Core, str]]) -> None:
-        first = terms[0][0]
-        self.species = tuple(n for n in first.species if all(n in core.species for core, _ in terms))
+    def __init__(self, terms: Sequence[tuple[Core, str]], without: Collection[int] = ()) -> None:
+        every = [core.species for core, _ in terms]
+        self.species = tuple(n for n in every[0] if n not in without and all(n in species for species in every))
         if not self.species:
             raise ConfigError("the networks of this potential have no species in common.")
         self.cores = [core.for_inference(fidelity, self.species) for core, fidelity in terms]

@@ -132,6 +132,7 @@ class Potential:
         """
         name = self._resolve(fidelity)
         check_all_numbers(frames)
+        self._check_known(name, frames)
         self._warn_of_estimates(name, {int(n) for n in np.unique(np.concatenate([[], *(a.numbers for a in frames)]))})
         energies = np.zeros(len(frames))
         force = [np.zeros((len(a), 3)) for a in frames] if forces else None
@@ -154,18 +155,19 @@ class Potential:
         networks = self._networks(next(iter(self.outputs)))
         return self.proximity(networks.species).find(networks.batch(frames))
 
-    def coverage(self, species: Sequence[int], cutoff: float) -> Coverage:
-        """Return a finder of surroundings that no training frame has, for batches of these species and this cutoff."""
-        return Coverage(self.record.get("surroundings", {}), species, cutoff)
-
-    def unseen(self, frames: Sequence[Atoms]) -> list[Unseen]:
+    def unseen(self, frames: Sequence[Atoms], fidelity: str | None = None) -> list[Unseen]:
         """Return in what frames are unlike all training frames: atoms without neighbours, periodicity."""
-        networks = self._networks(self.fidelities[-1])
-        return self.coverage(networks.species, networks.cutoff).find(networks.batch(frames))
+        name = self._resolve(fidelity)
+        networks = self._networks(name)
+        return self._coverage(networks.species, networks.cutoff, name).find(networks.batch(frames))
 
-    def watch(self, species: Sequence[int], cutoff: float) -> Watch:
+    def _coverage(self, species: Sequence[int], cutoff: float, fidelity: str) -> Coverage:
+        """Finder of surroundings that no training frame has, for batches of these species and this cutoff."""
+        return Coverage(self.record.get("surroundings", {}), species, cutoff, fidelity)
+
+    def watch(self, species: Sequence[int], cutoff: float, fidelity: str) -> Watch:
         """Return what tells of batches that are unlike the training, for calculators and dynamics."""
-        return Watch(self.proximity(species), self.coverage(species, cutoff))
+        return Watch(self.proximity(species), self._coverage(species, cutoff, fidelity))
 
     def check_stress(self, fidelity: str | None = None) -> None:
         """Warn (ExtrapolationWarning) if no stress label of a fidelity was trained on."""
@@ -182,11 +184,31 @@ class Potential:
     def estimated(self, fidelity: str | None = None) -> frozenset[int]:
         """Return atomic numbers of elements that no label of a fidelity was about, so that answers are estimates.
 
-        Their reference energies are those of a cheaper fidelity and the mean shift of the other elements.
+        Their reference energies are those of a cheaper fidelity and the mean shift of the other elements. In a sum of
+        networks the last one was trained on the labels of the fidelity, on what the others leave of them.
         """
-        recorded = self.record.get("reference_energies", {})
-        terms = self.outputs[self._resolve(fidelity)]
-        return frozenset(int(n) for term in terms for n in recorded.get(term.fidelity, {}).get("estimated", ()))
+        name = self._resolve(fidelity)
+        return self._recorded(self.outputs[name][-1], "estimated") - self._refused(name)
+
+    def _refused(self, name: str) -> frozenset[int]:
+        """Elements that no label of this fidelity, nor of a cheaper one, was about: nothing tells their energy."""
+        terms = self.outputs[name]
+        return self._recorded(terms[0], "unknown") if len(terms) == 1 else frozenset()
+
+    def _check_known(self, name: str, frames: Sequence[Atoms]) -> None:
+        refused = self._refused(name)
+        for number, atoms in enumerate(frames):
+            if odd := refused.intersection(atoms.numbers.tolist()):
+                raise DataError(
+                    f"no '{name}' label of the training, nor one of a cheaper level, has "
+                    f"{', '.join(chemical_symbols[n] for n in sorted(odd))}: nothing tells its energy.",
+                    frame=number,
+                    hint="Ask for another fidelity, or leave this frame out.",
+                )
+
+    def _recorded(self, term: Component, kind: str) -> frozenset[int]:
+        energies = self.record.get("reference_energies", {})
+        return frozenset(int(n) for n in energies.get(term.fidelity, {}).get(kind, ()))
 
     def _warn_of_estimates(self, name: str, elements: set[int] | None = None) -> None:
         """Warn if answers for some elements (None: any) are estimates."""
@@ -259,7 +281,7 @@ class Potential:
         state = state_of([core for core, _ in terms])
         kept = self._frozen.get(name)
         if kept is None or kept[0] != state:
-            kept = self._frozen[name] = (state, FrozenPotential(terms))
+            kept = self._frozen[name] = (state, FrozenPotential(terms, self._refused(name)))
         return kept[1]
 
     def calculator(self, fidelity: str | None = None, *, base: Calculator | None = None) -> PotentialCalculator:

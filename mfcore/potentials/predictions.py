@@ -43,7 +43,7 @@ class Predictor(Protocol):
     def freeze(self, fidelity: str | None = None) -> FrozenPotential:
         """The present weights as a fixed function of a graph."""
 
-    def watch(self, species: Sequence[int], cutoff: float) -> Watch:
+    def watch(self, species: Sequence[int], cutoff: float, fidelity: str) -> Watch:
         """Return what tells of batches that are unlike the training."""
 
     def check_stress(self, fidelity: str | None = None) -> None:

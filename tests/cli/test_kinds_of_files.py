@@ -103,6 +103,22 @@ def test_an_element_of_lf_alone_is_estimated_and_warned_of(call, fit, tmp_path: 
     assert "warning: no 'high' label of the training has N" in told.stderr
 
 
+def test_an_element_of_hf_alone_is_refused_at_the_lower_level(call, fit, tmp_path: Path) -> None:
+    low = [labelled(n, i) for n in ("CH3OH", "CH4", "H2O") for i in range(5)]
+    high = [labelled(n, 100 + i, shift=0.5) for n in ("CH3OH", "NH3") for i in range(8)]
+    result = fit(low, high, arm="delta_model")
+    assert result.exit_code == 0, result.stderr
+    assert "no 'low' label, nor one of a cheaper level, has N" in result.stderr
+    write(tmp_path / "ammonia.xyz", molecule("NH3"))
+    ammonia, out = tmp_path / "ammonia.xyz", tmp_path / "p.xyz"
+    told = call("predict", tmp_path / "model", ammonia, "--fidelity", "low", "--out", out)
+    assert told.exit_code == 2
+    assert "no 'low' label of the training, nor one of a cheaper level, has N: nothing tells its energy" in told.stderr
+    told = call("predict", tmp_path / "model", ammonia, "--out", out)
+    assert told.exit_code == 0
+    assert "an estimate" not in told.stderr
+
+
 def test_partial_labels_are_all_used(fit, tmp_path: Path) -> None:
     low = [labelled("CH3OH", i) for i in range(12)]
     high = [labelled("CH3OH", 100 + i) for i in range(16)]

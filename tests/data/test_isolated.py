@@ -81,3 +81,7 @@ def test_without_isolated_atoms_nothing_changes() -> None:
     same = least_squares_energies(frames, energies(frames), (1, 6, 8), exact={}, cheaper=plain)
     assert plain.values == same.values
     assert (plain.isolated, plain.estimated) == ((), ())
+    first = least_squares_energies(frames, energies(frames), (1, 6, 8, 9))
+    assert (first.estimated, first.unknown) == ((9,), (9,))
+    above = least_squares_energies(frames, energies(frames), (1, 6, 8, 9), cheaper=first)
+    assert above.unknown == (9,)

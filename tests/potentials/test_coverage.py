@@ -30,7 +30,7 @@ def potential(*trained: Atoms, labels: str = "EF", **record: Any) -> Potential:
     core = EquivariantCore(config, (1, 3, 8), ("high",), "none", 5.0).freeze()
     record |= {"labels": {"high": labels}}
     if trained:
-        record["surroundings"] = surroundings(trained, CUTOFF)
+        record["surroundings"] = surroundings({"high": trained}, CUTOFF)
     return Potential("toy", [core], {"high": (Component(0, "high"),)}, record=record)
 
 
@@ -50,11 +50,22 @@ def test_frames_unlike_all_training_frames_are_found(trained, kinds) -> None:
     assert {found.kind: found.frames for found in potential(*trained).unseen(frames)} == kinds
 
 
+def test_lone_atoms_of_one_level_tell_nothing_of_another() -> None:
+    made = potential(WATER)
+    made.record["surroundings"] = surroundings({"low": [WATER, Atoms("H")], "high": [WATER]}, CUTOFF)
+    (found,) = made.unseen([Atoms("H")], "high")
+    assert found.kind == "alone"
+    made.record["surroundings"]["alone"] = ["H"]  # of all levels, as it used to be stored
+    assert made.unseen([Atoms("H")], "high") == []
+
+
 def test_a_calculator_and_dynamics_warn_once_of_each() -> None:
     model = potential(WATER)
     atoms = BROKEN.copy()
     atoms.calc = model.calculator()
-    with pytest.warns(ExtrapolationWarning, match="H without a neighbour within 4 Å, which no training frame has"):
+    with pytest.warns(
+        ExtrapolationWarning, match="H without a neighbour within 4 Å, which no 'high' frame of the training has"
+    ):
         atoms.get_potential_energy()
     forces, batch = PotentialForces(model), model.freeze().batch([BROKEN, CRYSTAL])
     with warnings.catch_warnings(record=True) as caught:
@@ -72,8 +83,8 @@ def test_a_calculator_and_dynamics_warn_once_of_each() -> None:
 
 def test_a_watch_tells_of_each_kind_once() -> None:
     networks = potential(WATER).freeze()
-    seen = surroundings([WATER], CUTOFF)
-    watch = Watch(Proximity({"H-Li": 3.0}, networks.species), Coverage(seen, networks.species, CUTOFF))
+    seen = surroundings({"high": [WATER]}, CUTOFF)
+    watch = Watch(Proximity({"H-Li": 3.0}, networks.species), Coverage(seen, networks.species, CUTOFF, "high"))
     said = [watch.look(networks.batch([frame])) for frame in (WATER, CRYSTAL, BROKEN, CRYSTAL, BROKEN)]
     assert [len(sentences) for sentences in said] == [0, 2, 1, 0, 0]
 

@@ -163,6 +163,19 @@ def test_estimated_elements_are_warned_of() -> None:
     made.predict([molecule("H2O")], "low")
 
 
+def test_elements_of_which_nothing_tells_the_energy_are_refused() -> None:
+    made = potential(reference_energies={"low": {"estimated": [8], "unknown": [8]}, "high": {}})
+    assert made.estimated("low") == frozenset()
+    with pytest.raises(DataError, match=r"frame 1: no 'low' label .* has O: nothing tells its energy"):
+        made.predict([molecule("CH4"), molecule("H2O")], "low")
+    atoms = molecule("H2O")
+    atoms.calc = made.calculator("low")
+    with pytest.raises(DataError, match="O"):
+        atoms.get_potential_energy()
+    made.predict([molecule("CH4")], "low")
+    made.predict([molecule("H2O")], "high")
+
+
 def test_dynamics_of_a_slab_conserve_energy_and_see_no_image(tmp_path: Path) -> None:
     from ase.md.verlet import VelocityVerlet
 

@@ -101,7 +101,7 @@ def test_what_has_no_data_is_left_out_with_a_reason(tmp_path):
         *("learning-curve-synthetic-energy", "learning-curve-synthetic-force"),
         *("pareto-synthetic", "forces-energies-synthetic", "heat-map-synthetic", "forest-synthetic"),
     }
-    left_out = ["training-compute", "parity", "survival", "arrhenius", "msd", "mixing"]
+    left_out = ["training-compute", "parity", "survival", "arrhenius", "msd", "mixing", "hull"]
     assert [reason.split(":")[0] for reason in reasons] == left_out
 
 
