@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -130,7 +130,9 @@ def check_fidelities_differ(potential: Potential, data: TrainingSet) -> None:
     stage = _selected(potential, data)
     if stage is None or stage.best_spent == 0.0:
         return
-    frames = [a for a in _validation(potential, data) if len(a) > 1][:_FRAMES]
+    odd = frozenset[int]().union(*(potential.refused(f) | potential.estimated(f) for f in potential.fidelities))
+    ordinary = (a for a in _validation(potential, data) if len(a) > 1 and odd.isdisjoint(a.numbers.tolist()))
+    frames = list(islice(ordinary, _FRAMES))
     if not frames:
         return
     forces = {

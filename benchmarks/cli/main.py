@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from signal import SIGINT
 from typing import Annotated, Any
 
@@ -128,6 +129,8 @@ for module in (
 
 def main() -> None:
     """Entry point of the command."""
+    # Before torch is loaded: threads that spin while they wait take the cores from other programs, and from each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from mfbench.mfcore.memory import keep_freed_memory
 
     keep_freed_memory()

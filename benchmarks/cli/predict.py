@@ -67,7 +67,7 @@ def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: b
             raise DataError(error.problem, file=place, frame=error.frame, key=error.key, hint=error.hint) from error
         if stress and any(np.isfinite(repeated_volume(atoms)) for atoms in frames):
             potential.check_stress(fidelity)
-    near = potential.extrapolated(frames)
+    near = potential.extrapolated(frames, fidelity)
     if near is not None:
         more = f" (of {len(near.frames)} frames with such pairs)" if near.frames[1:] else ""
         typer.echo(f"warning: {near.sentence(f' in frame {near.frame}{more}')}.", err=True)

@@ -7,6 +7,7 @@ together; the factor of the stress' work is tried among those that wrong signs a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -187,7 +188,9 @@ def _molecule_pairs(members: Sequence[Atoms], fidelity: str) -> list[_Pair]:
         if 1e-4 < d < _DISTANCE:
             a, b = members[i], members[int(j)]
             first, second = (x.positions - x.positions.mean(axis=0) for x in (a, b))
-            turn, rssd = Rotation.align_vectors(first, second)  # takes b's frame to a's
+            with warnings.catch_warnings():  # a turn about the axis of a linear molecule changes nothing
+                warnings.filterwarnings("ignore", "Optimal rotation is not uniquely", UserWarning)
+                turn, rssd = Rotation.align_vectors(first, second)  # takes b's frame to a's
             if rssd / np.sqrt(len(a)) > _DISTANCE:
                 continue  # mirror images
             mean_force = 0.5 * (forces_of(a, fidelity) + turn.apply(forces_of(b, fidelity)))

@@ -26,14 +26,20 @@ def is_isolated(atoms: Atoms) -> bool:
 
 def isolated_notes(frames: Sequence[Atoms], fidelities: Sequence[str]) -> list[str]:
     """Say which isolated atoms with an energy there are, by fidelity."""
-    notes = []
+    notes, found = [], dict[str, str]()
     for fidelity in fidelities:
         alone = [a for a in frames if is_isolated(a) and np.isfinite(energy_of(a, fidelity))]
         if alone:
-            symbols = ", ".join(sorted({a.get_chemical_symbols()[0] for a in alone}))
+            symbols = found[fidelity] = ", ".join(sorted({a.get_chemical_symbols()[0] for a in alone}))
             notes.append(
                 f"isolated atoms of '{fidelity}' ({symbols}) set its reference energies, and none of them is held out"
             )
+    if found and (without := [name for name in fidelities if name not in found]):
+        missing, given = (" and ".join(f"'{name}'" for name in names) for names in (without, found))
+        notes.append(
+            f"{given} has isolated atoms and {missing} has none: arms that learn one level after the other have to "
+            "learn the difference of their zeros of energy, too; give isolated atoms at each level, or at none"
+        )
     return notes
 
 

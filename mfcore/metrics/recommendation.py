@@ -118,7 +118,8 @@ def recommend(
         return Recommendation(arm, most, known, ties, " ".join([reason, *remarks]), failed, tuple(runs))
 
     if len(runs) < 2:
-        return verdict("fewer than two arms have a finished run: nothing can be compared.")
+        better = " that is better than a constant" if len(trained) < len(errors) else ""
+        return verdict(f"fewer than two arms have a finished run{better}: nothing can be compared.")
     if n < FEWEST_REPEATS:
         return verdict(
             f"the arms have {n} draw{'s' * (n != 1)} of the high-fidelity set: a verdict needs at least "

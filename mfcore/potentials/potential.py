@@ -147,12 +147,12 @@ class Potential:
         """Return a finder of atoms that are closer than those of any training frame, for batches of these species."""
         return Proximity(self.record.get("closest_pairs", {}), species)
 
-    def extrapolated(self, frames: Sequence[Atoms]) -> TooClose | None:
+    def extrapolated(self, frames: Sequence[Atoms], fidelity: str | None = None) -> TooClose | None:
         """Return the pair of atoms in frames that is too close for what was trained on by most; None if none is.
 
         Calculators and dynamics warn of it, once (:class:`mfbench.mfcore.errors.ExtrapolationWarning`).
         """
-        networks = self._networks(next(iter(self.outputs)))
+        networks = self._networks(self._resolve(fidelity))
         return self.proximity(networks.species).find(networks.batch(frames))
 
     def unseen(self, frames: Sequence[Atoms], fidelity: str | None = None) -> list[Unseen]:
@@ -188,15 +188,15 @@ class Potential:
         networks the last one was trained on the labels of the fidelity, on what the others leave of them.
         """
         name = self._resolve(fidelity)
-        return self._recorded(self.outputs[name][-1], "estimated") - self._refused(name)
+        return self._recorded(self.outputs[name][-1], "estimated") - self.refused(name)
 
-    def _refused(self, name: str) -> frozenset[int]:
-        """Elements that no label of this fidelity, nor of a cheaper one, was about: nothing tells their energy."""
-        terms = self.outputs[name]
+    def refused(self, fidelity: str | None = None) -> frozenset[int]:
+        """Return atomic numbers that no label of a fidelity, nor of a cheaper one, was about: no energy is known."""
+        terms = self.outputs[self._resolve(fidelity)]
         return self._recorded(terms[0], "unknown") if len(terms) == 1 else frozenset()
 
     def _check_known(self, name: str, frames: Sequence[Atoms]) -> None:
-        refused = self._refused(name)
+        refused = self.refused(name)
         for number, atoms in enumerate(frames):
             if odd := refused.intersection(atoms.numbers.tolist()):
                 raise DataError(
@@ -281,7 +281,7 @@ class Potential:
         state = state_of([core for core, _ in terms])
         kept = self._frozen.get(name)
         if kept is None or kept[0] != state:
-            kept = self._frozen[name] = (state, FrozenPotential(terms, self._refused(name)))
+            kept = self._frozen[name] = (state, FrozenPotential(terms, self.refused(name)))
         return kept[1]
 
     def calculator(self, fidelity: str | None = None, *, base: Calculator | None = None) -> PotentialCalculator:

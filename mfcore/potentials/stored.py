@@ -132,7 +132,9 @@ def _header(path: Path) -> Header:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError("no complete potential here.", file=path, hint="Was it saved by mfbench?") from error
+        begun = path.parent.with_name(f"{path.parent.name}.partial").is_dir()
+        hint = "Its fit was not finished; give the same command again." if begun else "Was it saved by mfbench?"
+        raise DataError("no complete potential here.", file=path, hint=hint) from error
     found = content.get("format") if isinstance(content, dict) else None
     if isinstance(found, int) and not isinstance(found, bool) and found != FORMAT:
         raise DataError(

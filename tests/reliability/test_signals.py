@@ -55,7 +55,7 @@ def test_a_signal_ends_the_command_with_a_message_and_it_goes_on(
         (["data", "inspect", "a.xyz"], False),
         (["plan", "quick"], False),
         (["run", "quick"], True),
-        (["fit", "--arm", "transfer"], True),
+        (["fit", "--arm", "transfer", "--high", "a.xyz", "--out", "b"], True),
     ],
 )
 def test_only_commands_that_go_on_say_so(words: list[str], goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
