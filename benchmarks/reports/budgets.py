@@ -50,6 +50,12 @@ class Change:
         """Say whether it is below the bound."""
         return abs(self.interval.estimate) < ENOUGH
 
+    @property
+    def large(self) -> bool:
+        """Say whether it is beyond the bound, and its interval with it, where there is one."""
+        low, high = self.interval.low, self.interval.high
+        return not self.small and (math.isnan(low) or low >= ENOUGH or high <= -ENOUGH)
+
 
 @dataclass(frozen=True)
 class MoreTraining:
@@ -68,6 +74,15 @@ class MoreTraining:
     def enough(self) -> bool:
         """Say whether the smaller budget was enough: twice of it or more, and small changes all over."""
         return self.factor >= 2.0 and bool(self.changes) and all(change.small for change in self.changes)
+
+    @property
+    def answer(self) -> str:
+        """Say "yes", "no", or that it cannot be told: by budgets that are too close, or intervals that are too wide."""
+        if self.factor < 2.0:
+            return "cannot be told"
+        if self.enough:
+            return "yes"
+        return "no" if any(change.large for change in self.changes) else "cannot be told"
 
 
 def series(cells: Iterable[Cell]) -> list[list[Cell]]:
@@ -164,11 +179,10 @@ def sentence(found: MoreTraining) -> str:
     """Say what more training changes, and what follows by the bound."""
     if not found.changes:
         return "Trained enough? No run of the ceiling or of the best arm is there at this budget and the next one."
-    verdict = "yes" if found.enough else "no"
     bound = f"changes below {100 * ENOUGH:.0f} % are asked for, at twice the training compute or more"
     return (
         f"Trained enough? At {found.factor:.3g} times the training compute the error of {_listed(found.changes)}: "
-        f"{verdict} ({bound}; {_over(found.changes)})."
+        f"{found.answer} ({bound}; {_over(found.changes)})."
     )
 
 

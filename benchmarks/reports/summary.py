@@ -341,7 +341,8 @@ def _summary(cell: Cell) -> Summary:
     for quantity in (*scores, *retention, *(quantity for _, found in declared for quantity in found)):
         runs = {arm: cell.runs(arm, quantity.split, quantity.key) for arm in arms}
         metric = metric_of(quantity.key)
-        ranked = comparable({arm: v for arm, v in runs.items() if not traits(arm).is_ceiling})
+        untrained = cell.untrained(quantity.split, quantity.key)  # no error is best that a constant has, too
+        ranked = comparable({a: v for a, v in runs.items() if not traits(a).is_ceiling and a not in untrained})
         best = best_of(
             ranked, metric.better if metric else "lower", blocks.structures(ranked, quantity.split, quantity.key)
         )

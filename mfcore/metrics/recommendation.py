@@ -170,7 +170,7 @@ def _remarks(
         remarks.append(f"Left out, since not better than a constant: {', '.join(found)}.")
     few = [f"{arm} ({n_repeats(values)})" for arm, values in trained.items() if values and arm not in runs]
     if few:
-        remarks.append(f"Left out, since most of their draws failed: {', '.join(few)} finished.")
+        remarks.append(f"Left out, with fewer than {FEWEST_REPEATS} finished draws: {', '.join(few)}.")
     return remarks
 
 

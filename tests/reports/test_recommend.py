@@ -102,5 +102,5 @@ def test_one_failed_run_leaves_the_evidence_of_the_others_as_it_is():
     assert "over 4 draws" in failed.reason
     rows = make_rows(arms, draws=4, spread=spread, failed=[("c", 1, 0), ("c", 2, 0)])
     two = results_by_group(rows).cells[0].recommendation()
-    assert "Left out, since most of their draws failed: c (2) finished." in two.reason
+    assert "Left out, with fewer than 3 finished draws: c (2)." in two.reason
     assert two.arm == "a"

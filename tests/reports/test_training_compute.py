@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,15 @@ from matplotlib import rc_context
 from scipy import stats
 
 from mfbench.benchmarks.reports import report
-from mfbench.benchmarks.reports.budgets import more_training, relative_change, sentence, series, trained_enough
+from mfbench.benchmarks.reports.budgets import (
+    Change,
+    MoreTraining,
+    more_training,
+    relative_change,
+    sentence,
+    series,
+    trained_enough,
+)
 from mfbench.benchmarks.reports.figures.base import NothingToDraw, Source
 from mfbench.benchmarks.reports.figures.style import PAPER
 from mfbench.benchmarks.reports.figures.training_compute import draw
@@ -18,6 +28,7 @@ from mfbench.benchmarks.reports.html.page import page
 from mfbench.benchmarks.reports.results import Results
 from mfbench.benchmarks.reports.rows import budget_key, budget_words
 from mfbench.benchmarks.reports.summary import summaries
+from mfbench.mfcore.metrics.intervals import Interval
 from mfbench.mfcore.metrics.structures import structure_errors
 from tests.reports.synthetic import make_rows
 from tests.reports.synthetic_details import results_by_group
@@ -92,7 +103,17 @@ def test_trained_enough_asks_the_ceiling_and_the_best_arm_for_ten_per_cent() -> 
 def test_half_as_much_again_is_no_doubling() -> None:
     rows = several().rows.replace({"budget": {"1.6e+06": "600000"}})
     _, second, third = series(Results(rows).cells)[0]
-    assert not more_training(second, third).enough
+    found = more_training(second, third)
+    assert (found.enough, found.answer) == (False, "cannot be told")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "answer"),
+    [((-0.3, -0.12), "no"), ((-0.5, 0.3), "cannot be told"), ((math.nan, math.nan), "no")],
+)
+def test_what_an_interval_does_not_show_cannot_be_told(bounds: tuple[float, float], answer: str) -> None:
+    change = Change("a", "ceiling", Interval(-0.2, *bounds, 0.95, 3, 3, "draws"))
+    assert MoreTraining("100000", "400000", (change,)).answer == answer
 
 
 def test_tables_and_page_say_it_at_every_budget_and_nothing_without() -> None:
