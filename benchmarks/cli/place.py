@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,11 +144,9 @@ def where(
         return Where(workers)
     if scheduler is not None and cluster is not None:
         raise ConfigError("--scheduler and --cluster: workers are in one place or the other; give one of them.")
-    try:
-        import dask_jobqueue  # noqa: F401
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"--executor dask: {error.name} is not installed: pip install 'mfbench[dask]'.") from error
+    for package in ("distributed", "dask_jobqueue"):  # not imported: dask_jobqueue would take Ctrl-C
+        if find_spec(package) is None:
+            raise ConfigError(f"--executor dask: {package} is not installed: pip install 'mfbench[dask]'.")
     from mfbench.benchmarks.harness.executors.cluster.places import (
         RunningScheduler,
         ThisMachine,

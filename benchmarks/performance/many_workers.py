@@ -2,7 +2,7 @@
 
 ``python -m mfbench.benchmarks.performance.many_workers --out results/performance/many_workers.json`` runs a scheduler,
 all workers, and the command's side, in a process each. Sleeps have the distribution of stored
-training times, scaled to a short mean, so that the overhead shows.
+training times, scaled to a short mean, so that the overhead shows. The command stores what comes back.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ import numpy as np
 import psutil
 
 from mfbench.benchmarks.harness.executors.base import Done, Job, Tell
+from mfbench.benchmarks.harness.keys import digest
+from mfbench.benchmarks.harness.store import PackedRun, RunStore
 from mfbench.benchmarks.performance.harness.store import write_json
 from mfbench.benchmarks.performance.measure import origin
 
@@ -97,8 +100,14 @@ def processes(workers: int) -> Iterator[tuple[str, psutil.Process, psutil.Proces
             process.wait()
 
 
-def measure(workers: int, times: Sequence[float]) -> dict[str, Any]:
-    """Runs of these times on so many workers: throughput, CPU time a run of each process, memory of the scheduler."""
+def measure(workers: int, times: Sequence[float], folder: Path) -> dict[str, Any]:
+    """Runs of these times on so many workers: throughput, CPU time a run of each process, memory of the scheduler.
+
+    Parameters
+    ----------
+    folder
+        The runs are stored here.
+    """
     from mfbench.benchmarks.harness.executors.cluster.executor import DaskExecutor
     from mfbench.benchmarks.harness.executors.cluster.places import RunningScheduler
 
@@ -109,8 +118,10 @@ def measure(workers: int, times: Sequence[float]) -> dict[str, Any]:
         before = {name: _cpu(p) for name, p in (("scheduler", scheduler), ("workers", others), ("command", mine))}
         memory, started = [scheduler.memory_info().rss], time.perf_counter()
         done = 0
+        store = RunStore(folder)
         for event in executor.run([Job(sleep, float(seconds)) for seconds in times]):
             if isinstance(event, Done):
+                store.put(PackedRun(digest(event.job), "finished", None, {"rows.parquet": event.value}))
                 done += 1
                 if done % 100 == 0:
                     memory.append(scheduler.memory_info().rss)
@@ -168,7 +179,8 @@ def main() -> None:
     for mean in options.mean or (0.1, 1.0):
         for workers in options.workers or WORKERS:
             number = min(options.runs, max(10 * workers, round(options.longest * workers / mean)))
-            results.append(measure(workers, times_of(options.rows, number, mean).tolist()))
+            with tempfile.TemporaryDirectory() as folder:
+                results.append(measure(workers, times_of(options.rows, number, mean).tolist(), Path(folder)))
             last = results[-1]
             print(
                 f"{workers:3d} workers, {last['runs']} runs of {mean:g} s: {last['runs_per_s']:.1f} a second, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,9 @@ SCRIPTS = {
 def test_the_script_of_a_job_says_what_the_file_says(system: str, tmp_path: Path) -> None:
     more = {"system": system, "queue": "short", "account": "me", "gpus": 1, "environment": ["module load cuda"]}
     place = BatchJobs(ClusterFile.model_validate(WHOLE | more), tmp_path / "jobs")
+    heard = signal.getsignal(signal.SIGINT)
     script = place.script()
+    assert signal.getsignal(signal.SIGINT) is heard
     lines = script.splitlines()
     assert [line for line in SCRIPTS[system] if line not in lines] == [], script
     assert "module load cuda" in lines

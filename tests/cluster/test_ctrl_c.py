@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from pathlib import Path
@@ -18,7 +19,8 @@ from tests.reliability.commands import Commands, rows_of, wait_for
 def stopped(commands: Commands, words: list[object], log: Path) -> None:
     """Run a command until three steps were noted since, and press Ctrl-C; it ends as it does without Dask."""
     before = len(log.read_text().split())
-    with commands.start(words, start_new_session=True) as process:
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a command in the background does not
+    with commands.start(words, start_new_session=True, preexec_fn=heard) as process:
         wait_for(lambda: len(log.read_text().split()) >= before + 3)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=120)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -91,9 +94,7 @@ class BatchJobs:
             )
 
     def _cluster(self) -> Any:
-        import dask_jobqueue
-
-        file = self.file
+        file, dask_jobqueue = self.file, _jobqueue()
         kinds = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}
         workers = ["--no-dashboard", *(["--resources", f"GPU={file.gpus}"] if file.gpus else [])]
         options: dict[str, Any] = {
@@ -128,6 +129,15 @@ class BatchJobs:
         """The script of a job, as it is submitted."""
         with closing(self._cluster()) as cluster:
             return str(cluster.job_script())
+
+
+def _jobqueue() -> Any:
+    """Import dask_jobqueue, and take its handler of Ctrl-C back, by which a command would end as if it were done."""
+    before = signal.getsignal(signal.SIGINT)
+    module = importlib.import_module("dask_jobqueue")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, before)
+    return module
 
 
 def _gpu_directives(file: ClusterFile) -> list[str]:

@@ -18,8 +18,13 @@ from mfbench.mfcore.errors import ConfigError
 LOOPBACK = "127.0.0.1"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
-#: A worker that was lost comes back, however slow the machine is; Dask gives up on it after 15 s otherwise.
-_OWN = {"distributed.deploy.lost-worker-timeout": "1h", "distributed.worker.daemon": True}
+#: A worker that was lost comes back, however slow the machine is; Dask gives up on it after 15 s otherwise. What
+#: workers log would be between the lines of the command.
+_OWN = {
+    "distributed.deploy.lost-worker-timeout": "1h",
+    "distributed.worker.daemon": True,
+    "distributed.nanny.pre-spawn-environ": ONE_THREAD | {"DASK_LOGGING__DISTRIBUTED": "critical"},
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class ThisMachine:
 
     def _options(self, name: int) -> Mapping[str, Any]:
         options: dict[str, Any] = {"nthreads": 1, "host": LOOPBACK, "memory_limit": 0, "dashboard": False}
-        options["env"] = dict(ONE_THREAD)
+        options |= {"env": dict(ONE_THREAD), "preload": ["mfbench.benchmarks.harness.executors.cluster.deaf"]}
         if self.security is not None:
             options |= {"security": self.security, "protocol": "tls://"}
         if self.gpus:
