@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import os
 import signal
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from distributed import Client
@@ -106,6 +107,36 @@ def test_a_scheduler_that_never_answers_is_told_of() -> None:
     executor = DaskExecutor(RunningScheduler("tcp://127.0.0.1:9"), patience_s=0.1)
     with pytest.raises(ConfigError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler has answered there"):
         list(executor.run(jobs_of(square, 1)))
+
+
+def hide_mfbench(hidden: bool) -> None:
+    """Let a worker be as one in whose environment mfbench is not installed."""
+    if not hidden:
+        importlib.metadata.version = importlib.metadata.hidden_version  # type: ignore[attr-defined]
+        return
+    importlib.metadata.hidden_version = importlib.metadata.version  # type: ignore[attr-defined]
+    importlib.metadata.version = no_version
+
+
+def no_version(package: str) -> NoReturn:
+    raise importlib.metadata.PackageNotFoundError(package)
+
+
+def test_workers_and_schedulers_without_mfbench_are_told_of(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client(scheduler, set_as_default=False) as client:
+        client.run(hide_mfbench, True)
+        try:
+            with pytest.raises(ConfigError, match=r"worker tcp://127\.0\.0\.1:\d+ of .* has no mfbench"):
+                list(DaskExecutor(RunningScheduler(scheduler)).run(jobs_of(square, 1)))
+        finally:
+            client.run(hide_mfbench, False)
+
+    def register(client: Client, plugin: Watch) -> NoReturn:
+        raise ModuleNotFoundError("No module named 'mfbench'", name="mfbench")
+
+    monkeypatch.setattr(Client, "register_plugin", register)
+    with pytest.raises(ConfigError, match="does not find mfbench: start it in the environment of this command"):
+        list(DaskExecutor(RunningScheduler(scheduler)).run(jobs_of(square, 1)))
 
 
 def test_the_workers_are_told_of_and_the_scheduler_keeps_nothing(scheduler: str) -> None:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from distributed import Client, KilledWorker
@@ -24,6 +25,8 @@ from mfbench.mfcore.provenance import digest
 _LOOK_S = 10.0
 _TICK_S = 0.2
 _STOP_S = 20.0
+_FIRST_S = 30.0
+"""Time for which a scheduler may be gone before it has ever answered, s: most often its address is wrong."""
 _UNSEEN = 20
 """Losses of workers that a job may have before it has started there."""
 
@@ -49,7 +52,7 @@ class DaskExecutor:
     strictly_apart
         Whether jobs of one name (:attr:`Job.apart`) wait until the first of them is done.
     patience_s
-        Time for which a scheduler may be gone, s.
+        Time for which a scheduler that was there may be gone, s.
     tell
         Told of the workers before jobs are given to them.
 
@@ -109,6 +112,8 @@ class _Session:
         self._inbox: queue.SimpleQueue[tuple[int, int, str, Any]] = queue.SimpleQueue()
         self._client: Client | None = None
         self._stream: Any = None
+        self._answered = False
+        self._asked: set[str] = set()
         self._slots, self._looked = 0, -_LOOK_S
 
     def events(self) -> Iterator[Event]:
@@ -133,7 +138,8 @@ class _Session:
             for job in sorted(self._out, reverse=True):
                 self._wait_again(job)
             self._drop_client()
-        until = time.monotonic() + self._executor.patience_s
+        patience_s = self._executor.patience_s if self._answered else min(self._executor.patience_s, _FIRST_S)
+        until = time.monotonic() + patience_s
         while True:
             try:
                 self._client = self._connect()
@@ -142,7 +148,7 @@ class _Session:
                 if time.monotonic() > until:
                     raise ConfigError(
                         f"{self._workers.address}: no Dask scheduler has answered there for "
-                        f"{self._executor.patience_s:.0f} s ({error}). What has finished is "
+                        f"{patience_s:.0f} s ({error}). What has finished is "
                         "stored; the same command goes on from there."
                     ) from error
                 time.sleep(1.0)
@@ -150,15 +156,24 @@ class _Session:
     def _connect(self) -> Client:
         client = self._workers.connect(min(10.0, self._executor.patience_s))
         try:
-            client.register_plugin(Watch())
+            self._register(client)
             client.subscribe_topic(self._topic, lambda event: self._inbox.put(tuple(event[1])))
             client.subscribe_topic("all", self._worker_event)
         except BaseException:
             with suppress(Exception):
                 client.close(timeout=1)
             raise
-        self._looked, self._stream = -_LOOK_S, client.scheduler_comm
+        self._looked, self._stream, self._answered = -_LOOK_S, client.scheduler_comm, True
         return client
+
+    def _register(self, client: Client) -> None:
+        try:
+            client.register_plugin(Watch())
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"the Dask scheduler at {self._workers.address} does not find {error.name}: start it in the "
+                "environment of this command."
+            ) from error
 
     def _holds(self, client: Client) -> bool:
         """Say whether the connection is still the one that was made: by another one, events might not come."""
@@ -222,6 +237,7 @@ class _Session:
                 if client.status == "running":
                     raise
                 return 0
+            self._check_packages(client, found)
             wide = [worker for worker in found.values() if worker["nthreads"] > 1]
             if wide:
                 raise ConfigError(
@@ -232,6 +248,22 @@ class _Session:
                 _check_memory(f"worker {worker['id']} of {self._workers.address}", worker["memory_limit"], self._jobs)
             self._slots = sum(self._serves(worker) for worker in found.values())
         return min(self._executor.most or len(self._jobs), max(self._slots, self._workers.most))
+
+    def _check_packages(self, client: Client, found: Mapping[str, Any]) -> None:
+        """Ask workers that are new whether they have mfbench: one without is lost, without a word, by its first job."""
+        new = [address for address in found if address not in self._asked]
+        answers: Mapping[str, Any] = {}
+        if new:
+            with suppress(OSError, TimeoutError):  # lost meanwhile
+                answers = client.run(version, "mfbench", workers=new, on_error="return")
+        for address, answer in answers.items():
+            if isinstance(answer, PackageNotFoundError):
+                raise ConfigError(
+                    f"worker {address} of {self._workers.address} has no mfbench: start `dask worker` in an "
+                    "environment where it is installed (environment and python in a cluster file)."
+                )
+            if isinstance(answer, str):
+                self._asked.add(address)
 
     def _serves(self, worker: Mapping[str, Any]) -> bool:
         has = worker.get("resources") or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import dask
 from distributed import Client, Nanny, Scheduler, Security, SpecCluster
+from distributed.comm import get_address_host_port
 
 from mfbench.mfcore.errors import ConfigError
 
@@ -65,8 +67,11 @@ class Place(Protocol):
 
 def client_of(address: str, security: Security | None) -> Callable[[float], Client]:
     """Return what makes clients of a scheduler."""
+    host, port = get_address_host_port(address)
 
     def connect(timeout_s: float) -> Client:
+        # a client that cannot connect is closed with difficulty, above all when it is interrupted
+        socket.create_connection((host, port), timeout_s).close()
         options: dict[str, Any] = {} if security is None else {"security": security}
         return Client(address, timeout=timeout_s, set_as_default=False, name="mfbench", **options)
 
