@@ -66,6 +66,9 @@ class Core(FidelityEnergies, ABC):
         Of the class: keys of :class:`ForwardOptions` that its `forward` takes.
     package
         Of the class: the package that its network comes from, where that is an extra of the core's name; "" for none.
+    bytes_per_atom
+        Of the class: peak memory of a training step for each atom of a batch, with 32 channels and 3 layers up to
+        lmax 2; 0 where it was not measured.
     reference, scale, reference_shift
         Those of :class:`mfbench.mfcore.fidelity_energies.FidelityEnergies`.
 
@@ -81,6 +84,7 @@ class Core(FidelityEnergies, ABC):
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none",)
     options: ClassVar[frozenset[str]] = frozenset()
     package: ClassVar[str] = ""
+    bytes_per_atom: ClassVar[float] = 0.0
 
     __call__: Callable[..., CoreOutput]
 

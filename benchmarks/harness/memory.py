@@ -12,13 +12,18 @@ if TYPE_CHECKING:
 BASE_BYTES = 450e6
 """Of a process with torch and a small task, while it trains."""
 
-PER_ATOM_BYTES = {"equivariant": 4e4, "sevennet": 8e5, "mace": 1.5e6, "nequip": 6e5}
-"""Peak of a training step for each atom of a batch, by core, with 32 channels and 3 layers up to lmax 2.
-
-Measured on molecules of 9 atoms (`results/performance/speed.json`, the smaller value, rounded down); in crystals, with
-more neighbours, it is more.
-"""
 _CHANNELS = 32
+
+
+def bytes_per_atom(core: str) -> float:
+    """Peak of a training step for each atom of a batch; 0 for a core that is not known or was not measured.
+
+    Measured on molecules of 9 atoms (`results/performance/speed.json`, the smaller value, rounded down); in crystals,
+    with more neighbours, it is more.
+    """
+    from mfbench.mfcore.cores.registry import core_class, core_names
+
+    return core_class(core).bytes_per_atom if core in core_names() else 0.0
 
 
 def expected_memory(run: PlannedRun) -> int:
@@ -26,12 +31,13 @@ def expected_memory(run: PlannedRun) -> int:
     from mfbench.benchmarks.harness.prepare import task_of
 
     core = run.identity.get("core")
-    if core is None or core["name"] not in PER_ATOM_BYTES:
+    each = 0.0 if core is None else bytes_per_atom(core["name"])
+    if not each:
         return 0
     width = run.settings["core"].get("channels")
     share = min(1.0, width / _CHANNELS) if isinstance(width, int) else 1.0
     atoms = _atoms_of_a_batch(run.settings["training"], *_atoms(task_of(run.spec)))
-    return round(BASE_BYTES + atoms * share * PER_ATOM_BYTES[core["name"]])
+    return round(BASE_BYTES + atoms * share * each)
 
 
 def _atoms_of_a_batch(training: dict[str, Any], mean: float, largest: int) -> float:

@@ -11,7 +11,7 @@ from mfbench.benchmarks.harness.executors.base import Job
 from mfbench.benchmarks.harness.executors.cluster.batch import BatchJobs
 from mfbench.benchmarks.harness.executors.cluster.cluster_file import ClusterFile
 from mfbench.benchmarks.harness.executors.cluster.executor import DaskExecutor
-from mfbench.benchmarks.harness.memory import BASE_BYTES, PER_ATOM_BYTES, expected_memory
+from mfbench.benchmarks.harness.memory import BASE_BYTES, bytes_per_atom, expected_memory
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import PlannedRun, prepare_one
 from mfbench.benchmarks.tasks.base import Regime
@@ -26,7 +26,7 @@ def planned(**training: int) -> PlannedRun:
 
 
 def per_atom(run: PlannedRun) -> float:
-    return (expected_memory(run) - BASE_BYTES) / PER_ATOM_BYTES["equivariant"]
+    return (expected_memory(run) - BASE_BYTES) / bytes_per_atom("equivariant")
 
 
 def test_it_grows_with_the_atoms_of_a_batch() -> None:

@@ -58,6 +58,7 @@ class EquivariantCore(Core):
     """
 
     name: ClassVar[str] = "equivariant"
+    bytes_per_atom: ClassVar[float] = 4e4
     summary: ClassVar[str] = "E(3)-equivariant message passing after NequIP, with kernels of its own"
     Config: ClassVar[type[CoreConfig]] = EquivariantConfig
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "one_hot", "heads", "embedding")

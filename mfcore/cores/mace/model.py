@@ -27,6 +27,7 @@ class MaceCore(PeerCore):
     """
 
     name: ClassVar[str] = "mace"
+    bytes_per_atom: ClassVar[float] = 1.5e6
     summary: ClassVar[str] = "MACE, of the package mace-torch"
     Config: ClassVar[type[CoreConfig]] = MaceConfig
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "heads")

@@ -25,6 +25,7 @@ class NequIPCore(ReadoutsCore):
     """
 
     name: ClassVar[str] = "nequip"
+    bytes_per_atom: ClassVar[float] = 6e5
     summary: ClassVar[str] = "NequIP, of the package nequip"
     Config: ClassVar[type[CoreConfig]] = NequIPConfig
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "heads", "embedding")

@@ -29,6 +29,7 @@ class SevenNetCore(ReadoutsCore):
     """
 
     name: ClassVar[str] = "sevennet"
+    bytes_per_atom: ClassVar[float] = 8e5
     summary: ClassVar[str] = "SevenNet, of the package sevenn"
     Config: ClassVar[type[CoreConfig]] = SevenNetConfig
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "one_hot", "heads")
