@@ -202,5 +202,9 @@ def _check_address(address: str, *, encrypted: bool) -> None:
 
 
 def _say(console: Console, workers: Workers) -> None:
+    if workers.awaited:
+        text = f"No worker there serves these runs yet; they wait for one: dask worker {workers.address} --nthreads 1"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        return
     page = f"; its dashboard: {workers.dashboard}" if workers.dashboard else ""
     console.print(f"Dask scheduler: {workers.address}{page}", markup=False, highlight=False, soft_wrap=True)

@@ -154,6 +154,20 @@ def test_the_workers_are_told_of_and_the_scheduler_keeps_nothing(scheduler: str)
     assert [topic for topic in events if topic.startswith(PREFIX)] == []
 
 
+def test_runs_that_no_worker_serves_are_told_of_once(scheduler: str) -> None:
+    told: list[Workers] = []
+
+    def leave(workers: Workers) -> None:
+        told.append(workers)
+        if workers.awaited:
+            raise KeyboardInterrupt
+
+    executor = DaskExecutor(RunningScheduler(scheduler), needs={"GPU": 1.0}, tell=leave)
+    with pytest.raises(KeyboardInterrupt):
+        list(executor.run(jobs_of(square, 1)))
+    assert [workers.awaited for workers in told] == [False, True]
+
+
 def test_a_task_is_called_by_what_the_scheduler_calls_it() -> None:
     assert run_job.__module__ == "mfbench.benchmarks.harness.executors.cluster.work"
 

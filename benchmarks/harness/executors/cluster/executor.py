@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -54,7 +54,7 @@ class DaskExecutor:
     patience_s
         Time for which a scheduler that was there may be gone, s.
     tell
-        Told of the workers before jobs are given to them.
+        Told of the workers before jobs are given to them, and once if there are none.
 
     Raises
     ------
@@ -247,6 +247,9 @@ class _Session:
             for worker in found.values():
                 _check_memory(f"worker {worker['id']} of {self._workers.address}", worker["memory_limit"], self._jobs)
             self._slots = sum(self._serves(worker) for worker in found.values())
+            if not (self._slots or self._workers.most or self._workers.awaited):
+                self._workers = replace(self._workers, awaited=True)
+                self._executor.tell(self._workers)
         return min(self._executor.most or len(self._jobs), max(self._slots, self._workers.most))
 
     def _check_packages(self, client: Client, found: Mapping[str, Any]) -> None:

@@ -45,6 +45,8 @@ class Workers:
         Whether they end with this command.
     dashboard
         Address of the scheduler's page; "" if it has none.
+    awaited
+        Whether there is none yet that serves the jobs, and nobody is known to start one.
     """
 
     address: str
@@ -52,6 +54,7 @@ class Workers:
     most: int = 0
     own: bool = False
     dashboard: str = ""
+    awaited: bool = False
 
 
 class Place(Protocol):
