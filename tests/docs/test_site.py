@@ -99,7 +99,7 @@ def test_commands_and_options_exist(path: Path, commands: dict[str, set[str]]) -
     assert [fault for words in found for fault in faults(words, commands)] == []
     known = set().union(*commands.values())
     alone = {s.split("=")[0].split(" ")[0] for s in spans(path) if re.match(r"--[a-z]", s)}
-    others = {"--no-deps", "--hypothesis-profile"}  # of pip, and of hypothesis
+    others = {"--no-deps", "--hypothesis-profile", "--host", "--memory-limit"}  # of pip, of hypothesis, and of Dask
     assert alone - known - others == set()
 
 
