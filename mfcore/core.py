@@ -67,8 +67,8 @@ class Core(FidelityEnergies, ABC):
     package
         Of the class: the package that its network comes from, where that is an extra of the core's name; "" for none.
     bytes_per_atom
-        Of the class: peak memory of a training step for each atom of a batch, with 32 channels and 3 layers up to
-        lmax 2; 0 where it was not measured.
+        Of the class: memory that a training step takes at least for each atom of its batch, with 32 channels, 3 layers
+        and lmax 2: measured on molecules of 9 atoms, which have fewer neighbours than crystals. 0 if it is not known.
     reference, scale, reference_shift
         Those of :class:`mfbench.mfcore.fidelity_energies.FidelityEnergies`.
 

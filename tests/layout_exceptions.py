@@ -51,7 +51,6 @@ COMMON_WORDS = {"errors"}
 #: Modules (patterns) that no test names, and the reason.
 UNNAMED = {
     "mfbench.benchmarks.cli.*": "tests/cli calls the commands by their command lines",
-    "mfbench.benchmarks.harness.executors.cluster.deaf": "loaded by workers; tests/cluster sends them Ctrl-C",
     "mfbench.benchmarks.harness.folders": "tests/cli looks where the commands put runs",
     "mfbench.benchmarks.notebook.*": "parts of mfbench.compare and mfbench.fit, which tests/notebook calls",
     "mfbench.benchmarks.user.*": "tests/cli and tests/notebook ask for the same by command line and from Python",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mfbench.mfcore.cores.registry import core_class, core_names
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.harness.prepare import PlannedRun
-    from mfbench.benchmarks.tasks.base import Task
 
 BASE_BYTES = 450e6
 """Of a process with torch and a small task, while it trains."""
 
 _CHANNELS = 32
+"""Those with which :attr:`mfbench.mfcore.core.Core.bytes_per_atom` is measured."""
 
 
 def bytes_per_atom(core: str) -> float:
@@ -21,35 +22,30 @@ def bytes_per_atom(core: str) -> float:
     Measured on molecules of 9 atoms (`results/performance/speed.json`, the smaller value, rounded down); in crystals,
     with more neighbours, it is more.
     """
-    from mfbench.mfcore.cores.registry import core_class, core_names
-
     return core_class(core).bytes_per_atom if core in core_names() else 0.0
 
 
 def expected_memory(run: PlannedRun) -> int:
     """Memory that a run takes at least, bytes; 0 where nothing was measured of its core."""
-    from mfbench.benchmarks.harness.prepare import task_of
-
     core = run.identity.get("core")
     each = 0.0 if core is None else bytes_per_atom(core["name"])
     if not each:
         return 0
     width = run.settings["core"].get("channels")
     share = min(1.0, width / _CHANNELS) if isinstance(width, int) else 1.0
-    atoms = _atoms_of_a_batch(run.settings["training"], *_atoms(task_of(run.spec)))
-    return round(BASE_BYTES + atoms * share * each)
+    return round(BASE_BYTES + _atoms_of_a_batch(run) * share * each)
 
 
-def _atoms_of_a_batch(training: dict[str, Any], mean: float, largest: int) -> float:
+def _atoms_of_a_batch(run: PlannedRun) -> float:
+    """Atoms of the largest batch: those of the largest frame at least, and of all frames at most."""
+    from mfbench.benchmarks.harness.prepare import split_of
     from mfbench.mfcore.training.config import TrainingConfig
 
-    config = TrainingConfig.model_validate(training)
-    whole = config.batch_frames * mean if config.batch_frames is not None else float(config.atoms_per_batch or 0)
-    return max(float(largest), whole)
-
-
-@lru_cache(maxsize=8)
-def _atoms(task: Task) -> tuple[float, int]:
-    """Atoms of a frame of a task: the mean, and of the largest."""
-    sizes = [len(frame) for frame in task.frames]
-    return sum(sizes) / len(sizes), max(sizes)
+    split, config = split_of(run.spec), TrainingConfig.model_validate(run.settings["training"])
+    training = split.ceiling if run.spec.all_high else split.training
+    sizes = [len(frame) for frames in training.train.values() for frame in frames]
+    if config.batch_frames is not None:
+        wanted = config.batch_frames * sum(sizes) / len(sizes)
+    else:
+        wanted = float(config.atoms_per_batch or 0)
+    return max(max(sizes), min(wanted, sum(sizes)))

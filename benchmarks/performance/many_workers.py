@@ -1,8 +1,8 @@
 """Many short runs on many workers: throughput, overhead and memory of the Dask executor, with runs that only sleep.
 
-``python -m mfbench.benchmarks.performance.many_workers --out results/performance/many_workers.json`` runs a scheduler,
-all workers, and the command's side, in a process each. Sleeps have the distribution of stored
-training times, scaled to a short mean, so that the overhead shows. The command stores what comes back.
+``python -m mfbench.benchmarks.performance.many_workers --longest 30 --out results/performance/many_workers.json`` runs
+a scheduler, all workers, and the command's side, in a process each. Sleeps have the distribution of stored training
+times, scaled to a short mean, so that the overhead shows. The command stores what comes back.
 """
 
 from __future__ import annotations

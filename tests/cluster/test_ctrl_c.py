@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 from distributed import Client
 from filelock import FileLock
 
+from mfbench.benchmarks.harness.executors.cluster.deaf import dask_setup
 from mfbench.benchmarks.harness.store import RunStore
 from tests.cluster.test_kill_grid import find_fakes
 from tests.reliability.commands import Commands, rows_of, wait_for
@@ -37,6 +39,16 @@ def goes_on(commands: Commands, words: list[object]) -> None:
     assert code == 0, err
     assert len(RunStore(commands.runs).current_keys()) == 6
     assert rows_of(commands.runs)
+
+
+def test_a_worker_of_its_own_does_not_hear_it() -> None:
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        asyncio.run(dask_setup(object()))
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def test_workers_of_its_own_end_with_the_command(tmp_path: Path) -> None:

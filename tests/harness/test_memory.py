@@ -30,12 +30,14 @@ def per_atom(run: PlannedRun) -> float:
 
 
 def test_it_grows_with_the_atoms_of_a_batch() -> None:
-    run = planned(batch_atoms=512)
+    run = planned(batch_atoms=64)
     width = min(1.0, run.settings["core"]["channels"] / 32)
-    assert per_atom(run) == pytest.approx(512 * width)
+    assert per_atom(run) == pytest.approx(64 * width)
     largest = per_atom(planned(batch_atoms=1)) / width  # a frame is never divided
     assert largest == pytest.approx(round(largest))
-    assert per_atom(planned(batch_frames=100)) > 50 * width
+    every = per_atom(planned(batch_frames=10)) / width
+    assert 10 * 3 < every < 10 * largest
+    assert per_atom(planned(batch_atoms=10**6)) == pytest.approx(per_atom(planned(batch_frames=10**6)))
     peer = replace(run, identity=run.identity | {"core": {"name": "mace", "checkpoint_sha256": None}})
     assert expected_memory(peer) > 1.2 * expected_memory(run)
 
@@ -43,7 +45,7 @@ def test_it_grows_with_the_atoms_of_a_batch() -> None:
 def test_nothing_is_said_of_what_was_not_measured(fakes: Path) -> None:
     assert expected_memory(prepare_one(spec())) == 0
     run = planned()
-    assert expected_memory(replace(run, identity=run.identity | {"core": {"name": "other"}})) == 0
+    assert expected_memory(replace(run, identity=run.identity | {"core": {"name": "fake_pair"}})) == 0
 
 
 def test_jobs_of_a_batch_system_with_less_are_refused_before_any_is_submitted(tmp_path: Path) -> None:
