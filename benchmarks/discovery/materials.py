@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import json
 import zipfile
@@ -14,10 +12,14 @@ from typing import Any
 
 from ase import Atoms
 
+from mfbench.benchmarks.discovery.packed import DAMAGED, opened, reason_of
 from mfbench.mfcore.data.formats import atoms_of_pymatgen
 from mfbench.mfcore.data.read import read_structures
 from mfbench.mfcore.data.validation import check_geometry
 from mfbench.mfcore.errors import DataError
+
+LARGEST_BYTES = 4 * 2**30
+"""Decompressed, as much as a file of frames may have."""
 
 ID_KEYS = ("material_id", "mp_id", "mat_id", "structure_id", "entry_id")
 STRUCTURE_KEYS = ("initial_structure", "structure", "init_struct")
@@ -81,14 +83,10 @@ def unpacked(path: Path) -> str:
         If it cannot be read.
     """
     try:
-        content = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            content = gzip.decompress(content)
-        elif path.suffix.lower() == ".bz2":
-            content = bz2.decompress(content)
-        return content.decode("utf-8")
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"it cannot be read ({str(error)[:120]}).", file=path, hint=EXPECTED) from None
+        with opened(path, LARGEST_BYTES) as stream:
+            return stream.read().decode("utf-8")
+    except (ValueError, *DAMAGED) as error:
+        raise DataError(f"it cannot be read ({reason_of(error)}).", file=path, hint=EXPECTED) from None
 
 
 def _of_json(path: Path) -> Iterator[Material]:
@@ -125,14 +123,19 @@ def _of_zip(path: Path) -> Iterator[Material]:
 
     try:
         with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())  # more than that does not come out of it
+            if size > LARGEST_BYTES:
+                raise DataError(
+                    f"it holds {size:,} bytes, and at most {LARGEST_BYTES:,} are read; split it.", file=path
+                )
             for name in (n for n in archive.namelist() if n.endswith((".extxyz", ".xyz"))):
                 text = archive.read(name).decode("utf-8")
                 atoms = read(io.StringIO(text), index=0, format="extxyz")
                 assert isinstance(atoms, Atoms)
                 identity = next((atoms.info[key] for key in ID_KEYS if key in atoms.info), Path(name).stem)
                 yield Material(str(identity), _bare(atoms))
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise DataError(f"it cannot be read ({str(error)[:120]}).", file=path, hint=EXPECTED) from None
+    except (ValueError, KeyError, IndexError, *DAMAGED) as error:
+        raise DataError(f"it cannot be read ({reason_of(error)}).", file=path, hint=EXPECTED) from None
 
 
 def _named(atoms: Atoms, path: Path, index: int) -> Material:

@@ -6,23 +6,18 @@ a CSV that have another number of fields than the header are refused: with decim
 
 from __future__ import annotations
 
-import io
 import json
-import lzma
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from mfbench.benchmarks.discovery.packed import COMPRESSED, DAMAGED, opened, reason_of
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.settings_model import shortened
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 LARGEST_BYTES = 512 * 2**20
 """Decompressed; the summary of the WBM test set has about 100 MB."""
 
@@ -32,7 +27,7 @@ MOST_OBJECTS = 1_000_000
 """Lists and objects of a JSON file; each takes some twenty times its two characters."""
 
 LONGEST_LINE_BYTES = 2**20
-_XZ_MEMORY = 128 * 2**20
+_USUAL = "such files have a hundred megabytes at most"
 _MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>")
 """Cells without a value, as pandas has them."""
 
@@ -73,10 +68,8 @@ def read_table(path: Path, index: str, keep: Keep) -> tuple[DataFrame, list[str]
         raise DataError(f"cannot be read: {why}; is the name right?", file=path)
     try:
         return readers[kind.lower()](path, index, keep)
-    except (OSError, ValueError, EOFError, RecursionError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
-        raise DataError(f"cannot be read: {_reason(error)}", file=path) from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # of zip archives
-        raise DataError(f"cannot be read: {_reason(error)}", file=path) from error
+    except (ValueError, *DAMAGED, pa.ArrowException) as error:
+        raise DataError(f"cannot be read: {reason_of(error)}", file=path) from error
 
 
 def _csv(path: Path, index: str, keep: Keep) -> tuple[DataFrame, list[str]]:
@@ -99,7 +92,7 @@ def _csv(path: Path, index: str, keep: Keep) -> tuple[DataFrame, list[str]]:
 
         return pd.DataFrame(), header
     batches = list[pa.RecordBatch]()
-    with _opened(path, LARGEST_BYTES) as stream:
+    with opened(path, LARGEST_BYTES, _USUAL) as stream:
         try:
             reader = csv.open_csv(
                 pa.PythonFile(stream, mode="r"),
@@ -131,7 +124,7 @@ def _csv(path: Path, index: str, keep: Keep) -> tuple[DataFrame, list[str]]:
 def _header(path: Path) -> list[str]:
     import csv
 
-    with _opened(path, LARGEST_BYTES) as stream:
+    with opened(path, LARGEST_BYTES, _USUAL) as stream:
         line = stream.readline(LONGEST_LINE_BYTES + 1)
         while line.strip() == b"" and line:
             line = stream.readline(LONGEST_LINE_BYTES + 1)
@@ -167,7 +160,7 @@ def _json(path: Path, index: str, keep: Keep) -> tuple[DataFrame, list[str]]:
     """Columns of values by id, as pandas writes them, or a list of records."""
     import pandas as pd
 
-    with _opened(path, LARGEST_JSON_BYTES) as stream:
+    with opened(path, LARGEST_JSON_BYTES, _USUAL) as stream:
         content = stream.read()
     if content.count(b"{") + content.count(b"[") > MOST_OBJECTS:
         raise DataError(f"there are more than {MOST_OBJECTS:,} lists and objects.", file=path)
@@ -224,57 +217,3 @@ def _parquet(path: Path, index: str, keep: Keep) -> tuple[DataFrame, list[str]]:
         if isinstance(table[name].dtype, pd.CategoricalDtype):
             table[name] = table[name].astype(object)
     return table[[name for name in table.columns if keep(str(name))]], names
-
-
-class _Bounded(io.RawIOBase):
-    """A stream that refuses to give more than so many bytes."""
-
-    def __init__(self, stream: IO[bytes], most: int, path: Path) -> None:
-        super().__init__()
-        self._stream, self._left, self._most, self._path = stream, most, most, path
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._stream.read(len(buffer))
-        self._left -= len(part)
-        if self._left < 0:
-            raise DataError(
-                f"it holds more than {self._most:,} bytes; such files have a hundred megabytes at most.",
-                file=self._path,
-            )
-        buffer[: len(part)] = part
-        return len(part)
-
-
-@contextmanager
-def _opened(path: Path, most: int) -> Iterator[IO[bytes]]:
-    """Open a file, decompressed by its ending, for at most so many bytes."""
-    import bz2
-    import gzip
-
-    ending = path.suffix.lower()
-    with path.open("rb") as file:
-        source: IO[bytes] = file
-        if ending == ".gz":
-            source = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
-        elif ending == ".bz2":
-            source = bz2.BZ2File(file)
-        elif ending == ".xz":
-            lzma.LZMADecompressor(memlimit=_XZ_MEMORY).decompress(file.read(2**16), 1)  # its head may ask for gigabytes
-            file.seek(0)
-            source = lzma.open(file)  # noqa: SIM115 (nothing to close but the file)
-        elif ending == ".zip":
-            archive = zipfile.ZipFile(file)
-            names = archive.namelist()
-            if len(names) != 1:
-                raise DataError(f"the archive has {len(names)} files; expected one.", file=path)
-            source = archive.open(names[0])
-        yield io.BufferedReader(_Bounded(source, most, path), 2**16)
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error, of limited length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:159] + "…"
