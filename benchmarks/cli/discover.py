@@ -64,8 +64,12 @@ def discover(
     not trained on is left out and counted. A run that is stopped goes on with the same command, to the same result.
     mfbench score-discovery scores the predictions.
     """
+    from rich.console import Console
+
+    from mfbench.benchmarks.cli.progress import MaterialsProgress
     from mfbench.benchmarks.discovery.relaxations import Part, read_relaxed, relax_all, same_run
     from mfbench.benchmarks.discovery.submission import model_key
+    from mfbench.mfcore.locks import only_writer_of
 
     share, key = Part.parse(part), model_key(name)
     potential, level = _potential(model, fidelity)
@@ -75,11 +79,9 @@ def discover(
     run = {"model": _sum(model), "fidelity": level, "structures": sums, "fmax": fmax, "max_steps": max_steps}
     same_run(out, run)
     settings: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps}
-    _locked(
-        out,
-        share,
-        lambda told: relax_all(materials, potential, level, out, part=share, limit=limit, told=told, **settings),
-    )
+    mark = out / f"part-{share.number}of{share.of}"
+    with only_writer_of(mark), MaterialsProgress(Console(stderr=True)) as progress:
+        relax_all(materials, potential, level, out, part=share, limit=limit, told=progress.told, **settings)
     lines = read_relaxed(out)
     known = {line.material_id for line in lines}
     left = sum(material.id not in known for material in materials)
@@ -90,47 +92,6 @@ def discover(
     needed = {symbol for line in lines if line.energy_ev is not None for symbol in _symbols(line)}
     energies = _elements(elements_file, needed, potential, level, settings)
     _write(out, key, name, materials, lines, energies, table, potential, settings)
-
-
-def _locked(out: Path, part: Any, work: Any) -> None:
-    """Relax under a lock of the part, with a bar on a terminal, and else with a line now and then."""
-    from time import monotonic
-
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from mfbench.mfcore.locks import only_writer_of
-
-    console = Console(stderr=True)
-    columns = (MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    begin, first, last = monotonic(), -1, monotonic()
-    with (
-        only_writer_of(out / f"part-{part.number}of{part.of}"),
-        Progress(*columns, TextColumn("{task.description}"), console=console, disable=not console.is_terminal) as bar,
-    ):
-        shown = bar.add_task("", total=None)
-
-        def told(done: int, total: int, identity: str) -> None:
-            nonlocal first, last
-            first = done - 1 if first < 0 else first
-            bar.update(shown, completed=done, total=total, description=identity)
-            now = monotonic()
-            if not console.is_terminal and (now - last > 60 or done == total):
-                rate = (done - first) / max(now - begin, 1e-9)
-                last = now
-                say(
-                    f"{done} of {total}, {rate:.2g} materials/s, about {(total - done) / rate / 60:.0f} min left",
-                    err=True,
-                )
-
-        work(told)
 
 
 def _potential(model: Path, fidelity: str | None) -> tuple[Potential, str]:

@@ -27,11 +27,14 @@ from mfbench.benchmarks.cli import tune as cli_tune
 
 EXIT_CODES = "Exit codes: 0 done; 1 a run failed, or a number is worse; 2 wrong input; 3 the disk; 128 + n signal n."
 
-#: Commands that keep what they have finished, and find it there when they are given again.
-_RESUMED = ("run", "compare", "tune", "discover")
-_CHECKPOINTS = "Checkpoints are written every half minute of training; the same command goes on from the last."
-_GOES_ON = "What has finished is stored; the same command goes on from there."
-_IS_WHOLE = "Files that it writes are there whole or not at all."
+#: Sentences on what a stopped command leaves, where the same command finds it again; and the one of all others.
+_LEFT = {
+    **dict.fromkeys(
+        ("run", "compare", "tune", "discover"), "What has finished is stored; the same command goes on from there."
+    ),
+    "fit": "Checkpoints are written every half minute of training; the same command goes on from the last.",
+}
+_WHOLE = "Files that it writes are there whole or not at all."
 
 
 class _Group(TyperGroup):
@@ -55,9 +58,7 @@ class _Group(TyperGroup):
             raise typer.Exit(fault.exit_code) from error
         except KeyboardInterrupt as stop:
             by, code = (f" by {stop.number.name}", stop.number) if isinstance(stop, Stopped) else ("", SIGINT)
-            words = _GOES_ON if ctx.invoked_subcommand in _RESUMED else _IS_WHOLE
-            words = _CHECKPOINTS if ctx.invoked_subcommand == "fit" else words
-            left = getattr(stop, "__notes__", [words])
+            left = getattr(stop, "__notes__", [_LEFT.get(str(ctx.invoked_subcommand), _WHOLE)])
             _complain(f"stopped{by}. {left[0]}")
             raise typer.Exit(128 + code) from None
 

@@ -172,6 +172,29 @@ class Preparation:
         self._bar.stop()
 
 
+class MaterialsProgress(_Bar):
+    """A bar over materials that are relaxed; where the output is no terminal, a line a minute and at the end."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, "{task.completed}/{task.total} materials")
+        self._task = self._bar.add_task("", total=None)
+        self._first, self._begin = -1, time.monotonic()
+        self._last = self._begin
+
+    def told(self, done: int, total: int, identity: str) -> None:
+        """Count a material (see :func:`mfbench.benchmarks.discovery.relaxations.relax_all`)."""
+        if self._first < 0:
+            self._first = done - 1
+        self._bar.update(self._task, completed=done, total=total, description=identity)
+        now = time.monotonic()
+        if not self._console.is_terminal and (now - self._last > 60 or done == total):
+            self._last = now
+            rate = (done - self._first) / max(now - self._begin, 1e-9)
+            left = (total - done) / rate / 60
+            line = f"{done} of {total}, {rate:.2g} materials/s, about {left:.0f} min left"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 class TrialsProgress(_Bar):
     """A bar over all trials, with time left; where the output is no terminal, one line an ended trial."""
 
