@@ -167,6 +167,12 @@ def append_line(path: Path, line: str) -> None:
             raise
 
 
+def whole_lines(path: Path) -> list[str]:
+    """Lines that :func:`append_line` has added; one without its end, which a killed writer has left, is none."""
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
 def rename_folder(made: Path, path: Path) -> None:
     """Give a folder that is complete its name; its files are brought to the disk before.
 
@@ -187,5 +193,10 @@ def rename_folder(made: Path, path: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, hexadecimal."""
+    return sum_of(path, "sha256")
+
+
+def sum_of(path: Path, algorithm: str) -> str:
+    """A sum of a file, hexadecimal, by the name that hashlib has for it."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, algorithm).hexdigest()

@@ -282,9 +282,9 @@ def _settings(jobs: list[Search], results: list[Searched], *, preset: str, space
     from mfbench.benchmarks.harness.cores import core_of
     from mfbench.benchmarks.harness.execute import versions
     from mfbench.benchmarks.harness.prepare import split_of, task_of
-    from mfbench.benchmarks.tasks.fetch import sha256_of
     from mfbench.benchmarks.tuning.settings_file import Provenance, TunedRung, TunedSettings
     from mfbench.benchmarks.tuning.study import SAMPLER, best_of
+    from mfbench.mfcore.files import sha256_of
     from mfbench.mfcore.provenance import digest
     from mfbench.mfcore.training.budget import Budget
 

@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 
 from mfbench.benchmarks.discovery.materials import Material
 from mfbench.mfcore.errors import ConfigError, DataError, ExtrapolationWarning
-from mfbench.mfcore.files import append_line, make_folder, write_text
+from mfbench.mfcore.files import append_line, make_folder, whole_lines, write_text
 from mfbench.mfcore.locks import only_writer_of
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ def read_relaxed(out: Path) -> list[Relaxed]:
     """
     found: dict[str, Relaxed] = {}
     for path in sorted(out.glob("relaxed-*.jsonl")):
-        text = path.read_text(encoding="utf-8")
-        for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+        for number, line in enumerate(whole_lines(path), start=1):
             try:
                 record = Relaxed(**json.loads(line))
             except (ValueError, TypeError) as error:

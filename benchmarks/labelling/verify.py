@@ -13,7 +13,6 @@ from ase import Atoms, units
 
 from mfbench.benchmarks.tasks.base import Task
 from mfbench.benchmarks.tasks.embedded import EmbeddedTask
-from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.mfcore.data.frames import energy_of, fidelities_in, forces_of, has_label, stress_of
 from mfbench.mfcore.data.inspect import (
     LARGE_FORCE,
@@ -26,6 +25,7 @@ from mfbench.mfcore.data.plausible import PLAUSIBLE_FORCE_RMS
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import MfbenchError
 from mfbench.mfcore.fidelity import Label
+from mfbench.mfcore.files import sha256_of
 
 _SLOPES = (0.8, 1.25)
 #: eV/atom; how far an energy may lie from the composition-linear part of its set.

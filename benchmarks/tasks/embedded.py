@@ -9,10 +9,10 @@ from typing import Any, Literal
 from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import Task
-from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.documents import read_yaml
 from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.files import sha256_of
 
 
 class EmbeddedTask(Task):

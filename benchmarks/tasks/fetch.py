@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.files import sum_of
 
 #: Environment variable naming a folder that is looked in before anything is downloaded.
 DATA_VARIABLE = "MFBENCH_DATA"
@@ -43,17 +43,6 @@ class RemoteFile:
         return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5)
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sum_of(path: Path, algorithm: str) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, algorithm).hexdigest()
-
-
 def cache_folder() -> Path:
     """Return the folder that downloads are kept in (per user, as the platform has it)."""
     import pooch
@@ -77,7 +66,7 @@ def fetch(file: RemoteFile, subfolder: str) -> Path:
             path = folder / file.name
             if path.is_file():
                 algorithm, expected = file.sum
-                found = _sum_of(path, algorithm)
+                found = sum_of(path, algorithm)
                 if found != expected:
                     raise DataError(
                         f"{algorithm} is {found}, expected {expected}.",

@@ -12,7 +12,6 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, SPLIT_SEED, Pools, Regime, Task
-from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.benchmarks.tasks.user_files import (
     TEST,
     FileOfFrames,
@@ -35,6 +34,7 @@ from mfbench.mfcore.data.splits import groups_of, id_of, nested_order, split_gro
 from mfbench.mfcore.data.time_series import BLOCK, Series, block_groups, find_series
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.fidelity import Label, LabelSet, format_label_regime
+from mfbench.mfcore.files import sha256_of
 
 TEST_FRACTION = 0.2
 VALIDATION_FRACTION = 0.15

@@ -19,8 +19,8 @@ from ase.units import GPa
 from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.errors import DataError
 
-LEVELS = {"pbe": "pbe", "r2scan": "r2scan"}
-"""Fidelity by the functional of a document, in small letters."""
+LEVELS = ("pbe", "r2scan")
+"""Fidelities: functionals of documents, in small letters."""
 
 KBAR = 0.1 * GPa
 """eV/Å³."""
@@ -48,8 +48,8 @@ def frame_of_document(document: Mapping[str, Any], path: Path, index: int) -> At
     DataError
         Naming file, frame and key, if something is missing or has a wrong shape.
     """
-    level = LEVELS.get(str(document.get("functional")).lower())
-    if level is None:
+    level = str(document.get("functional")).lower()
+    if level not in LEVELS:
         raise DataError(
             f"found {str(document.get('functional'))[:40]!r}; expected PBE or r2SCAN.",
             file=path,

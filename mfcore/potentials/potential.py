@@ -197,7 +197,7 @@ class Potential:
 
     def _check_known(self, name: str, frames: Sequence[Atoms]) -> None:
         refused = self.refused(name)
-        for number, atoms in enumerate(frames):
+        for number, atoms in enumerate(frames if refused else ()):
             if odd := refused.intersection(atoms.numbers.tolist()):
                 raise DataError(
                     f"no '{name}' label of the training, nor one of a cheaper level, has "

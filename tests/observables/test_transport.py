@@ -15,12 +15,12 @@ from pydantic import ValidationError
 from mfbench.benchmarks.observables.transport.analysis import measure
 from mfbench.benchmarks.observables.transport.observable import transport, transport_cells
 from mfbench.benchmarks.observables.transport.plan import TransportPlan
-from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.benchmarks.tasks.li6ps5cl.task import Li6PS5Cl
 from mfbench.mfcore.data.frames import write_frames
 from mfbench.mfcore.dynamics.results import DynamicsRun, ReplicaResult
 from mfbench.mfcore.dynamics.trajectory import TrajectoryWriter
 from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.files import sha256_of
 from mfbench.mfcore.metrics.transport import BOLTZMANN_EV_PER_K, conductivity_mS_per_cm
 from tests.dynamics.worlds import Analytic, Faulty, Wells, argyrodite, small_potential
 

@@ -9,12 +9,13 @@ import yaml
 
 from mfbench.benchmarks.tasks import fetch as fetching
 from mfbench.benchmarks.tasks.base import Regime
-from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
+from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch
 from mfbench.benchmarks.tasks.h2co.task import H2CO, LEVELS, N_TEST, three_levels
 from mfbench.benchmarks.tasks.npz import read_npz
 from mfbench.mfcore.data.agreement import energy_force_slope
 from mfbench.mfcore.data.frames import energy_of
 from mfbench.mfcore.errors import ConfigError, DataError
+from mfbench.mfcore.files import sha256_of
 from tests.contracts.task import TaskContract
 
 ROOT = Path(__file__).parents[2]

@@ -11,13 +11,12 @@ import yaml
 from ase import Atoms
 
 from mfbench.benchmarks.labelling.gpaw import worker
-from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.mfcore.data.frames import energy_of, forces_of, has_label, set_labels, stress_of, write_frames
 from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label
-from mfbench.mfcore.files import write_text
+from mfbench.mfcore.files import sha256_of, write_text
 
 LOW, HIGH = worker.LEVELS
 

@@ -18,7 +18,7 @@ from ase.io import write
 
 from mfbench.benchmarks.labelling.gpaw import worker
 from mfbench.mfcore.errors import ConfigError, DataError
-from mfbench.mfcore.files import replacing
+from mfbench.mfcore.files import replacing, whole_lines
 
 LEVELS = worker.LEVELS
 GEOMETRIES = "geometries.extxyz"
@@ -167,8 +167,7 @@ def read_labels(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*.jsonl")):
-        text = path.read_text(encoding="utf-8")
-        for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+        for number, line in enumerate(whole_lines(path), start=1):
             try:
                 record = json.loads(line)
                 key = (str(record["structure_id"]), str(record["level"]))

@@ -16,10 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 
 from mfbench.benchmarks.labelling.gpaw.labels import compute, read_labels
 from mfbench.benchmarks.labelling.main_group.structures import k_points, structures
+from mfbench.benchmarks.observables.phases import composition
+from mfbench.mfcore.metrics.phase_diagram import formation_energies_ev_per_atom as formation_energies
+from mfbench.mfcore.metrics.phase_diagram import pure, shares_of_atoms
 
 COMPOUNDS = ("mp-865939", "mp-1265", "mp-2653")
 """LiMg2, MgO and BN: a metal, an oxide and a nitride, with the element of short bonds that needs most plane waves."""
@@ -60,14 +64,12 @@ def formation_energies_ev_per_atom(frames: Sequence[Atoms], energies: Mapping[st
     energies
         Energies (eV) by structure_id; a compound that lacks one, or one of an element, is left out.
     """
-    sizes = {str(a.info["structure_id"]): len(a) for a in frames}
-    found = {}
-    for atoms in frames:
-        name, symbols = str(atoms.info["structure_id"]), atoms.get_chemical_symbols()
-        parts = [f"{symbol}-element" for symbol in symbols]
-        if len(set(symbols)) > 1 and all(part in energies for part in (name, *parts)):
-            found[name] = (energies[name] - sum(energies[part] / sizes[part] for part in parts)) / len(atoms)
-    return found
+    names = [str(a.info["structure_id"]) for a in frames]
+    shares, _ = shares_of_atoms([composition(a) for a in frames])
+    per_atom = [energies.get(name, np.nan) / len(a) for name, a in zip(names, frames, strict=True)]
+    found = formation_energies(shares, per_atom)
+    scored = ~pure(shares) & ~np.isnan(found)
+    return {name: float(energy) for name, energy, kept in zip(names, found, scored, strict=True) if kept}
 
 
 def measure(out: Path, limit: int | None = None) -> dict[Point, dict[str, dict[str, Any]]]:

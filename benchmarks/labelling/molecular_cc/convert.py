@@ -12,12 +12,11 @@ import numpy as np
 import yaml
 from ase import Atoms
 
-from mfbench.benchmarks.tasks.fetch import sha256_of
 from mfbench.mfcore.data.frames import fidelities_in, has_label, set_labels, write_frames
 from mfbench.mfcore.data.read import read_frames
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.fidelity import Label
-from mfbench.mfcore.files import write_text
+from mfbench.mfcore.files import sha256_of, write_text
 
 LOW, HIGH = "wb97x", "ccsdt"
 FRAMES_FILE = "molecular_cc.extxyz"

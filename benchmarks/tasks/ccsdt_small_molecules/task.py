@@ -11,13 +11,14 @@ import numpy as np
 from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime, Task
-from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
+from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch
 from mfbench.benchmarks.tasks.npz import check_same_geometries, read_npz
 from mfbench.mfcore.data.frames import has_label, set_labels
 from mfbench.mfcore.data.leakage import near_duplicates
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.documents import read_yaml
 from mfbench.mfcore.fidelity import Label
+from mfbench.mfcore.files import sha256_of
 
 LOW, HIGH = "mp2", "ccsdt"
 OUTSIDE = "ch3oh"

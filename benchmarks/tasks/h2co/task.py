@@ -11,13 +11,14 @@ import numpy as np
 from ase import Atoms
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, SPLIT_SEED, Pools, Regime, Task
-from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch, sha256_of
+from mfbench.benchmarks.tasks.fetch import RemoteFile, fetch
 from mfbench.benchmarks.tasks.npz import check_same_geometries, read_npz
 from mfbench.mfcore.data.frames import energy_of, set_labels
 from mfbench.mfcore.data.leakage import near_duplicates
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.documents import read_yaml
 from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.files import sha256_of
 
 LEVELS = ("b3lyp", "mp2", "ccsdt_f12")
 N_TEST = 1000
