@@ -26,6 +26,6 @@ def test_a_run_tells_and_sends_something_back() -> None:
 
 
 def test_the_figure(tmp_path: Path) -> None:
-    results = [{"mean_s": 0.1, "workers": n, "runs_per_s": 9.0 * n} for n in (2, 4)]
+    results = [{"mean_s": 0.1, "workers": n, "runs_per_s": 9.0 * n, "runs": 90, "least_s": 9.0 / n} for n in (2, 4)]
     draw(results, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000
