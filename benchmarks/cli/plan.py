@@ -11,6 +11,7 @@ import typer
 from mfbench.benchmarks.cli import selection
 from mfbench.benchmarks.cli.costs import amount, cpu_time, duration, summary_line
 from mfbench.benchmarks.cli.plugins import say_plugins
+from mfbench.benchmarks.cli.starting import Trust
 from mfbench.benchmarks.harness.folders import RUNS
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def plan(
     e0: selection.E0 = None,
     rule: selection.Rule = None,
     core: selection.Core = None,
+    trust_checkpoint: Trust = False,
     budget: selection.Budgets = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs that are stored.", show_default="results/runs/PRESET")
@@ -86,7 +88,7 @@ def plan(
 
     say_plugins()
     axes = (task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
-    chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget)
+    chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget, trust=trust_checkpoint)
     with Console(stderr=True).status("Preparing splits and settings"):
         planned = prepare(found.runs)
         store = RunStore(out or RUNS / chosen.name)

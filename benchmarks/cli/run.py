@@ -20,6 +20,7 @@ from mfbench.benchmarks.cli.place import (
     where,
 )
 from mfbench.benchmarks.cli.plugins import say_plugins
+from mfbench.benchmarks.cli.starting import Trust
 from mfbench.benchmarks.harness.folders import RUNS
 
 EXAMPLES = """Examples:
@@ -48,6 +49,7 @@ def run(
     e0: selection.E0 = None,
     rule: selection.Rule = None,
     core: selection.Core = None,
+    trust_checkpoint: Trust = False,
     budget: selection.Budgets = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="results/runs/PRESET")] = None,
     workers: Annotated[
@@ -76,7 +78,7 @@ def run(
 
     say_plugins()
     axes = (task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
-    chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget)
+    chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget, trust=trust_checkpoint)
     root = out or RUNS / chosen.name
     place = where(
         workers,

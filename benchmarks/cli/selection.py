@@ -60,8 +60,11 @@ def runs_of(
     rule: list[str] | None = None,
     budget: list[float] | None = None,
     tuned: bool = True,
+    trust: bool = False,
 ) -> tuple[Preset, Grid]:
     """Read a preset and list its runs that are selected; without their tuned settings if so asked.
+
+    With `trust`, the checkpoints that these runs start from are read though they are pickles.
 
     Raises
     ------
@@ -69,6 +72,7 @@ def runs_of(
         If the preset is faulty, or the selection names what there is not or leaves nothing.
     """
     from mfbench.benchmarks.harness.cores import lacking
+    from mfbench.benchmarks.harness.named_checkpoints import trust_checkpoints
     from mfbench.benchmarks.harness.plan import Selection, grid
     from mfbench.benchmarks.harness.presets import load_preset
     from mfbench.benchmarks.tasks.registry import task_names
@@ -107,6 +111,8 @@ def runs_of(
         lacking=lacking,
         usual=is_usual,
     )
+    if trust:
+        trust_checkpoints(found.runs)
     return chosen, found
 
 

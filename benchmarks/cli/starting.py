@@ -1,4 +1,4 @@
-"""Options on the checkpoint that a network starts from, of `mfbench compare` and `fit`."""
+"""Options on the checkpoint that a network starts from; presets name theirs, and leave the trust to the command."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from mfbench.benchmarks.cli.place import (
     Where,
     where,
 )
+from mfbench.benchmarks.cli.starting import Trust
 from mfbench.benchmarks.harness.folders import RUNS
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def tune(
     coverage: Annotated[str | None, typer.Option(help="Coverage, likewise.")] = None,
     e0: Annotated[str | None, typer.Option(help="Policy of the reference energies, likewise.")] = None,
     core: Annotated[str | None, typer.Option(help="Network, likewise.")] = None,
+    trust_checkpoint: Trust = False,
     seed: Annotated[int | None, typer.Option(help="Model seed.", show_default="the preset's first")] = None,
     draw: Annotated[int | None, typer.Option(help="HF-subset draw.", show_default="the preset's first")] = None,
     sampler_seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler, the same for every arm.")] = 0,
@@ -132,6 +134,7 @@ def tune(
         e0s,
         None if core is None else [core],
         tuned=False,
+        trust=trust_checkpoint,
     )
     specs = one_each(found_grid.runs)
     console = Console()

@@ -1,13 +1,23 @@
-"""Options on networks and their checkpoints (`mfbench.benchmarks.user.networks`)."""
+"""Options on networks and their checkpoints.
+
+Modules: mfbench.benchmarks.user.networks, mfbench.benchmarks.harness.named_checkpoints.
+"""
 
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from mfbench.benchmarks.user.networks import chosen_cores
 from mfbench.benchmarks.user.options import check_arms
+from mfbench.mfcore.cores import pickled
+from mfbench.mfcore.cores.registry import core_class
+from mfbench.mfcore.cores.starting_points import found_checkpoint
 from mfbench.mfcore.errors import ConfigError
 
 
@@ -30,3 +40,67 @@ def test_a_comparison_without_lf_frames_needs_a_checkpoint(tmp_path: Path) -> No
     check_arms(None, options, starts=True)
     with pytest.raises(ConfigError, match="transfer_replay"):
         check_arms(["transfer_replay"], options, starts=True)
+
+
+def unpickled(path: Path) -> pickled.Content:
+    return {"weight": torch.zeros(1)}, pickle.loads(path.read_bytes())
+
+
+@pytest.fixture
+def pickles(fakes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the checkpoints of the core `fake_pair` pickles."""
+
+    def find(checkpoint: str) -> Any:
+        found = found_checkpoint(checkpoint, "fake_pair")
+        pickled.content_of(found.path, "fake_pair", "numpy", unpickled)
+        return found
+
+    def trust(checkpoint: str) -> None:
+        pickled.trust(found_checkpoint(checkpoint, "fake_pair").path, "fake_pair", unpickled)
+
+    monkeypatch.setattr(pickled, "kernel_folder", lambda: tmp_path / "cache" / "kernels")
+    (tmp_path / "cache").mkdir()
+    pickled._content_of.cache_clear()
+    monkeypatch.setattr(core_class("fake_pair"), "find_checkpoint", find)
+    monkeypatch.setattr(core_class("fake_pair"), "trust_checkpoint", trust)
+
+
+@pytest.mark.usefixtures("pickles")
+@pytest.mark.parametrize("key", ["core", "settings"])
+@pytest.mark.parametrize("command", [("plan",), ("run", "--dry-run")])
+def test_a_checkpoint_that_a_preset_names_is_unpickled_where_it_is_trusted(
+    call: Any, tmp_path: Path, key: str, command: tuple[str, ...]
+) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(pickle.dumps({"cutoff": 4.0}))
+    start = {"name": "fake_pair", "checkpoint": str(weights)}
+    plan = {
+        "task": "fake_task",
+        "arms": ["transfer"],
+        "budget": {"atom_gradients": 100},
+        "regimes": {"n_low": [10], "n_high": [9], "coverage": ["full"]},
+        key: start if key == "core" else {"core": start},
+    }
+    preset = tmp_path / "mine.yml"
+    preset.write_text(json.dumps({"name": "mine", "tasks": [plan]}))
+    given = (*command, str(preset), "--out", str(tmp_path / "out"))
+    refused = call(*given)
+    assert refused.exit_code != 0
+    assert "--trust-checkpoint" in refused.output
+    assert not (tmp_path / "out").exists()
+    assert call(*given, "--trust-checkpoint").exit_code == 0
+    assert call(*given).exit_code == 0  # it is kept without code
+
+
+@pytest.mark.usefixtures("pickles")
+def test_a_checkpoint_of_runs_that_are_not_chosen_is_not_read(call: Any, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"no pickle")
+    cores = ["equivariant", {"name": "fake_pair", "checkpoint": str(weights)}]
+    plan = {"task": "fake_task", "arms": ["transfer"], "budget": {"atom_gradients": 100}, "core": cores}
+    regimes = {"n_low": [10], "n_high": [9], "coverage": ["full"]}
+    preset = tmp_path / "mine.yml"
+    preset.write_text(json.dumps({"name": "mine", "tasks": [plan | {"regimes": regimes}]}))
+    given = ("run", "--dry-run", str(preset), "--trust-checkpoint", "--out", str(tmp_path / "out"))
+    assert call(*given, "--core", "equivariant").exit_code == 0
+    assert "not a checkpoint that core 'fake_pair' can read" in call(*given).output
