@@ -43,15 +43,19 @@ def _budget_name(value: object) -> str:
 RULES = ("selected_by", "split_rule")
 """Columns of rows that say by which rules weights were selected and frames chosen; "" where it was not recorded."""
 
+STARTS_FROM = "starts_from"
+"""Column of rows with the checkpoint that an arm's network started from; "" for random weights, or not recorded."""
+
 
 def with_rules(table: DataFrame) -> DataFrame:
-    """Give rows the columns of rules; from before they were recorded, they are not known."""
-    known = {name: table[name].fillna("").astype(str) if name in table.columns else "" for name in RULES}
-    if all(name in table.columns for name in RULES):
+    """Give rows the columns of rules and of the start; from before they were recorded, they are not known."""
+    names = (*RULES, STARTS_FROM)
+    known = {name: table[name].fillna("").astype(str) if name in table.columns else "" for name in names}
+    if all(name in table.columns for name in names):
         return table.assign(**known)
     place = list(table.columns).index("draw") + 1 if "draw" in table.columns else len(table.columns)
-    rest = table.drop(columns=[name for name in RULES if name in table.columns])
-    order = [*rest.columns[:place], *RULES, *rest.columns[place:]]
+    rest = table.drop(columns=[name for name in names if name in table.columns])
+    order = [*rest.columns[:place], *names, *rest.columns[place:]]
     return rest.assign(**known)[order]
 
 

@@ -63,12 +63,17 @@ class CoreEntry(BaseModel):
     @property
     def label(self) -> str:
         """Name in rows and tables: the core's, with a short tag of the checkpoint and the settings."""
-        parts = [] if self.checkpoint is None else [_file_and_part(self.checkpoint)]
+        parts = [self.checkpoint_label] if self.checkpoint_label else []
         parts += [f"{key}={_short(value)}" for key, value in sorted(self.settings.items())]
         tag = ",".join(parts)
         if len(tag) > LONGEST_TAG:
             tag = digest([self.checkpoint, self.settings])[:6]
         return one_line(f"{self.name}({tag})" if tag else self.name)
+
+    @property
+    def checkpoint_label(self) -> str:
+        """Name of the checkpoint without its folder, and the part that is started from; "" without one."""
+        return "" if self.checkpoint is None else _file_and_part(self.checkpoint)
 
     def over(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of an arm with this core; what they say of another core is left out.

@@ -293,6 +293,7 @@ def _row(
         "draw": spec.draw,
         "selected_by": selected_by(run.settings),
         "split_rule": SPLIT_RULE,
+        "starts_from": spec.chosen_core.checkpoint_label if record.get("potential", {}).get("start") else "",
         "split": result["split"],
         "metric": result["metric"],
         "unit": result["unit"],

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mfbench.benchmarks.harness.columns import RULES, change_texts, has_lists, with_every_axis, with_rules
+from mfbench.benchmarks.harness.columns import RULES, STARTS_FROM, change_texts, has_lists, with_every_axis, with_rules
 from mfbench.benchmarks.harness.details import UNREADABLE, check_numbers, detail_path, reason
 from mfbench.benchmarks.harness.parquet import sealed_parquet
 from mfbench.mfcore.errors import DataError
@@ -100,7 +100,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        found = pd.read_csv(path, dtype=dict.fromkeys(("n_low", "n_high", "run_key", *RULES), "str"))
+        found = pd.read_csv(path, dtype=dict.fromkeys(("n_low", "n_high", "run_key", *RULES, STARTS_FROM), "str"))
         rows = with_rules(with_every_axis(with_costs(change_texts(found, of_csv_text))))
     except UNREADABLE as error:
         raise DataError(

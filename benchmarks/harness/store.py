@@ -38,7 +38,7 @@ SCHEMA = 2
 _KEYS = ("key", "status", "cell", "rows_sha256", "details_sha256")
 COLUMNS = (
     *RUN_COLUMNS,
-    *("selected_by", "split_rule"),
+    *("selected_by", "split_rule", "starts_from"),
     *("split", "metric", "unit", "value", "n", "n_failed", "status"),
     *("label_cost_cpu_s", "train_atom_gradients", "train_steps", "train_wall_s", "train_cpu_s"),
     *("inference_us_per_atom", "inference_evaluations", "n_parameters"),

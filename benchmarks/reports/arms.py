@@ -26,6 +26,7 @@ class Traits:
     installed: bool = False
     role: Role = "candidate"
     uses_low: bool = True
+    only_low_stage: bool = False
     needs_paired: bool = False
     self_contained: bool = True
     colour: str = ""
@@ -63,6 +64,7 @@ def traits(arm: str) -> Traits:
         installed=True,
         role=known.role,
         uses_low=known.uses_low,
+        only_low_stage=known.only_low_stage,
         needs_paired=known.needs_paired,
         self_contained=known.self_contained,
         colour=known.colour,

@@ -15,6 +15,7 @@ from mfbench.benchmarks.reports.curves import LearningCurves
 from mfbench.benchmarks.reports.prices import Prices, label_prices, low_per_high, mean_costs
 from mfbench.benchmarks.reports.results import Part, Results
 from mfbench.benchmarks.reports.rows import REGIME, size_key
+from mfbench.benchmarks.reports.starting_points import paid_by_others, uses_low
 from mfbench.mfcore.metrics.economics import ArmCost, Range, cheapest_by_label_price, cheapest_by_predictions
 from mfbench.mfcore.metrics.intervals import Array
 from mfbench.mfcore.metrics.learning_curve import DataEfficiency
@@ -85,6 +86,8 @@ class CostSummary:
         Arms that `by_predictions` cannot have: they need LF labels, and the atoms of a frame are not known.
     no_interval
         Why some of these numbers have no interval.
+    paid_by_others
+        Sentences on the checkpoints that arms start from, which these costs do not have.
     """
 
     regime: dict[str, str]
@@ -102,6 +105,7 @@ class CostSummary:
     without_low_price: bool
     left_out: tuple[str, ...]
     no_interval: tuple[str, ...] = ()
+    paid_by_others: tuple[str, ...] = ()
 
     @property
     def arms(self) -> list[str]:
@@ -211,6 +215,7 @@ def _summary(part: Part) -> CostSummary | None:
         not math.isfinite(prices.low),
         tuple(left_out) if by_predictions else (),
         tuple(reasons),
+        tuple(paid_by_others(part)),
     )
 
 
@@ -243,7 +248,7 @@ class CostLines:
 
     def _made_of(self, arm: str, n_high: Array) -> tuple[Array, Array]:
         """LF labels and the time of training; beyond the set sizes that were run, the time at the last one."""
-        low = size_key(self.part.regime["n_low"]) if traits(arm).uses_low else 0.0
+        low = size_key(self.part.regime["n_low"]) if uses_low(self.part, arm) else 0.0
         each = low_per_high(self.part, arm, self.prices)
         means = _mean_costs(self.part, arm, "train_cpu_s")
         labels = low + each * n_high if each else np.full(len(n_high), low)
@@ -288,7 +293,7 @@ def _arm_cost(need: Need, part: Part, prices: Prices) -> ArmCost | None:
     if not (math.isfinite(need.train_cpu_s) and math.isfinite(need.inference_us_per_atom)):
         return None
     low = size_key(part.regime["n_low"])
-    if not traits(need.arm).uses_low:
+    if not uses_low(part, need.arm):
         low = 0.0
     elif not math.isfinite(low):
         return None

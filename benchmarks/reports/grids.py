@@ -218,6 +218,7 @@ def _cost_notes(table: CostSummary) -> Iterator[str]:
     )
     if table.no_interval:
         yield f"[{MISSING}]: no interval, since {', or '.join(table.no_interval)}."
+    yield from table.paid_by_others
     if math.isfinite(table.prices.high) or math.isfinite(table.prices.low):
         low, high = number(table.prices.low), number(table.prices.high)
         yield f"Price of a label, from the rows: LF {low}, HF {high} CPU-s."

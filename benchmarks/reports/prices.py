@@ -12,6 +12,7 @@ from mfbench.benchmarks.harness.frames_used import DETAIL
 from mfbench.benchmarks.reports.arms import reference_of, traits
 from mfbench.benchmarks.reports.results import Part
 from mfbench.benchmarks.reports.rows import size_key
+from mfbench.benchmarks.reports.starting_points import uses_low
 from mfbench.mfcore.errors import ConfigError
 
 
@@ -58,7 +59,7 @@ def label_prices(part: Part) -> Prices:
     high = _high_price(own, counts)
     n_low = size_key(part.regime["n_low"])
     low = math.nan
-    arms = [arm for arm in part.candidates if traits(arm).uses_low]
+    arms = [arm for arm in part.candidates if uses_low(part, arm)]
     paid = {arm: mean_costs(part, arm, "label_cost_cpu_s") for arm in arms}
     if math.isfinite(n_low) and n_low > 0:
         extra = [

@@ -19,6 +19,7 @@ from mfbench.benchmarks.reports.numbers import number
 from mfbench.benchmarks.reports.ranking import best_of
 from mfbench.benchmarks.reports.results import SPLITS, Cell, Results
 from mfbench.benchmarks.reports.rows import REGIME
+from mfbench.benchmarks.reports.starting_points import paid_by_others
 from mfbench.mfcore.metrics.intervals import Interval, mean_interval
 from mfbench.mfcore.metrics.recommendation import comparable
 
@@ -187,7 +188,7 @@ class Summary:
             notes += [section.declared.note] if section.declared.note else []
             notes += [note for note in (self._ceiling(section), self._partial(section)) if note]
         notes += [f"{line.arm}: {note}." for line in self.lines if (note := traits(line.arm).note)]
-        return [*notes, *self.faults, *left_out(self.cell.regime["core"], self.all_arms)]
+        return [*notes, *paid_by_others(self.cell), *self.faults, *left_out(self.cell.regime["core"], self.all_arms)]
 
     def _baseline_notes(self) -> list[str]:
         """Explain the lines of answers without training, and name the arms that are no better than a constant."""

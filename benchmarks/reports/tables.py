@@ -14,6 +14,7 @@ from mfbench.benchmarks.reports.latex import latex
 from mfbench.benchmarks.reports.numbers import MISSING, number, with_error
 from mfbench.benchmarks.reports.recommend import advice
 from mfbench.benchmarks.reports.results import Results
+from mfbench.benchmarks.reports.starting_points import tidy_starts
 from mfbench.benchmarks.reports.summary import HF_REFERENCE, Quantity, Summary, summaries, tidy
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.text import csv_text, markdown, markdown_code, markdown_prose
@@ -174,7 +175,7 @@ def _markdown(made: Sequence[Page]) -> str:
 
 
 def _records(results: Results) -> list[dict[str, object]]:
-    return [*tidy(summaries(results)), *tidy_costs(cost_summaries(results))]
+    return [*tidy(summaries(results)), *tidy_costs(cost_summaries(results)), *tidy_starts(results)]
 
 
 def _csv(records: list[dict[str, object]]) -> str:

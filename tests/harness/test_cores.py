@@ -154,7 +154,10 @@ def test_a_run_on_a_core_of_another_package_is_trained_and_stored(tmp_path: Path
     again = replace(first, core=entry_of({"name": "fake_pair", "hidden": 4, "checkpoint": str(weights)}))
     planned = prepare([again])
     assert run_all(planned, planned, store, notes, make_executor(0)) == []
-    assert set(store.rows()["core"]) == {"fake_pair(hidden=4)", "fake_pair(weights,hidden=4)"}
+    rows = store.rows()
+    assert set(rows["core"]) == {"fake_pair(hidden=4)", "fake_pair(weights,hidden=4)"}
+    assert set(rows.loc[rows["core"] == "fake_pair(weights,hidden=4)", "starts_from"]) == {"weights"}
+    assert set(rows.loc[rows["core"] == "fake_pair(hidden=4)", "starts_from"]) == {""}
 
 
 def test_rows_from_before_are_of_the_default_core(fakes: Path, tmp_path: Path) -> None:

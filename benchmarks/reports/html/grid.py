@@ -18,6 +18,7 @@ from mfbench.benchmarks.reports.html.values import finite
 from mfbench.benchmarks.reports.prices import Prices, label_prices, low_per_high
 from mfbench.benchmarks.reports.results import Part
 from mfbench.benchmarks.reports.rows import size_key
+from mfbench.benchmarks.reports.starting_points import uses_low
 from mfbench.mfcore.metrics.structures import StructureErrors
 
 POSITIONS = 16
@@ -183,7 +184,7 @@ def _known(prices: Prices) -> dict[str, float] | None:
 
 
 def _needs(part: Part, arm: str, prices: Prices | None) -> ArmCurve:
-    return ArmCurve({}, traits(arm).uses_low, low_per_high(part, arm, prices))
+    return ArmCurve({}, uses_low(part, arm), low_per_high(part, arm, prices))
 
 
 def _nearest(sizes: Sequence[int], measured: Sequence[int]) -> int:
