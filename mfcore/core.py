@@ -160,6 +160,17 @@ class Core(FidelityEnergies, ABC):
         """
 
     @classmethod
+    def elements_of(cls, checkpoint: Checkpoint) -> tuple[int, ...]:
+        """Atomic numbers that a checkpoint was trained on, ascending.
+
+        Raises
+        ------
+        ConfigError
+            If this core starts from random weights only.
+        """
+        raise ConfigError(f"core '{cls.name}' starts from random weights; remove 'checkpoint'.")
+
+    @classmethod
     def from_checkpoint(
         cls,
         checkpoint: Checkpoint,

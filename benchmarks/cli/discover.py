@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mfbench.benchmarks.cli.output import say
+from mfbench.benchmarks.cli.place import (
+    ClusterPath,
+    ExecutorKind,
+    Kind,
+    NoSharedFolder,
+    SchedulerAddress,
+    TlsCaFile,
+    TlsCert,
+    TlsKey,
+    where,
+)
+from mfbench.benchmarks.cli.starting import Checkpoint, Trust
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mfbench.benchmarks.cli.place import Where
     from mfbench.benchmarks.discovery.materials import Material
-    from mfbench.benchmarks.discovery.relaxations import Relaxed
+    from mfbench.benchmarks.discovery.relaxations import Relaxed, Relaxing
     from mfbench.mfcore.potentials.potential import Potential
 
 FETCHED = "wbm"
 """Names the files that `mfbench data fetch wbm` downloads."""
 
+EXAMPLES = """Examples:
+
+mfbench discover model --structures wbm --references wbm --corrections wbm --out preds
+
+mfbench discover --core sevennet --checkpoint SevenNet-0 --structures wbm --references wbm --out preds --workers 8
+
+mfbench discover model --structures wbm --references wbm --out preds --executor dask --cluster cluster.yml
+
+In parts, at once, into one folder: mfbench discover model ... --out preds --part 1/8, 2/8, ...; the one that ends last
+writes the predictions."""
+
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command(
-        "discover",
-        epilog="Example: mfbench discover model --structures wbm --references wbm --corrections wbm --out preds\n\n"
-        "In parts, at once, into one folder: mfbench discover model ... --out preds --part 1/8, 2/8, ...; the one that "
-        "ends last writes the predictions.",
-    )(discover)
+    app.command("discover", epilog=EXAMPLES)(discover)
 
 
 def discover(
-    model: Annotated[Path, typer.Argument(help="Folder of a potential (mfbench fit).")],
     structures: Annotated[
         list[str],
         typer.Option(help="File of initial structures with ids; may be repeated. wbm: those that are fetched."),
@@ -42,6 +63,14 @@ def discover(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the results; the same folder goes on where it was.")],
+    model: Annotated[
+        Path | None, typer.Argument(help="Folder of a potential (mfbench fit); none with --checkpoint.")
+    ] = None,
+    core: Annotated[
+        str | None, typer.Option(help="Core of --checkpoint (mfbench list cores).", show_default="equivariant")
+    ] = None,
+    checkpoint: Checkpoint = None,
+    trust_checkpoint: Trust = False,
     corrections: Annotated[
         str | None,
         typer.Option(
@@ -57,12 +86,27 @@ def discover(
     max_steps: Annotated[int, typer.Option(min=1, help="Steps after which the energy counts as it is.")] = 500,
     part: Annotated[str, typer.Option(help="K/N: relax every N-th material, from the K-th on.")] = "1/1",
     limit: Annotated[int | None, typer.Option(min=1, help="Relax at most so many in this call.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that relax, of one thread each.",
+            show_default="this process alone; of Dask, all of its workers",
+        ),
+    ] = None,
+    executor: ExecutorKind = Kind.local,
+    scheduler: SchedulerAddress = None,
+    cluster: ClusterPath = None,
+    no_shared_folder: NoSharedFolder = False,
+    tls_ca_file: TlsCaFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Relax initial structures, and write predictions and a model entry in Matbench Discovery's form.
 
     FIRE on atoms and cell, as that benchmark's models are relaxed. A material with an element that the potential was
     not trained on is left out and counted. A run that is stopped goes on with the same command, to the same result.
-    mfbench score-discovery scores the predictions.
+    mfbench score-discovery scores the predictions. A released model needs no fit: --checkpoint names it.
     """
     from rich.console import Console
 
@@ -71,43 +115,120 @@ def discover(
     from mfbench.benchmarks.discovery.submission import model_key
     from mfbench.mfcore.locks import only_writer_of
 
+    console = Console(stderr=True)
     share, key = Part.parse(part), model_key(name)
-    potential, level = _potential(model, fidelity)
+    tls = (tls_ca_file, tls_cert, tls_key)
+    place = where(workers, executor, scheduler, cluster, no_shared_folder, tls, out / "jobs")
+    chosen = _Chosen.of(model, core, checkpoint, trust_checkpoint)
     materials, sums = _materials([_path(text, "STRUCTURES") for text in structures])
     elements_file = _path(references, "ELEMENTS")
     table = None if corrections is None else _corrections(_path(corrections, "SUMMARY"))
-    run = {"model": _sum(model), "fidelity": level, "structures": sums, "fmax": fmax, "max_steps": max_steps}
-    same_run(out, run)
+    chosen.check(fidelity)
+    level = fidelity or chosen.potential.fidelities[-1]
     settings: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps}
+    same_run(out, {"model": chosen.sha256, "fidelity": level, "structures": sums, **settings})
+    lost: list[tuple[str, str]] = []
     mark = out / f"part-{share.number}of{share.of}"
-    with only_writer_of(mark), MaterialsProgress(Console(stderr=True)) as progress:
-        relax_all(materials, potential, level, out, part=share, limit=limit, told=progress.told, **settings)
+    with only_writer_of(mark), MaterialsProgress(console) as progress:
+        relaxing = _relaxing(chosen, level, out, settings, place, console, lost)
+        relax_all(materials, relaxing, out, part=share, limit=limit, told=progress.told)
     lines = read_relaxed(out)
     known = {line.material_id for line in lines}
     left = sum(material.id not in known for material in materials)
     say(_summary(lines))
+    for identity, reason in lost:
+        say(f"error: '{identity}' is not done: {reason}.", err=True)
     if left:
         say(f"{left} of {len(materials)} materials are left: the same command, or the other parts, go on.")
+    if lost:
+        raise typer.Exit(1)
+    if left:
         return
     needed = {symbol for line in lines if line.energy_ev is not None for symbol in _symbols(line)}
-    energies = _elements(elements_file, needed, potential, level, settings)
-    _write(out, key, name, materials, lines, energies, table, potential, settings)
+    energies = _elements(elements_file, needed, chosen.potential, level, settings)
+    _write(out, key, name, materials, lines, energies, table, chosen.potential, settings)
 
 
-def _potential(model: Path, fidelity: str | None) -> tuple[Potential, str]:
-    import mfbench
-    from mfbench.mfcore.errors import ConfigError
+@dataclass(frozen=True)
+class _Chosen:
+    """The potential that relaxes: a stored one, or a released model, which workers get from a folder that is made."""
 
-    potential = mfbench.load(model)
-    level = potential.fidelities[-1] if fidelity is None else fidelity
-    if level not in potential.fidelities:
-        raise ConfigError(f"--fidelity {level}: this potential answers for {', '.join(potential.fidelities)}.")
-    if potential.requires_low_labels:
-        raise ConfigError(
-            f"{model}: this {potential.arm} potential needs '{potential.requires_low_labels[0]}' labels of every "
-            "geometry, so that it cannot relax."
+    potential: Potential
+    sha256: str
+    folder: Path | None
+
+    @classmethod
+    def of(cls, model: Path | None, core: str | None, checkpoint: str | None, trust: bool) -> _Chosen:
+        import mfbench
+        from mfbench.benchmarks.user.released import released_choice, released_potential
+        from mfbench.mfcore.errors import ConfigError
+        from mfbench.mfcore.files import sha256_of
+        from mfbench.mfcore.potentials.stored import HEADER
+
+        if (model is None) == (checkpoint is None):
+            raise ConfigError("expected MODEL, the folder of a potential, or --checkpoint, a released model; give one.")
+        if model is not None:
+            if core is not None or trust:
+                raise ConfigError(f"{model}: --core and --trust-checkpoint are for --checkpoint.")
+            return cls(mfbench.load(model), sha256_of(model / HEADER), model)
+        assert checkpoint is not None
+        choice = released_choice(core, checkpoint, trust=trust)
+        found = choice.found_checkpoint
+        part = f":{found.part}" if found is not None and found.part else ""
+        return cls(released_potential(choice), f"{choice.name}:{choice.checkpoint_sha256}{part}", None)
+
+    def check(self, fidelity: str | None) -> None:
+        from mfbench.mfcore.errors import ConfigError
+
+        known = self.potential.fidelities
+        if fidelity is not None and fidelity not in known:
+            raise ConfigError(f"--fidelity {fidelity}: this potential answers for {', '.join(known)}.")
+        if self.potential.requires_low_labels:
+            raise ConfigError(
+                f"{self.folder}: this {self.potential.arm} potential needs "
+                f"'{self.potential.requires_low_labels[0]}' labels of every geometry, so that it cannot relax."
+            )
+
+    def stored(self, out: Path) -> Path:
+        """Folder that workers load it from; for a released model, one in `out` that is made once."""
+        from mfbench.mfcore.locks import one_at_a_time
+        from mfbench.mfcore.potentials.stored import HEADER
+
+        if self.folder is not None:
+            return self.folder
+        folder = out / "model"
+        with one_at_a_time(out / "model.lock"):
+            if not (folder / HEADER).exists():
+                self.potential.save(folder)
+        return folder
+
+
+def _relaxing(
+    chosen: _Chosen,
+    level: str,
+    out: Path,
+    settings: dict[str, Any],
+    place: Where,
+    console: Console,
+    lost: list[tuple[str, str]],
+) -> Relaxing:
+    """What relaxes: this process, or the workers that the options ask for."""
+    from mfbench.benchmarks.discovery.relaxations import relaxed_here
+
+    if place.place is None and place.workers in (None, 1):
+        return lambda todo: relaxed_here(todo, chosen.potential, level, **settings)
+    from mfbench.benchmarks.discovery.workers import Model, relaxed_by
+
+    def by_workers(todo: Sequence[Material]) -> Iterator[Relaxed]:
+        if not todo:
+            return
+        model = Model.of(chosen.stored(out), level, sent=place.apart)
+        number = place.processes(len(todo))
+        yield from relaxed_by(
+            place.executor(console, number), number, model, todo, settings, lambda *what: lost.append(what)
         )
-    return potential, level
+
+    return by_workers
 
 
 def _path(text: str, which: str) -> Path:
@@ -116,13 +237,6 @@ def _path(text: str, which: str) -> Path:
     from mfbench.benchmarks.discovery import remote
 
     return remote.fetch_file(getattr(remote, which))
-
-
-def _sum(model: Path) -> str:
-    from mfbench.mfcore.files import sha256_of
-    from mfbench.mfcore.potentials.stored import HEADER
-
-    return sha256_of(model / HEADER)
 
 
 def _materials(paths: Sequence[Path]) -> tuple[list[Material], list[str]]:

@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,10 @@ class Relaxed:
     positions: list[list[float]]
 
 
+Relaxing = Callable[[Sequence[Material]], Iterator[Relaxed]]
+"""Relaxes materials, and gives them as they are done."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Share of the materials that one process relaxes: every `of`-th one, from `number` (1 to `of`) on."""
@@ -92,24 +96,20 @@ class Part:
 
 def relax_all(
     materials: Sequence[Material],
-    potential: Potential,
-    fidelity: str,
+    relaxing: Relaxing,
     out: Path,
     *,
-    fmax: float,
-    max_steps: int,
     part: Part | None = None,
     limit: int | None = None,
     told: Told | None = None,
 ) -> None:
-    """Relax the materials that `out` has no line of.
-
-    As Matbench Discovery's models are relaxed: FIRE with `FrechetCellFilter` until no force is larger than `fmax`
-    (eV/Å), or for `max_steps`; then the energy counts as it is. A material with an element that the potential has not
-    been trained on is not relaxed, and its line says so.
+    """Relax the materials that `out` has no line of, and store each as soon as it is there.
 
     Parameters
     ----------
+    relaxing
+        Relaxes materials, in whatever order: :func:`relaxed_here`, or
+        :func:`mfbench.benchmarks.discovery.workers.relaxed_by`.
     part
         Which of the materials; others may be relaxed by other processes at the same time.
     limit
@@ -117,26 +117,43 @@ def relax_all(
     """
     part = part or Part()
     known = {line.material_id for line in read_relaxed(out)}
-    mine = [(i, m) for i, m in enumerate(materials) if i % part.of == part.number - 1]
-    todo = [(i, m) for i, m in mine if m.id not in known]
-    calculator: Calculator | None = None
+    mine = {m.id: i for i, m in enumerate(materials) if i % part.of == part.number - 1}
+    todo = [materials[i] for name, i in mine.items() if name not in known]
     make_folder(out)
-    for place, (index, material) in enumerate(todo[:limit]):
-        missing = set(material.atoms.numbers.tolist()) - set(potential.species)
-        if missing:
-            names = ", ".join(sorted(chemical_symbols[number] for number in missing))
-            line = _line(material, material.atoms, None, 0, f"{NOT_COVERED}: {names}")
-        else:
-            calculator = calculator or potential.calculator(fidelity)
-            line = relaxed(material, calculator, fmax, max_steps)
+    done = len(mine) - len(todo)
+    for line in relaxing(todo[:limit]):
+        if line.material_id in known:
+            continue
+        known.add(line.material_id)
+        index = mine[line.material_id]
         path = out / f"relaxed-{part.number}of{part.of}-{index // PER_FILE:04d}.jsonl"
         append_line(path, json.dumps(asdict(line)))
+        done += 1
         if told is not None:
-            told(len(mine) - len(todo) + place + 1, len(mine), material.id)
+            told(done, len(mine), line.material_id)
+
+
+def relaxed_here(
+    materials: Iterable[Material], potential: Potential, fidelity: str, *, fmax: float, max_steps: int
+) -> Iterator[Relaxed]:
+    """Relax materials in this process, one after the other.
+
+    As Matbench Discovery's models are relaxed: FIRE with `FrechetCellFilter` until no force is larger than `fmax`
+    (eV/Å), or for `max_steps`; then the energy counts as it is. A material with an element that the potential has not
+    been trained on is not relaxed, and its line says so.
+    """
+    calculator: Calculator | None = None
+    for material in materials:
+        if missing := set(material.atoms.numbers.tolist()) - set(potential.species):
+            names = ", ".join(sorted(chemical_symbols[number] for number in missing))
+            yield _line(material, material.atoms, None, 0, f"{NOT_COVERED}: {names}")
+        else:
+            calculator = calculator or potential.calculator(fidelity)
+            yield relaxed(material, calculator, fmax, max_steps)
 
 
 def relaxed(material: Material, calculator: Calculator, fmax: float, max_steps: int) -> Relaxed:
-    """Relax one material, as :func:`relax_all` says."""
+    """Relax one material, as :func:`relaxed_here` says."""
     from mfbench.mfcore.potentials.relax import relax
 
     with warnings.catch_warnings():

@@ -40,6 +40,11 @@ class PeerCheckpoint:
     shift: np.ndarray
     scale: np.ndarray
 
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers that it was trained on, ascending."""
+        return tuple(sorted(int(number) for number in self.keys["elements"]))
+
     def check_elements(self, species: Sequence[int], path: Path) -> None:
         """Refuse elements that the checkpoint was not trained on.
 

@@ -115,6 +115,11 @@ class EquivariantCore(Core):
         return config.cutoff if checkpoint is None else network_of(checkpoint, cls.name)[0].cutoff
 
     @classmethod
+    def elements_of(cls, checkpoint: Checkpoint) -> tuple[int, ...]:
+        """Atomic numbers that a potential which `mfbench fit` wrote was trained on."""
+        return network_of(checkpoint, cls.name)[0].species
+
+    @classmethod
     def from_checkpoint(
         cls,
         checkpoint: Checkpoint,

@@ -74,6 +74,11 @@ class MaceCore(PeerCore):
         trust(found_checkpoint(checkpoint, cls.name).path)
 
     @classmethod
+    def elements_of(cls, checkpoint: Checkpoint) -> tuple[int, ...]:
+        """Atomic numbers that a checkpoint was trained on."""
+        return stored(checkpoint.path).elements
+
+    @classmethod
     def from_checkpoint(
         cls,
         checkpoint: Checkpoint,

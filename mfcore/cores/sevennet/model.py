@@ -85,6 +85,11 @@ class SevenNetCore(ReadoutsCore):
         trust(found_checkpoint(checkpoint, cls.name, named_files()).path)
 
     @classmethod
+    def elements_of(cls, checkpoint: Checkpoint) -> tuple[int, ...]:
+        """Atomic numbers that a checkpoint was trained on."""
+        return stored(checkpoint.path).elements
+
+    @classmethod
     def from_checkpoint(
         cls,
         checkpoint: Checkpoint,
