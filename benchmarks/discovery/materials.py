@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ase import Atoms
 
-from mfbench.benchmarks.discovery.packed import DAMAGED, opened, reason_of
-from mfbench.mfcore.data.formats import atoms_of_pymatgen
+from mfbench.benchmarks.discovery.packed import DAMAGED, reason_of
+from mfbench.mfcore.data.formats import is_json, json_of
 from mfbench.mfcore.data.read import read_structures
+from mfbench.mfcore.data.structures import ID_KEYS, frame_of_item, is_structure, items_of
 from mfbench.mfcore.data.validation import check_geometry
 from mfbench.mfcore.errors import DataError
 
 LARGEST_BYTES = 4 * 2**30
 """Decompressed, as much as a file of frames may have."""
 
-ID_KEYS = ("material_id", "mp_id", "mat_id", "structure_id", "entry_id")
-STRUCTURE_KEYS = ("initial_structure", "structure", "init_struct")
 EXPECTED = (
-    "Expected Matbench Discovery's initial structures (.jsonl.gz, .json.bz2, or a .zip of extended XYZ), a JSON list "
-    "of records with `material_id` and `structure`, or frames that have `material_id`."
+    "Expected Matbench Discovery's initial structures (.jsonl.gz, .json.bz2, or a .zip of extended XYZ), JSON of "
+    "pymatgen's structures or computed structure entries, records with `material_id` and `structure`, or frames that "
+    "have `material_id`."
 )
 
 
@@ -59,7 +57,7 @@ def read_materials(path: Path) -> list[Material]:
         raise DataError("there is no such file.", file=path, hint=EXPECTED)
     if name.endswith(".zip"):
         found = list(_of_zip(path))
-    elif any(name.endswith(f"{kind}{packed}") for kind in (".json", ".jsonl") for packed in ("", ".gz", ".bz2")):
+    elif is_json(path):
         found = list(_of_json(path))
     else:
         found = [_named(atoms, path, index) for index, atoms in enumerate(read_structures(path))]
@@ -74,48 +72,12 @@ def read_materials(path: Path) -> list[Material]:
     return found
 
 
-def unpacked(path: Path) -> str:
-    """Text of a file that may be packed by gzip or bzip2.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
-    try:
-        with opened(path, LARGEST_BYTES) as stream:
-            return stream.read().decode("utf-8")
-    except (ValueError, *DAMAGED) as error:
-        raise DataError(f"it cannot be read ({reason_of(error)}).", file=path, hint=EXPECTED) from None
-
-
 def _of_json(path: Path) -> Iterator[Material]:
-    for index, record in enumerate(_records(unpacked(path), path)):
-        identity = next((record[key] for key in ID_KEYS if record.get(key) not in (None, "")), None)
-        structure = next((record[key] for key in STRUCTURE_KEYS if isinstance(record.get(key), dict)), None)
-        if identity is None or structure is None:
-            lacking = f"an id ({', '.join(ID_KEYS)})" if identity is None else "a structure"
-            raise DataError(f"it lacks {lacking}.", file=path, frame=index, hint=EXPECTED)
-        yield Material(str(identity), _bare(atoms_of_pymatgen(structure, path, index)))
-
-
-def _records(text: str, path: Path) -> Iterator[dict[str, Any]]:
-    """Records of a JSON list, of JSON lines, or of columns as pandas writes them."""
-    try:
-        content: Any = json.loads(text)
-    except ValueError:
-        try:
-            content = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError as error:
-            raise DataError(f"no JSON ({str(error)[:120]}).", file=path, hint=EXPECTED) from None
-    if isinstance(content, dict) and content and all(isinstance(column, dict) for column in content.values()):
-        columns = {key for key in content if key in (*ID_KEYS, *STRUCTURE_KEYS)}
-        rows = list(next((content[key] for key in columns), {}))
-        content = [{key: content[key].get(row) for key in columns} for row in rows]
-    for index, record in enumerate([content] if isinstance(content, dict) else content):
-        if not isinstance(record, dict):
-            raise DataError("expected a record with an id and a structure.", file=path, frame=index, hint=EXPECTED)
-        yield record
+    for index, item in enumerate(items_of(json_of(path))):
+        atoms = frame_of_item(item, path, index)
+        if is_structure(item):  # it has no place for an id
+            atoms.info.setdefault("structure_id", f"{path.name.split('.')[0]}-{index}")
+        yield _named(atoms, path, index)
 
 
 def _of_zip(path: Path) -> Iterator[Material]:

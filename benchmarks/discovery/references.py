@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ase import Atoms
 
-from mfbench.benchmarks.discovery.materials import unpacked
-from mfbench.mfcore.data.formats import atoms_of_pymatgen
+from mfbench.mfcore.data.formats import is_json, json_of
 from mfbench.mfcore.data.read import read_structures
+from mfbench.mfcore.data.structures import frame_of_item, is_structure, structure_in
 from mfbench.mfcore.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential
 
 EXPECTED = (
-    "Expected Matbench Discovery's mp-elemental-reference-entries.json.gz (energies), or structures of the elements "
-    "(matcalc's Element-Refs.json.gz, or frames), which the potential relaxes."
+    "Expected Matbench Discovery's mp-elemental-reference-entries.json.gz or a list of pymatgen's computed entries "
+    "(energies), or structures of the elements (matcalc's Element-Refs.json.gz, pymatgen's, or frames), which the "
+    "potential relaxes."
 )
 
 
@@ -53,18 +53,17 @@ def read_references(path: Path) -> References:
         raise DataError("there is no such file.", file=path, hint=EXPECTED)
     energies: dict[str, float] = {}
     structures: dict[str, list[Atoms]] = {}
-    if ".json" in path.name.lower():
-        try:
-            content: Any = json.loads(unpacked(path))
-        except ValueError as error:
-            raise DataError(f"no JSON ({str(error)[:120]}).", file=path, hint=EXPECTED) from None
-        if not isinstance(content, dict):
-            raise DataError("expected a mapping of elements.", file=path, hint=EXPECTED)
-        for index, (element, entry) in enumerate(content.items()):
-            if isinstance(entry, dict) and isinstance(entry.get("structure"), dict) and "composition" not in entry:
-                structures[element] = [atoms_of_pymatgen(entry["structure"], path, index)]
+    if is_json(path):
+        content = json_of(path)
+        items = content if isinstance(content, list) else list(content.values()) if isinstance(content, dict) else []
+        names = list(content) if isinstance(content, dict) else [None] * len(items)
+        for index, (name, item) in enumerate(zip(names, items, strict=True)):
+            if isinstance(item, dict) and "composition" not in item and (is_structure(item) or structure_in(item)):
+                frame = frame_of_item(item, path, index)
+                structures.setdefault(name or frame.get_chemical_symbols()[0], []).append(frame)
             else:
-                energies[element] = _energy(entry, element, path)
+                element, energy = _energy(item, name, path, index)
+                energies[element] = min(energy, energies.get(element, energy))
     else:
         for atoms in read_structures(path):
             symbols = set(atoms.get_chemical_symbols())
@@ -77,14 +76,18 @@ def read_references(path: Path) -> References:
     return References(energies, structures)
 
 
-def _energy(entry: Any, element: str, path: Path) -> float:
+def _energy(entry: Any, name: str | None, path: Path, index: int) -> tuple[str, float]:
+    """Element of an entry, and its energy with its corrections, eV/atom."""
     try:
         counts = {str(symbol): float(number) for symbol, number in entry["composition"].items()}
-        if set(counts) != {element}:
+        (element,) = counts
+        if name not in (None, element):
             raise ValueError("its composition is another one")
-        return (float(entry["energy"]) + float(entry.get("correction", 0.0))) / counts[element]
+        return element, (float(entry["energy"]) + float(entry.get("correction") or 0.0)) / counts[element]
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-        raise DataError(f"no entry of an element ({error}).", file=path, key=element, hint=EXPECTED) from None
+        raise DataError(
+            f"no entry of an element ({error}).", file=path, frame=index, key=name or "", hint=EXPECTED
+        ) from None
 
 
 def element_energies(

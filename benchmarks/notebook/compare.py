@@ -192,7 +192,7 @@ def _files(test: Frames | Sequence[str | Path] | None, folder: FramesFolder) -> 
         return [Path(test)]
     if test is None or all(isinstance(item, str | Path) for item in test):
         return [Path(item) for item in test or () if isinstance(item, str | Path)]
-    path = folder.path(test, "test")  # type: ignore[arg-type]  # what is no frame is refused there
+    path = folder.path(test, "test")  # what is no frame is refused there
     return [] if path is None else [path]
 
 

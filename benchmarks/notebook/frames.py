@@ -6,40 +6,40 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ase import Atoms
 from ase.io import write
 
+from mfbench.mfcore.data.structures import as_frames
 from mfbench.mfcore.errors import DataError
 from mfbench.mfcore.files import make_folder, write_text
 
-Frames = str | Path | Sequence[Atoms]
-"""A file of frames, or the frames themselves."""
+Frames = str | Path | Sequence[Any]
+"""A file of frames, or the frames themselves: `ase.Atoms`, or structures or computed entries of pymatgen."""
 
 
-def text_of(frames: Sequence[Atoms], role: str) -> str:
+def text_of(frames: Sequence[Any], role: str) -> str:
     """Write frames as extended XYZ, as ASE does: positions and forces with eight decimals, labels by their keys.
 
     Parameters
     ----------
     frames
-        With labels in `info` and `arrays`, or in a calculator that holds results, as `ase.io.read` gives them.
+        With labels in `info` and `arrays`, or in a calculator that holds results, as `ase.io.read` gives them; of
+        pymatgen, see :func:`mfbench.mfcore.data.structures.atoms_of`.
     role
         Of the frames, which errors name.
 
     Raises
     ------
     DataError
-        If there are none, or something is no `ase.Atoms`, or cannot be written.
+        If there are none, or something is none of these, or cannot be written.
     """
-    if odd := [index for index, atoms in enumerate(frames) if not isinstance(atoms, Atoms)]:
-        kind = type(frames[odd[0]]).__name__
-        raise DataError(f"found {kind}; expected ase.Atoms, or the name of a file.", file=role, frame=odd[0])
-    if not frames:
+    given = as_frames(frames, role)
+    if not given:
         raise DataError("the list has no frame; expected ase.Atoms.", file=role)
     text = io.StringIO()
     try:
-        write(text, list(frames), format="extxyz")
+        write(text, given, format="extxyz")
     except Exception as error:  # ASE raises whatever its steps do: all of it means "cannot be written"
         raise DataError(f"ASE cannot write the frames as extended XYZ ({error}).", file=role) from error
     return text.getvalue()

@@ -7,6 +7,7 @@ hydrogen isotopes D and T.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import re
@@ -26,7 +27,7 @@ from mfbench.mfcore.errors import DataError
 
 #: Digits of a number of atoms, columns of an atom's line, bytes of a file unpacked: more is a damaged file.
 _MOST_DIGITS, _MOST_COLUMNS, _MOST_BYTES = 8, 300, 1 << 32
-_GZIP = b"\x1f\x8b"
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
 _ISOTOPES = {"D": 2.01410177812, "T": 3.0160492820}
 _CLOSING = {"'": "'", '"': '"', "{": "}", "[": "]"}
 _FORTRAN = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d+)$")
@@ -41,7 +42,7 @@ class _Malformed(Exception):
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file, gzipped or not, without a byte-order mark.
+    """Return the text of a file, plain or packed by gzip or bzip2, without a byte-order mark.
 
     Raises
     ------
@@ -50,8 +51,9 @@ def read_text(path: Path) -> str:
     """
     try:
         content = path.read_bytes()
-        if content.startswith(_GZIP):
-            with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        unpacking = next((kind for mark, kind in _PACKED.items() if content.startswith(mark)), None)
+        if unpacking is not None:
+            with unpacking(io.BytesIO(content)) as stream:
                 content = stream.read(_MOST_BYTES + 1)
             if len(content) > _MOST_BYTES:
                 raise DataError(f"the file unpacks to more than {_MOST_BYTES >> 30} GiB.", file=path, hint="Split it.")
@@ -59,10 +61,12 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise DataError("there is no such file.", file=path) from None
     except UnicodeDecodeError:
-        raise DataError("the file is not text; expected extended XYZ.", file=path) from None
+        raise DataError("the file is not text; expected extended XYZ or JSON.", file=path) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"the gzipped file is damaged ({error}).", file=path, hint="Copy it again.") from None
+        raise DataError(f"the packed file is damaged ({error}).", file=path, hint="Copy it again.") from None
     except OSError as error:
+        if error.errno is None:  # of bz2
+            raise DataError(f"the packed file is damaged ({error}).", file=path, hint="Copy it again.") from None
         raise DataError(f"the file cannot be read ({error.strerror}).", file=path) from None
 
 

@@ -13,17 +13,15 @@ from ase import Atoms
 
 from mfbench.mfcore.data.extxyz import frame_texts, parse_frame, read_text
 from mfbench.mfcore.data.matpes import frame_of_document, is_document
+from mfbench.mfcore.data.structures import frames_of_json
 from mfbench.mfcore.errors import DataError
 
 #: Formats of ASE by the ending of a file's name.
 _BY_ASE = {".traj": "traj", ".db": "db"}
 _PER_ATOM = ("forces", "stresses", "energies", "magmoms", "charges")
-_EXPECTED = "Expected extended XYZ (gzipped or not), .traj, .db, or JSON of ASE, pymatgen or MatPES."
-
-_JSON_LAYOUTS = (
-    'Expected a database of ASE (ase.io.write("FILE.json", frames)), or what pymatgen\'s as_dict() gives, one or a '
-    "list: structures or molecules with energy, forces and stress among their `properties`, or computed structure "
-    "entries with their `energy`, and forces and stress among their `data`; extended XYZ always does."
+_EXPECTED = (
+    "Expected extended XYZ (gzipped or not), .traj, .db, or JSON: a database of ASE, documents of MatPES, or what "
+    "pymatgen's as_dict() gives, one or a list."
 )
 
 
@@ -42,13 +40,19 @@ def raw_frames(path: Path) -> list[Atoms]:
     ending = path.suffix.lower()
     if ending in _BY_ASE and path.is_file():
         frames = _by_ase(path, _BY_ASE[ending])
-    elif path.name.lower().endswith((".json", ".json.gz", ".jsonl", ".jsonl.gz")):
+    elif is_json(path):
         frames = list(_of_json(path))
     else:
         frames = [parse_frame(text, path, index) for index, text in enumerate(frame_texts(path))]
     if not frames:
-        raise DataError("the file has no frame; expected extended XYZ.", file=path)
+        raise DataError("the file has no frame.", file=path, hint=_EXPECTED)
     return frames
+
+
+def is_json(path: Path) -> bool:
+    """Say whether a file is JSON by its name: .json or .jsonl, and .gz or .bz2 behind it."""
+    name = path.name.lower()
+    return name.removesuffix(".gz").removesuffix(".bz2").endswith((".json", ".jsonl"))
 
 
 def _by_ase(path: Path, format: str) -> list[Atoms]:
@@ -84,19 +88,12 @@ def _uncalculated(atoms: Atoms) -> Atoms:
 
 
 def _of_json(path: Path) -> Iterator[Atoms]:
-    """JSON of ASE (a database as text), pymatgen (structures, molecules, computed entries; one or a list) or MatPES.
+    """JSON of ASE (a database as text), MatPES, or pymatgen (:mod:`mfbench.mfcore.data.structures`).
 
-    Gzipped or not; also one item a line.
+    Packed or not; also one item a line.
     """
-    text = read_text(path)
-    try:
-        if ".jsonl" in path.name.lower():
-            content: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
-        else:
-            content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"no JSON ({str(error)[:120]}).", file=path, hint=_EXPECTED) from None
-    if isinstance(content, dict) and ("ids" in content or "1" in content):
+    content = json_of(path)
+    if isinstance(content, dict) and ("ids" in content or "1" in content) and "sites" not in content:
         yield from _by_ase(path, "json")
         return
     items = content if isinstance(content, list) else [content]
@@ -106,51 +103,22 @@ def _of_json(path: Path) -> Iterator[Atoms]:
         for index, item in enumerate(items):
             yield frame_of_document(item, path, index)
         return
-    if not any(isinstance(item, dict) and "@class" in item for item in items):
-        raise DataError("neither a database of ASE nor structures of pymatgen.", file=path, hint=_JSON_LAYOUTS)
-    for index, item in enumerate(items):
-        yield atoms_of_pymatgen(item, path, index)
+    yield from frames_of_json(content, path)
 
 
-def atoms_of_pymatgen(item: Any, path: Path, index: int) -> Atoms:
-    """Atoms of `as_dict` of a structure, molecule or computed structure entry; labels in `info` and `arrays`.
-
-    Parameters
-    ----------
-    path, index
-        Of the file and of the item in it, for messages.
+def json_of(path: Path) -> Any:
+    """Content of a JSON file, packed or not; of one item a line (.jsonl, or where it is nothing else), their list.
 
     Raises
     ------
     DataError
-        If it is no such thing.
+        If it is missing, damaged, or no JSON.
     """
-    from pymatgen.core.structure import Molecule, Structure
-    from pymatgen.io.ase import AseAtomsAdaptor
-
+    text = read_text(path)
     try:
-        entry = item if "structure" in item else {"structure": item}
-        structure = entry["structure"]
-        kind = Molecule if structure.get("@class") in ("Molecule", "IMolecule") else Structure
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            atoms = AseAtomsAdaptor.get_atoms(kind.from_dict(structure), msonable=False)
-        made = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        for key, values in kind.from_dict(structure).site_properties.items():
-            if key in ("forces", "force"):
-                made.arrays[key] = np.array(values, dtype=np.float64)
-        given = {**structure.get("properties", {}), **(entry.get("data") or {})}
-        made.info.update(
-            {k: v for k, v in given.items() if isinstance(v, (str, int, float)) or k in ("stress", "virial")}
-        )
-        for key in ("forces", "force"):
-            if key in given:
-                made.arrays[key] = np.array(given[key], dtype=np.float64)
-        if entry.get("energy") is not None:
-            made.info["energy"] = entry["energy"]
-        if entry.get("entry_id"):
-            made.info.setdefault("structure_id", str(entry["entry_id"]))
-    except Exception as error:  # of whatever pymatgen's constructors meet: all of it means "malformed"
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"no structure of pymatgen ({reason[:160]}).", file=path, frame=index, hint=_EXPECTED) from None
-    return made
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        try:
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        except (ValueError, RecursionError):
+            raise DataError(f"no JSON ({str(error)[:120]}).", file=path, hint=_EXPECTED) from None

@@ -17,6 +17,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from ase.units import GPa
 
 from mfbench.mfcore.data.frames import set_labels
+from mfbench.mfcore.data.structures import frame_of_item
 from mfbench.mfcore.errors import DataError
 
 LEVELS = ("pbe", "r2scan")
@@ -58,13 +59,8 @@ def frame_of_document(document: Mapping[str, Any], path: Path, index: int) -> At
         )
     key = "structure"
     try:
-        sites = document["structure"]["sites"]
-        made = Atoms(
-            [site["species"][0]["element"] for site in sites],
-            scaled_positions=np.array([site["abc"] for site in sites], dtype=np.float64),
-            cell=np.array(document["structure"]["lattice"]["matrix"], dtype=np.float64),
-            pbc=True,
-        )
+        found = frame_of_item(document["structure"], path, index)
+        made = Atoms(found.numbers, positions=found.positions, cell=found.cell, pbc=True)
         key = "energy"
         energy = float(document["energy"])
         key = "forces"

@@ -17,6 +17,7 @@ from ase.data import chemical_symbols
 from mfbench.mfcore.core import Core
 from mfbench.mfcore.data.frames import energy_of, forces_of, stress_of
 from mfbench.mfcore.data.periodic import COINCIDENT
+from mfbench.mfcore.data.structures import Frame, as_frames
 from mfbench.mfcore.data.validation import check_all_finite, check_all_numbers, check_geometry
 from mfbench.mfcore.errors import ConfigError, DataError, EstimateWarning, ExtrapolationWarning, UntrainedWarning
 from mfbench.mfcore.fidelity import Label
@@ -26,6 +27,7 @@ from mfbench.mfcore.potentials.coverage import Coverage, Unseen
 from mfbench.mfcore.potentials.inference import FrozenPotential, state_of
 from mfbench.mfcore.potentials.predictions import Predictions
 from mfbench.mfcore.potentials.proximity import Proximity, TooClose
+from mfbench.mfcore.potentials.relax import Relaxation, relax
 from mfbench.mfcore.potentials.watch import Watch
 from mfbench.mfcore.training.budget import Ledger
 
@@ -98,7 +100,7 @@ class Potential:
 
     def predict(
         self,
-        frames: Sequence[Atoms],
+        frames: Frame | Sequence[Frame],
         fidelity: str | None = None,
         *,
         forces: bool = True,
@@ -111,7 +113,8 @@ class Potential:
         Parameters
         ----------
         frames
-            Molecules and periodic cells, mixed as you like.
+            Molecules and periodic cells, mixed as you like; one or several `ase.Atoms`, or structures, molecules or
+            computed structure entries of pymatgen.
         fidelity
             Which of `fidelities`, or "high" / "low"; None is the target.
         forces, stress
@@ -131,6 +134,7 @@ class Potential:
             If the potential does not answer for the fidelity.
         """
         name = self._resolve(fidelity)
+        frames = as_frames(frames)
         check_all_numbers(frames)
         self._check_known(name, frames)
         self._warn_of_estimates(name, {int(n) for n in np.unique(np.concatenate([[], *(a.numbers for a in frames)]))})
@@ -289,6 +293,22 @@ class Potential:
         name = self._resolve(fidelity)
         self._warn_of_estimates(name)
         return PotentialCalculator(self, name, base=base)
+
+    def relax(
+        self, frame: Frame, fidelity: str | None = None, *, fmax: float = 0.01, max_steps: int = 500
+    ) -> Relaxation:
+        """Relax atoms and, if they are periodic in all directions, the cell.
+
+        As :func:`mfbench.mfcore.potentials.relax.relax` says.
+
+        Parameters
+        ----------
+        frame
+            `ase.Atoms`, or of pymatgen, as in :meth:`predict`; not changed. The answer's `structure` is of pymatgen.
+        fmax, max_steps
+            eV/Å; most steps.
+        """
+        return relax(frame, self.calculator(fidelity), fmax=fmax, max_steps=max_steps)
 
     def save(self, directory: str | Path) -> None:
         """Write weights as safetensors and a JSON header; the header comes last, so a cut leaves no potential.

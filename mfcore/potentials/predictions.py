@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from ase import Atoms
 from ase.calculators.calculator import Calculator
 
+from mfbench.mfcore.data.structures import Frame
 from mfbench.mfcore.potentials.inference import FrozenPotential
 from mfbench.mfcore.potentials.watch import Watch
 
@@ -51,7 +51,7 @@ class Predictor(Protocol):
 
     def predict(
         self,
-        frames: Sequence[Atoms],
+        frames: Frame | Sequence[Frame],
         fidelity: str | None = None,
         *,
         forces: bool = True,

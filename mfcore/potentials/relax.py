@@ -14,6 +14,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from mfbench.mfcore.data.structures import Frame, as_frames, structure_of
 from mfbench.mfcore.data.validation import check_geometry
 from mfbench.mfcore.errors import DataError
 
@@ -53,9 +54,14 @@ class Relaxation:
         """Say whether the forces are as small as was asked for."""
         return not self.problem
 
+    @property
+    def structure(self) -> Any:
+        """The last geometry as pymatgen's Structure, or Molecule where no direction is periodic."""
+        return structure_of(self.atoms)
+
 
 def relax(
-    atoms: Atoms,
+    atoms: Frame,
     calculator: Calculator,
     *,
     fmax: float = 0.01,
@@ -78,7 +84,7 @@ def relax(
     Parameters
     ----------
     atoms
-        Start; not changed.
+        Start, `ase.Atoms` or a structure, molecule or computed structure entry of pymatgen; not changed.
     calculator
         Energy, forces, and for periodic atoms stress.
     fmax
@@ -100,6 +106,7 @@ def relax(
     DataError
         If the start cannot be (see :func:`mfbench.mfcore.data.validation.check_geometry`).
     """
+    (atoms,) = as_frames(atoms)
     check_geometry(atoms)
     from ase.filters import FrechetCellFilter, UnitCellFilter
     from ase.optimize import FIRE, BFGSLineSearch

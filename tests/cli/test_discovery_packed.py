@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mfbench.benchmarks.discovery import materials, packed
-from mfbench.benchmarks.discovery.materials import read_materials, unpacked
+from mfbench.benchmarks.discovery.materials import read_materials
+from mfbench.mfcore.data import extxyz
 from mfbench.mfcore.errors import DataError
 
 
@@ -23,15 +24,17 @@ def test_damage_anywhere_is_refused(tmp_path: Path, name: str, pack) -> None:
         with pytest.raises(DataError):
             read_materials(path)
     path.write_bytes(content[:-5])
-    with pytest.raises(DataError, match="it cannot be read"):
+    with pytest.raises(DataError, match="the packed file is damaged"):
         read_materials(path)
 
 
 def test_no_more_comes_out_than_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(materials, "LARGEST_BYTES", 1000)
-    (tmp_path / "a.json.gz").write_bytes(gzip.compress(bytes(10**6)))
-    with pytest.raises(DataError, match=r"holds more than 1,000 bytes; split it"):
-        unpacked(tmp_path / "a.json.gz")
+    monkeypatch.setattr(extxyz, "_MOST_BYTES", 1000)
+    for name, pack in (("a.json.gz", gzip.compress), ("a.json.bz2", bz2.compress)):
+        (tmp_path / name).write_bytes(pack(bytes(10**6)))
+        with pytest.raises(DataError, match="unpacks to more than"):
+            read_materials(tmp_path / name)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.xyz", bytes(10**6))
     with pytest.raises(DataError, match=r"holds 1,000,000 bytes, and at most 1,000 are read"):

@@ -78,7 +78,7 @@ def test_energies_that_are_no_labels_are_said(tmp_path: Path) -> None:
         ({"forces": [[0.0, 0.0, 0.0]]}, "key 'forces': no document of MatPES"),
         ({"stress": [1.0, 2.0]}, "key 'stress': no document of MatPES"),
         ({"energy": None}, "key 'energy': no document of MatPES"),
-        ({"structure": {"sites": []}}, "key 'structure': no document of MatPES"),
+        ({"structure": {"sites": []}}, "no structure of pymatgen"),
     ],
 )
 def test_faults_name_file_frame_and_key(tmp_path: Path, changed: dict, words: str) -> None:

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
 from ase.spacegroup import crystal
 
 from mfbench.benchmarks.labelling.main_group.structures import ELEMENTS, LARGEST, STRUCTURES
 from mfbench.mfcore.data.frames import write_frames
+from mfbench.mfcore.data.structures import frame_of_item
 from mfbench.mfcore.errors import DataError
 
 BINARIES = "mp-binary-pbe-elasticity-2025.1.json.gz"
@@ -36,7 +36,7 @@ def extract(folder: Path) -> list[Atoms]:
         If a file is missing or is not what is expected.
     """
     elements = _read(folder / REFERENCES)
-    return [*_elements(elements, folder / REFERENCES), *_binaries(_read(folder / BINARIES))]
+    return [*_elements(elements, folder / REFERENCES), *_binaries(_read(folder / BINARIES), folder / BINARIES)]
 
 
 def _read(path: Path) -> Any:
@@ -55,17 +55,17 @@ def _elements(references: Mapping[str, Any], path: Path) -> Iterator[Atoms]:
         atoms = small.get(element)
         source = "experimental structure, see README.md"
         if atoms is None:
-            atoms, source = _plain(document["structure"]), str(document["matpes_id"])
+            atoms, source = frame_of_item(document["structure"], path, 0), str(document["matpes_id"])
         atoms.info = {"structure_id": f"{element}-element", "source": source}
         yield atoms
 
 
-def _binaries(documents: list[dict[str, Any]]) -> Iterator[Atoms]:
-    for document in documents:
+def _binaries(documents: list[dict[str, Any]], path: Path) -> Iterator[Atoms]:
+    for index, document in enumerate(documents):
         symbols = [site["species"][0]["element"] for site in document["structure"]["sites"]]
         if len(symbols) > LARGEST or len(set(symbols)) != 2 or not set(symbols) <= set(ELEMENTS):
             continue
-        atoms = _plain(document["structure"])
+        atoms = frame_of_item(document["structure"], path, index)
         atoms.info = {
             "structure_id": document["mp_id"],
             "source": document["mp_id"],
@@ -73,17 +73,6 @@ def _binaries(documents: list[dict[str, Any]]) -> Iterator[Atoms]:
             "shear_modulus_vrh_mp_gpa": float(document["shear_modulus_vrh"]),
         }
         yield atoms
-
-
-def _plain(structure: Mapping[str, Any]) -> Atoms:
-    """Atoms of pymatgen's dictionary of an ordered structure."""
-    sites = structure["sites"]
-    return Atoms(
-        [site["species"][0]["element"] for site in sites],
-        scaled_positions=np.array([site["abc"] for site in sites]),
-        cell=np.array(structure["lattice"]["matrix"]),
-        pbc=True,
-    )
 
 
 def black_phosphorus() -> Atoms:
