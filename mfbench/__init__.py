@@ -1,7 +1,7 @@
 """Which multi-fidelity training strategy gives the best interatomic potential for a budget.
 
 In Python, :func:`compare` holds the arms against each other on your own frames, :func:`fit` trains one, and
-:func:`load` reads a potential that was stored.
+:func:`load` reads a potential that was stored; :func:`torch_sim_model` and :func:`run_lammps` take it elsewhere.
 
 The three packages of a clone are installed inside of this one: :mod:`mfbench.mfcore` (core, training, potentials),
 :mod:`mfbench.strategies` (the arms) and :mod:`mfbench.benchmarks` (tasks, harness, reports).
@@ -14,12 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mfbench.benchmarks.exports.lammps import LammpsPotential
+    from mfbench.benchmarks.exports.lammps_script import run_lammps
+    from mfbench.benchmarks.exports.torch_sim import torch_sim_model
     from mfbench.benchmarks.notebook.compare import compare
     from mfbench.benchmarks.notebook.comparison import Comparison
     from mfbench.benchmarks.notebook.fit import fit
     from mfbench.mfcore.potentials.potential import Potential, load
 
-__all__ = ["Comparison", "Potential", "compare", "fit", "load"]
+__all__ = ["Comparison", "LammpsPotential", "Potential", "compare", "fit", "load", "run_lammps", "torch_sim_model"]
 
 _HOMES = {
     "Comparison": "mfbench.benchmarks.notebook.comparison",
@@ -27,6 +30,9 @@ _HOMES = {
     "fit": "mfbench.benchmarks.notebook.fit",
     "Potential": "mfbench.mfcore.potentials.potential",
     "load": "mfbench.mfcore.potentials.potential",
+    "LammpsPotential": "mfbench.benchmarks.exports.lammps",
+    "run_lammps": "mfbench.benchmarks.exports.lammps_script",
+    "torch_sim_model": "mfbench.benchmarks.exports.torch_sim",
 }
 
 # On Windows, git writes links as files that hold their target unless it is told otherwise.

@@ -15,6 +15,8 @@ COMMANDS: set[str] = set()
 NAMED = {
     # measures our own core: its parts, its rate, its place beside other people's potentials
     "mfbench.benchmarks.performance.*": {"equivariant", "mace", "nequip"},
+    # graphs of torch.export are made of the inference path of our own core
+    "mfbench.benchmarks.exports.graph": {"equivariant"},
     # a self-connection that sevenn calls by the name of the network that it is of
     "mfbench.mfcore.cores.sevennet.config": {"nequip"},
     # the core that counts where none is named

@@ -247,6 +247,7 @@ def test_everything_that_is_imported_is_declared() -> None:
         "matbench_discovery": "matbench-discovery",
         "dask_jobqueue": "dask-jobqueue",
         "distributed": "dask",
+        "torch_sim": "torch-sim-atomistic",
     }
     # mace cannot be an extra, see pyproject.toml; sevenn has torch_geometric; gpaw is in a Python of its own
     elsewhere = {"mace", "torch_geometric", "gpaw"}

@@ -14,6 +14,7 @@ from mfbench.benchmarks.cli import data as cli_data
 from mfbench.benchmarks.cli import discover as cli_discover
 from mfbench.benchmarks.cli import discovery as cli_discovery
 from mfbench.benchmarks.cli import export as cli_export
+from mfbench.benchmarks.cli import export_model as cli_export_model
 from mfbench.benchmarks.cli import figures as cli_figures
 from mfbench.benchmarks.cli import fit as cli_fit
 from mfbench.benchmarks.cli import info as cli_info
@@ -116,6 +117,7 @@ for module in (
     cli_report,
     cli_figures,
     cli_export,
+    cli_export_model,
     cli_regress,
     cli_compare,
     cli_fit,

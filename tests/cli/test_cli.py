@@ -16,6 +16,7 @@ COMMANDS = [
     ["report"],
     ["figures"],
     ["export"],
+    ["export-model"],
     ["regress"],
     ["compare"],
     ["fit"],

@@ -180,6 +180,12 @@ SCENES: dict[str, Scene] = {
         ("fit",),
         user_files,
     ),
+    "export-model": Scene(
+        lambda f: ["export-model", "model", "--format", "lammps", "--out", "exported"],
+        _files("exported/core*", "exported/*lammps*"),
+        ("fit",),
+        user_files,
+    ),
     "discover": Scene(lambda f: DISCOVER, _files("found/mfbench*"), ("fit",), materials),
     "generate": Scene(
         lambda f: ["data", "generate", "molecular_cc", "--out", "labels"],

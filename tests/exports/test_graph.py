@@ -1,0 +1,46 @@
+"""The graph of torch.export says what the potential says, for other numbers of atoms, edges and frames, too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mfbench.benchmarks.exports.folder import export_model
+from mfbench.benchmarks.exports.graph import export_graph, inputs_of
+from mfbench.benchmarks.exports.moved import self_contained
+from mfbench.mfcore.core import Core
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.potentials.potential import Component, Potential
+from tests.exports.worlds import FIDELITIES, committee, frames, network, single, total
+from tests.ops.examples import skip_without
+
+
+@skip_without("cpp")
+@pytest.mark.parametrize("potential", [single(), total(), committee()], ids=["single", "sum", "committee"])
+def test_a_stored_graph_is_the_potential(potential: Potential, tmp_path: Path) -> None:
+    export_model(potential, "torch-export", tmp_path / "export")
+    network = torch.export.load(tmp_path / "export" / "network.pt2").module()
+    for systems in (frames(), frames()[:2], frames()[::-1] * 2):
+        expected = potential.predict(systems, stress=True)
+        energies, forces, stress = network(*inputs_of(potential.freeze().batch(systems)))
+        assert expected.forces is not None
+        np.testing.assert_allclose(energies, expected.energies, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(forces, np.concatenate(expected.forces), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(stress, expected.stress, rtol=0, atol=1e-9)
+
+
+def test_cores_without_a_graph_are_refused(tmp_path: Path) -> None:
+    reference = Potential("x", [network(0, backend="reference")], {f: (Component(0, f),) for f in FIDELITIES})
+    with pytest.raises(ConfigError, match="has no kernels"):
+        export_model(reference, "torch-export", tmp_path / "export")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_core_of_another_path_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    potential = self_contained(single())
+    monkeypatch.setattr(type(potential.cores[0]), "for_inference", Core.for_inference)
+    with pytest.raises(ConfigError, match="core 'equivariant' has no graph"):
+        export_graph(potential)
