@@ -82,6 +82,12 @@ def discover(
     fidelity: Annotated[
         str | None, typer.Option(help="Which of the potential's fidelities.", show_default="the highest")
     ] = None,
+    entries: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write the relaxed materials as pymatgen's computed structure entries (.json.gz)."
+        ),
+    ] = None,
     fmax: Annotated[float, typer.Option(min=1e-6, help="Relaxed when no force is larger, eV/Å.")] = 0.05,
     max_steps: Annotated[int, typer.Option(min=1, help="Steps after which the energy counts as it is.")] = 500,
     part: Annotated[str, typer.Option(help="K/N: relax every N-th material, from the K-th on.")] = "1/1",
@@ -111,12 +117,15 @@ def discover(
     from rich.console import Console
 
     from mfbench.benchmarks.cli.progress import MaterialsProgress
+    from mfbench.benchmarks.discovery.entries import check_name, write_entries
     from mfbench.benchmarks.discovery.relaxations import Part, read_relaxed, relax_all, same_run
     from mfbench.benchmarks.discovery.submission import model_key
     from mfbench.mfcore.locks import only_writer_of
 
     console = Console(stderr=True)
     share, key = Part.parse(part), model_key(name)
+    if entries is not None:
+        check_name(entries)
     tls = (tls_ca_file, tls_cert, tls_key)
     place = where(workers, executor, scheduler, cluster, no_shared_folder, tls, out / "jobs")
     chosen = _Chosen.of(model, core, checkpoint, trust_checkpoint)
@@ -147,6 +156,10 @@ def discover(
     needed = {symbol for line in lines if line.energy_ev is not None for symbol in _symbols(line)}
     energies = _elements(elements_file, needed, chosen.potential, level, settings)
     _write(out, key, name, materials, lines, energies, table, chosen.potential, settings)
+    if entries is not None:
+        with only_writer_of(entries):
+            write_entries(entries, materials, lines, energies, table)
+        say(str(entries))
 
 
 @dataclass(frozen=True)

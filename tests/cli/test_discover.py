@@ -137,6 +137,25 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_files(call, model, files, tmp
         assert (tmp_path / "cut" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_entries_make_the_phase_diagram_that_predictions_are_of(call, model, files, tmp_path):
+    from monty.serialization import loadfn
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+
+    out, path = tmp_path / "out", tmp_path / "entries.json.gz"
+    assert discover(call, model, files, out, "--entries", path).exit_code == 0
+    predicted = read_predictions(out / "mfbench-wbm-IS2RE-FIRE.csv.gz")
+    entries = loadfn(path)
+    diagram = PhaseDiagram([e for e in entries if "Na" not in e.composition])
+    own = {entry.entry_id: entry for entry in entries if entry.entry_id in ALLOYS}
+    assert list(own) == list(ALLOYS)
+    for name, entry in own.items():
+        assert entry.structure.composition.reduced_formula == entry.composition.reduced_formula
+        assert diagram.get_form_energy_per_atom(entry) == pytest.approx(predicted[name], abs=2e-6)
+    wrong = discover(call, model, files, out, "--entries", tmp_path / "e.csv")
+    assert wrong.exit_code == 2
+    assert "expected a name that ends with .json or .json.gz" in wrong.stderr
+
+
 def test_parts_are_put_together(call, model, files, tmp_path):
     out = tmp_path / "out"
     half = discover(call, model, files, out, "--part", "2/2")
