@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from mfbench.benchmarks.cli.place import Where
     from mfbench.benchmarks.discovery.materials import Material
     from mfbench.benchmarks.discovery.relaxations import Relaxed, Relaxing
+    from mfbench.benchmarks.user.chosen import Chosen
     from mfbench.mfcore.potentials.potential import Potential
 
 FETCHED = "wbm"
@@ -67,7 +67,7 @@ def discover(
         Path | None, typer.Argument(help="Folder of a potential (mfbench fit); none with --checkpoint.")
     ] = None,
     core: Annotated[
-        str | None, typer.Option(help="Core of --checkpoint (mfbench list cores).", show_default="equivariant")
+        str | None, typer.Option(help="Core of --checkpoint (mfbench list cores).", show_default="the default one")
     ] = None,
     checkpoint: Checkpoint = None,
     trust_checkpoint: Trust = False,
@@ -120,6 +120,7 @@ def discover(
     from mfbench.benchmarks.discovery.entries import check_name, write_entries
     from mfbench.benchmarks.discovery.relaxations import Part, read_relaxed, relax_all, same_run
     from mfbench.benchmarks.discovery.submission import model_key
+    from mfbench.benchmarks.user.chosen import Chosen
     from mfbench.mfcore.locks import only_writer_of
 
     console = Console(stderr=True)
@@ -128,14 +129,13 @@ def discover(
         check_name(entries)
     tls = (tls_ca_file, tls_cert, tls_key)
     place = where(workers, executor, scheduler, cluster, no_shared_folder, tls, out / "jobs")
-    chosen = _Chosen.of(model, core, checkpoint, trust_checkpoint)
+    chosen = Chosen.of(model, core, checkpoint, trust_checkpoint)
     materials, sums = _materials([_path(text, "STRUCTURES") for text in structures])
     elements_file = _path(references, "ELEMENTS")
     table = None if corrections is None else _corrections(_path(corrections, "SUMMARY"))
-    chosen.check(fidelity)
-    level = fidelity or chosen.potential.fidelities[-1]
+    level = chosen.level(fidelity)
     settings: dict[str, Any] = {"fmax": fmax, "max_steps": max_steps}
-    same_run(out, {"model": chosen.sha256, "fidelity": level, "structures": sums, **settings})
+    same_run(out, {"model": chosen.identity, "fidelity": level, "structures": sums, **settings})
     lost: list[tuple[str, str]] = []
     mark = out / f"part-{share.number}of{share.of}"
     with only_writer_of(mark), MaterialsProgress(console) as progress:
@@ -162,62 +162,8 @@ def discover(
         say(str(entries))
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """The potential that relaxes: a stored one, or a released model, which workers get from a folder that is made."""
-
-    potential: Potential
-    sha256: str
-    folder: Path | None
-
-    @classmethod
-    def of(cls, model: Path | None, core: str | None, checkpoint: str | None, trust: bool) -> _Chosen:
-        import mfbench
-        from mfbench.benchmarks.user.released import released_choice, released_potential
-        from mfbench.mfcore.errors import ConfigError
-        from mfbench.mfcore.files import sha256_of
-        from mfbench.mfcore.potentials.stored import HEADER
-
-        if (model is None) == (checkpoint is None):
-            raise ConfigError("expected MODEL, the folder of a potential, or --checkpoint, a released model; give one.")
-        if model is not None:
-            if core is not None or trust:
-                raise ConfigError(f"{model}: --core and --trust-checkpoint are for --checkpoint.")
-            return cls(mfbench.load(model), sha256_of(model / HEADER), model)
-        assert checkpoint is not None
-        choice = released_choice(core, checkpoint, trust=trust)
-        found = choice.found_checkpoint
-        part = f":{found.part}" if found is not None and found.part else ""
-        return cls(released_potential(choice), f"{choice.name}:{choice.checkpoint_sha256}{part}", None)
-
-    def check(self, fidelity: str | None) -> None:
-        from mfbench.mfcore.errors import ConfigError
-
-        known = self.potential.fidelities
-        if fidelity is not None and fidelity not in known:
-            raise ConfigError(f"--fidelity {fidelity}: this potential answers for {', '.join(known)}.")
-        if self.potential.requires_low_labels:
-            raise ConfigError(
-                f"{self.folder}: this {self.potential.arm} potential needs "
-                f"'{self.potential.requires_low_labels[0]}' labels of every geometry, so that it cannot relax."
-            )
-
-    def stored(self, out: Path) -> Path:
-        """Folder that workers load it from; for a released model, one in `out` that is made once."""
-        from mfbench.mfcore.locks import one_at_a_time
-        from mfbench.mfcore.potentials.stored import HEADER
-
-        if self.folder is not None:
-            return self.folder
-        folder = out / "model"
-        with one_at_a_time(out / "model.lock"):
-            if not (folder / HEADER).exists():
-                self.potential.save(folder)
-        return folder
-
-
 def _relaxing(
-    chosen: _Chosen,
+    chosen: Chosen,
     level: str,
     out: Path,
     settings: dict[str, Any],
@@ -225,7 +171,7 @@ def _relaxing(
     console: Console,
     lost: list[tuple[str, str]],
 ) -> Relaxing:
-    """What relaxes: this process, or the workers that the options ask for."""
+    """Choose what relaxes: this process, or the workers that the options ask for."""
     from mfbench.benchmarks.discovery.relaxations import relaxed_here
 
     if place.place is None and place.workers in (None, 1):
@@ -235,7 +181,7 @@ def _relaxing(
     def by_workers(todo: Sequence[Material]) -> Iterator[Relaxed]:
         if not todo:
             return
-        model = Model.of(chosen.stored(out), level, sent=place.apart)
+        model = Model.of(chosen.stored(out / "model"), level, sent=place.apart)
         number = place.processes(len(todo))
         yield from relaxed_by(
             place.executor(console, number), number, model, todo, settings, lambda *what: lost.append(what)

@@ -66,9 +66,10 @@ def _summaries(kind: What) -> list[tuple[str, str]]:
 
         return [*((name, arm_summary(name)) for name in arm_names()), *_unusable(unusable_arms())]
     if kind is What.tasks:
+        from mfbench.benchmarks.sets.registry import SETS
         from mfbench.benchmarks.tasks.registry import make_task, task_names
 
-        return [_line(name, make_task) for name in task_names()]
+        return [*(_task_line(name, make_task) for name in task_names()), *((s.name, s.line) for s in SETS.values())]
     if kind is What.cores:
         from mfbench.mfcore.cores.registry import core_class, core_names
 
@@ -81,6 +82,13 @@ def _summaries(kind: What) -> list[tuple[str, str]]:
     from mfbench.benchmarks.harness.plan import load_preset, preset_names
 
     return [(name, load_preset(name).summary) for name in preset_names()]
+
+
+def _task_line(name: str, load: Callable[[str], Any]) -> tuple[str, str]:
+    """As :func:`_line`; a task that knows that its data are not here says what to do."""
+    line = _line(name, load)
+    absent = "" if line[1].startswith("cannot be used") else getattr(load(name), "absent", "")
+    return (name, f"{line[1]}; {absent}") if absent else line
 
 
 def _unusable(reasons: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from mfbench.benchmarks.cli import figures as cli_figures
 from mfbench.benchmarks.cli import fit as cli_fit
 from mfbench.benchmarks.cli import info as cli_info
 from mfbench.benchmarks.cli import list as cli_list
+from mfbench.benchmarks.cli import measure as cli_measure
 from mfbench.benchmarks.cli import plan as cli_plan
 from mfbench.benchmarks.cli import predict as cli_predict
 from mfbench.benchmarks.cli import regress as cli_regress
@@ -122,6 +123,7 @@ for module in (
     cli_compare,
     cli_fit,
     cli_predict,
+    cli_measure,
     cli_discover,
     cli_discovery,
     cli_data,

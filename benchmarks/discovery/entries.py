@@ -53,7 +53,6 @@ def write_entries(
     int
         Number of materials that have an entry.
     """
-    from monty.json import MontyEncoder
     from pymatgen.entries.computed_entries import ComputedEntry
 
     found = {line.material_id: line for line in lines}
@@ -66,6 +65,6 @@ def write_entries(
         last = Atoms(material.atoms.numbers, positions=line.positions, cell=line.cell, pbc=material.atoms.pbc)
         entries.append(entry_of(last, line.energy_ev, material.id, shift * line.n_atoms))
     pure = [ComputedEntry(element, energy, entry_id=f"element-{element}") for element, energy in elements.items()]
-    content = json.dumps([*entries, *pure], cls=MontyEncoder).encode()
+    content = json.dumps([entry.as_dict() for entry in (*entries, *pure)], default=float).encode()
     write_bytes(path, gzip.compress(content, mtime=0) if path.name.lower().endswith(".gz") else content)
     return len(entries)

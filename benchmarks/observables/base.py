@@ -67,6 +67,9 @@ class Observable(ABC, Generic[P]):
         every run key already, and are named for the baselines of the regression suite.
     interval_note
         Sentence under a table with intervals of :meth:`interval`.
+    benchmark
+        Public set that it measures on (:mod:`mfbench.benchmarks.sets`) whatever the task is, so that `mfbench measure`
+        can ask it about any potential; "": the task's frames.
     former_keys
         Keys of presets that were once given beside `observables` for it: an error says the present form.
     """
@@ -82,6 +85,7 @@ class Observable(ABC, Generic[P]):
     figures: ClassVar[Mapping[str, str]] = {}
     sources: ClassVar[tuple[str, ...]] = ()
     interval_note: ClassVar[str] = ""
+    benchmark: ClassVar[str] = ""
     former_keys: ClassVar[tuple[str, ...]] = ()
 
     def identity(self, task: Task, plan: P) -> dict[str, Any]:
@@ -118,6 +122,10 @@ class Observable(ABC, Generic[P]):
         Evaluation
             Rows of the declared metrics, and the declared details.
         """
+
+    def on_benchmark(self, potential: Potential, plan: P, fidelity: str) -> Evaluation:
+        """Measure a potential on the set of `benchmark`, as one of its fidelities; without a set there is none."""
+        raise NotImplementedError(f"observable '{self.name}' measures on the frames of a task")
 
     def words(self, family: str, details: DetailTables) -> Words:
         """Give columns of words to the report table of a family."""

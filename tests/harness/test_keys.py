@@ -206,7 +206,7 @@ def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(
     find, file_of = keys.find_spec, keys.inspect.getfile
     monkeypatch.setattr(keys, "find_spec", lambda name: replaced(find(name), copies))
     monkeypatch.setattr(keys.inspect, "getfile", lambda what: copies.get(file_of(what), file_of(what)))
-    names = ("errors", "stability", "transport", "mixing", "hull", "elastic")
+    names = ("errors", "stability", "transport", "mixing", "hull", "elastic", "conformers", "barriers")
 
     def now() -> tuple[str, ...]:
         keys.observable_hash.cache_clear()
@@ -230,7 +230,7 @@ def test_only_runs_that_ask_for_an_observable_have_its_code_in_their_key(
         {"errors"},
         {"stability", "transport"},
         {"transport"},
-        {"mixing", "hull", "elastic"},
+        {"mixing", "hull", "elastic", "conformers", "barriers"},
         {"hull"},
         set(),
         set(),

@@ -6,13 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from mfbench.benchmarks.observables.barriers.observable import BarriersPlan
 from mfbench.benchmarks.observables.base import Plan
+from mfbench.benchmarks.observables.conformers.observable import ConformersPlan
 from mfbench.benchmarks.observables.elastic.observable import ElasticPlan
 from mfbench.benchmarks.observables.hull.observable import HullPlan
 from mfbench.benchmarks.observables.mixing.observable import MixingPlan
 from mfbench.benchmarks.observables.registry import observable_names, observable_of, observables
 from mfbench.benchmarks.observables.stability.observable import StabilityPlan
 from mfbench.benchmarks.observables.transport.plan import TransportPlan
+from mfbench.benchmarks.sets import files, wiggle150
+from mfbench.benchmarks.tasks.fetch import DATA_VARIABLE
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.training.budget import Budget
 from mfbench.strategies.registry import make_arm
@@ -22,6 +26,7 @@ from tests.dynamics.worlds import Analytic
 from tests.observables.test_elastic import Crystals, Metals
 from tests.observables.test_mixing import Fake, alloy_frames, task_with
 from tests.observables.test_transport import answered_by, gas, world
+from tests.sets.made import Sizes, conformers_file, trajectories
 from tests.tasks.toy import Oracle, ToyTask
 
 __all__ = ["answered_by"]
@@ -111,8 +116,38 @@ class TestElastic(ObservableContract):
         return Case(Metals(), Crystals(("Cu",)))
 
 
+class TestConformers(ObservableContract):
+    name = "conformers"
+    plans = (ConformersPlan(), ConformersPlan(molecules=("ado",)))
+
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path, monkeypatch):
+        monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+        monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+        conformers_file(tmp_path / wiggle150.FILE.name)
+
+    @pytest.fixture
+    def case(self):
+        return Case(Sizes(slope=1.1), ToyTask())
+
+
+class TestBarriers(ObservableContract):
+    name = "barriers"
+    plans = (BarriersPlan(), BarriersPlan(domain="all"))
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+        trajectories(tmp_path / "oc20neb")
+
+    @pytest.fixture
+    def case(self):
+        return Case(Sizes(slope=0.1), ToyTask())
+
+
 def test_they_come_in_the_order_of_reports():
-    assert observable_names() == ["errors", "stability", "transport", "mixing", "hull", "elastic"]
+    names = ["errors", "stability", "transport", "mixing", "hull", "elastic", "conformers", "barriers"]
+    assert observable_names() == names
     assert [observable.name for observable in observables() if observable.always] == ["errors"]
     with pytest.raises(ConfigError, match="no observable 'colour': known are errors, stability"):
         observable_of("colour")

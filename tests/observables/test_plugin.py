@@ -55,7 +55,7 @@ def test_it_is_listed_with_the_others(call, fakes: Path) -> None:
     listed = call("list", "observables").stdout
     assert "mean signed error of energies" in listed
     assert [line.split()[0] for line in listed.splitlines()[2:]] == [
-        *("errors", "stability", "transport", "mixing", "hull", "elastic", "fake_bias")
+        *("errors", "stability", "transport", "mixing", "hull", "elastic", "conformers", "barriers", "fake_bias")
     ]
 
 

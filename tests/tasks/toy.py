@@ -10,8 +10,9 @@ from ase import Atoms
 from ase.build import molecule
 
 from mfbench.benchmarks.tasks.base import IN_COVERAGE, OUT_OF_COVERAGE, Pools, Regime, Task
-from mfbench.mfcore.data.frames import energy_of, forces_of, set_labels
+from mfbench.mfcore.data.frames import energy_of, forces_of, has_label, set_labels, stress_of
 from mfbench.mfcore.data.splits import id_of, in_groups
+from mfbench.mfcore.fidelity import Label
 
 MOLECULES = ("CH4", "H2O", "NH3", "C2H4", "C2H2", "H2CO", "HCN", "CH3OH")
 
@@ -74,6 +75,10 @@ class ToyTask(Task):
         return {"toy": "0" * 64}
 
 
+def _stress(atoms: Atoms, fidelity: str) -> np.ndarray:
+    return stress_of(atoms, fidelity) if has_label(atoms, fidelity, Label.STRESS) else np.zeros((3, 3))
+
+
 class Oracle:
     """A potential that returns the labels plus a constant error of each kind."""
 
@@ -89,5 +94,5 @@ class Oracle:
         return SimpleNamespace(
             energies=np.array([energy_of(a, fidelity) + self.energy_error * len(a) for a in frames]),
             forces=[forces_of(a, fidelity) + self.force_error for a in frames] if forces else None,
-            stress=np.zeros((len(frames), 3, 3)) if stress else None,
+            stress=np.array([_stress(a, fidelity) for a in frames]) if stress else None,
         )
