@@ -28,12 +28,17 @@ class Pairs(NamedTuple):
         (E, 3) Å, float64, from receiver to sender.
     squares
         (E,) Å², their squared lengths.
+    positions, shift
+        (A, 3), (E, 3) Å, float64: images of the atoms, and lattice translations between them, zero where there is none;
+        ``vectors`` is ``positions[sender] - positions[receiver] + shift``.
     """
 
     sender: Tensor
     receiver: Tensor
     vectors: Tensor
     squares: Tensor
+    positions: Tensor
+    shift: Tensor
 
 
 class MovingLists:
@@ -102,7 +107,8 @@ class MovingLists:
         vectors = own.index_select(0, self._sender) - own.index_select(0, self._receiver) + self._shift
         squares = vectors.square().sum(1)
         near = (squares < self.cutoff**2).nonzero().squeeze(1)
-        return Pairs(*(t.index_select(0, near) for t in (self._sender, self._receiver, vectors, squares)))
+        sender, receiver, shift = (t.index_select(0, near) for t in (self._sender, self._receiver, self._shift))
+        return Pairs(sender, receiver, vectors.index_select(0, near), squares.index_select(0, near), own, shift)
 
     def _lay_out(self, positions: Tensor, n_atoms: Tensor, cell: Tensor, periodic: Tensor) -> None:
         """Begin anew, with other systems."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,16 +157,18 @@ class MovedAtoms:
         if volume is None:
             whole = torch.linalg.det(cell).abs()
             volume = torch.where(periodic.any(1) & (whole > 0.0), whole, torch.nan)
-        batch = self._batch(positions, pairs, n_atoms, volume)
+        batch = self._batch(pairs, n_atoms, volume)
         if self._calls % _LOOK_EVERY == 0:
-            for sentence in self._watch.look(batch):
+            # the watch tells images by their shifts, which the vectors of the batch do not show
+            seen = replace(batch, positions=pairs.positions, shift=pairs.shift)
+            for sentence in self._watch.look(seen):
                 warnings.warn(sentence, ExtrapolationWarning, stacklevel=3)
         self._calls += 1
         if self.lists.cells_moved and not self._stress_told:
             self._stress_told = True
             self._potential.check_stress()
         output = self._frozen(batch, forces, stress)
-        self._check_finite(output, pairs)
+        self._check_finite(output)
         return output
 
     def _know(self, numbers: Tensor, n_atoms: Tensor) -> None:
@@ -199,12 +202,12 @@ class MovedAtoms:
             "stress": torch.full((len(n_atoms), 3, 3), torch.nan, dtype=self.precision, device=self.device),
         }
 
-    def _batch(self, positions: Tensor, pairs: Pairs, n_atoms: Tensor, volume: Tensor) -> Batch:
+    def _batch(self, pairs: Pairs, n_atoms: Tensor, volume: Tensor) -> Batch:
         """The graph; positions are all 0 and shifts the whole vectors, so that single precision loses nothing."""
-        ends = torch.arange(len(positions) + 1, device=self.device)
+        ends = torch.arange(len(pairs.positions) + 1, device=self.device)
         return Batch(
             species=self._species,
-            positions=torch.zeros_like(positions, dtype=self.precision),
+            positions=torch.zeros_like(pairs.positions, dtype=self.precision),
             sender=pairs.sender,
             receiver=pairs.receiver,
             row_pointer=torch.searchsorted(pairs.receiver, ends),
@@ -233,7 +236,7 @@ class MovedAtoms:
             hint="Remove one, mend the positions, or take a shorter time step.",
         )
 
-    def _check_finite(self, output: CoreOutput, pairs: Pairs) -> None:
+    def _check_finite(self, output: CoreOutput) -> None:
         fine = output.energy.isfinite()
         if output.forces is not None:
             wrong = self._frame[~output.forces.isfinite().all(1)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 
 from mfbench.benchmarks.exports.moved import MovedAtoms, self_contained
 from mfbench.mfcore.core import CoreOutput
@@ -122,6 +122,23 @@ def test_what_is_unlike_the_training_is_told_once() -> None:
     systems[0].set_cell(1.01 * systems[0].cell, scale_atoms=True)
     with pytest.warns(ExtrapolationWarning, match="no 'high' stress was trained on"):
         asked(moved, systems)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_molecules_are_no_crystals_and_crystals_no_molecules(precision: torch.dtype) -> None:
+    """Nothing is told of what the training had, of atoms that move with their lists, too."""
+    for kind, systems in (("molecules", [molecule("CH4"), molecule("H2O")]), ("periodic", crystals()[:2])):
+        seen = {"periodic": kind == "periodic", "molecules": kind == "molecules", "alone": {"high": []}}
+        known = MovedAtoms(self_contained(single(precision, surroundings=seen)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for _ in range(25):
+                asked(known, systems)
+                for atoms in systems:
+                    atoms.positions += 0.01
+        other = {"periodic": kind != "periodic", "molecules": kind != "molecules", "alone": {"high": []}}
+        with pytest.warns(ExtrapolationWarning, match="periodic images within the cutoff"):
+            asked(MovedAtoms(self_contained(single(precision, surroundings=other))), systems)
 
 
 def test_weights_that_are_no_numbers_are_told() -> None:
