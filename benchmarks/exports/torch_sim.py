@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,9 @@ def torch_sim_model(
     """
     if find_spec("torch_sim") is None:
         raise ConfigError("torch-sim is not installed: pip install 'mfbench[torch-sim]'.")
-    from mfbench.benchmarks.exports.torch_sim_model import TorchSimModel
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch-sim uses what torch and vesin call deprecated
+        from mfbench.benchmarks.exports.torch_sim_model import TorchSimModel
 
     where = device if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
     potential = self_contained(source, fidelity, device=where, precision=precision)

@@ -185,7 +185,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="file for the results, JSON")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)  # torch-sim's
     model = potential(options.channels)
     frames = [argyrodite(seed, primitive=True) for seed in range(options.replicas)]
     load = os.getloadavg()[0]

@@ -6,7 +6,8 @@
 
 The lines of a page are executed in order, in a folder of that page with the files of `examples/`; with the option
 `python` they are one script. A command that fails ends the build, unless the option `exit-code` expects it. Lines that
-are longer than the terminal are wrapped, as a terminal would.
+are longer than the terminal are wrapped, as a terminal would. With the option `needs`, lines are shown without output
+where a module is not installed; the site is published by an environment that has all of them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,9 +61,14 @@ class Run(SphinxDirective):
         "exit-code": directives.nonnegative_int,
         "head": directives.positive_int,
         "tail": directives.positive_int,
+        "needs": directives.unchanged_required,
     }
 
     def run(self) -> list[nodes.Node]:
+        needed = self.options.get("needs")
+        if needed is not None and find_spec(needed) is None:
+            _LOG.info("%s: not run, since %s is not installed", self.env.docname, needed)
+            return [self._block("\n".join(self.content), "python" if "python" in self.options else "bash")]
         folder = folder_of(self.env.docname, self.env.app.mfbench_folders)
         if "python" in self.options:
             script = "\n".join(self.content)
