@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -24,4 +24,8 @@ class NequIPConfig(CoreConfig):
     envelope_power: int = Field(6, ge=2, le=100, description="Power of the polynomial cutoff envelope.")
     fidelity_channels: Width = Field(
         8, description="Length of the learned vector of a fidelity, under conditioning 'embedding'."
+    )
+    # what a checkpoint brings; then the settings above do not count
+    architecture: dict[str, Any] | None = Field(
+        None, description="Builder of nequip, its arguments and `elements`, of a checkpoint; before the settings."
     )
