@@ -181,5 +181,3 @@ def transfer(known: Stored, part: str, modules: Mapping[str, nn.Module]) -> None
     for name, module in modules.items():
         prefix = f"{name}."
         module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-
-

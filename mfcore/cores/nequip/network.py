@@ -25,9 +25,7 @@ ZBL = "nequip.nn.pair_potential.ZBL"
 """The only pair potential that is built: nequip makes whatever object a description names."""
 
 
-def model_keys(
-    config: NequIPConfig, species: Sequence[int], n_embedded: int, mean_neighbours: float
-) -> dict[str, Any]:
+def model_keys(config: NequIPConfig, species: Sequence[int], n_embedded: int, mean_neighbours: float) -> dict[str, Any]:
     """Name of nequip's builder, its arguments as JSON values, and `elements`: atomic numbers of its types.
 
     Parameters
