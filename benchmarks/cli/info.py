@@ -21,6 +21,7 @@ def info() -> None:
 
     from mfbench.benchmarks.harness.execute import versions
     from mfbench.mfcore.backends.report import backend_report
+    from mfbench.mfcore.cores.fused_products import report as kernels_of_peers
     from mfbench.mfcore.memory import memory_report
 
     table = Table("what", "found", box=None)
@@ -36,4 +37,5 @@ def info() -> None:
     table.add_row("GPUs", ", ".join(names) or "none")
     for key, value in backend_report().items():
         table.add_row(f"convolution: {key}", str(value))
+    table.add_row("sevennet, mace, nequip", kernels_of_peers())
     Console().print(table)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mfbench.benchmarks.harness.cores import uses_low
 from mfbench.benchmarks.harness.prepare import PlannedRun, split_of, task_of
 from mfbench.benchmarks.harness.rules import selected_by
-from mfbench.mfcore.cores.registry import DEFAULT
+from mfbench.mfcore.cores.registry import DEFAULT, core_class
 from mfbench.mfcore.data.splits import id_of
 from mfbench.mfcore.fidelity import Label, LabelSet
 from mfbench.strategies.registry import arm_class
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from mfbench.benchmarks.harness.store import RunStore
     from mfbench.benchmarks.tasks.base import Task
     from mfbench.mfcore.data.training_set import TrainingSet
+
+
+SMALL_US, RELEASED_US = 800.0, 10_000.0
+"""µs of an atom gradient of a peer's network of two layers and 16 channels, and of a released one (SevenNet-0)."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +174,18 @@ class Rates:
         """Expect of a run what stored ones of its task, core, arm and rule took for their budgets."""
         known = self._known.get((spec.task, spec.core_name, spec.arm, spec.patience))
         if not known:
-            guess = spec.expected_us_per_atom_gradient * 1e-6 * spec.budget
+            guess = 1e-6 * spec.budget * max(spec.expected_us_per_atom_gradient, _guess_of_peers(spec))
             return Expected(guess, guess, spec.budget, measured=False)
         wall, cpu, spent = (sum(column) / len(known) * spec.budget for column in zip(*known, strict=True))
         return Expected(wall, cpu, spent, measured=True)
+
+
+def _guess_of_peers(spec: RunSpec) -> float:
+    """µs of an atom gradient of a network of another package, on one thread; 0 for our own."""
+    core = spec.chosen_core
+    if not core_class(core.name).package:
+        return 0.0
+    return SMALL_US if core.checkpoint is None else RELEASED_US
 
 
 def makespan(durations: Iterable[float], workers: int) -> float:

@@ -27,6 +27,7 @@ from mfbench.benchmarks.harness.store import PackedRun, RunStore, packed
 from mfbench.benchmarks.observables.checks import checked
 from mfbench.benchmarks.observables.evaluation import Evaluation
 from mfbench.benchmarks.observables.registry import measured
+from mfbench.mfcore.cores.peer import PeerCore
 from mfbench.mfcore.data.graphs import forget_neighbour_lists
 from mfbench.mfcore.data.splits import SPLIT_RULE
 from mfbench.mfcore.errors import ConfigError, LeakageError, MfbenchError, StorageError
@@ -210,8 +211,14 @@ def compute_run(
         Evaluation(evaluation.rows, {**evaluation.details, frames_used.DETAIL: used}),
         failures,
         costs,
-        {"ledger": ledger.as_dict(), "potential": potential.record, "split": split.record},
+        {"ledger": ledger.as_dict(), "potential": potential.record, "split": split.record, **_kernels(potential)},
     )
+
+
+def _kernels(potential: Potential) -> dict[str, Any]:
+    """Say what has computed the networks of other packages; nothing for our own, whose backend is in the key."""
+    found = {core.name: core.kernels for core in getattr(potential, "cores", ()) if isinstance(core, PeerCore)}
+    return {"kernels": found} if found else {}
 
 
 class _SpentInAll:

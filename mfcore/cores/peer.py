@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mfbench.mfcore.core import Core, CoreOutput
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
+from mfbench.mfcore.cores.fused_products import used_by
 from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint
 from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import ConfigError
@@ -75,6 +76,11 @@ class PeerCore(Core):
         for fidelity in self.fidelities:
             self.set_reference(fidelity, shift)
             self.set_scale(fidelity, scale)
+
+    @property
+    def kernels(self) -> str:
+        """What has computed the tensor products: kernels of another package, or e3nn's, and why."""
+        return used_by(self)
 
     @abstractmethod
     def atomic_energies(self, batch: Batch, vectors: Tensor, sender: Tensor, receiver: Tensor) -> Tensor:

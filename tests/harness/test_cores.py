@@ -12,13 +12,14 @@ import torch
 
 from mfbench.benchmarks.harness.columns import with_every_axis
 from mfbench.benchmarks.harness.cores import CoreEntry, core_of, entry_of, lacking
+from mfbench.benchmarks.harness.cost import Rates
 from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import Grid, Selection, grid, parse_preset
 from mfbench.benchmarks.harness.prepare import prepare, prepare_one
 from mfbench.benchmarks.harness.rows_file import read_rows, write_rows
 from mfbench.benchmarks.harness.runner import run_all
 from mfbench.benchmarks.harness.store import RunStore
-from mfbench.mfcore.cores.registry import DEFAULT
+from mfbench.mfcore.cores.registry import DEFAULT, core_class
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.training.checkpoint import save_tensors
 from tests.harness.conftest import spec
@@ -158,6 +159,20 @@ def test_a_run_on_a_core_of_another_package_is_trained_and_stored(tmp_path: Path
     assert set(rows["core"]) == {"fake_pair(hidden=4)", "fake_pair(weights,hidden=4)"}
     assert set(rows.loc[rows["core"] == "fake_pair(weights,hidden=4)", "starts_from"]) == {"weights"}
     assert set(rows.loc[rows["core"] == "fake_pair(hidden=4)", "starts_from"]) == {""}
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_first_guess_of_a_peers_time_is_not_that_of_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights").write_bytes(b"1")
+    rates = Rates(RunStore(tmp_path / "out"))
+    own = rates.expect(spec("transfer", core=entry_of("fake_pair"), budget=1e4)).cpu_s
+    monkeypatch.setattr(core_class("fake_pair"), "package", "numpy")
+    small = rates.expect(spec("transfer", core=entry_of("fake_pair"), budget=1e4)).cpu_s
+    start = entry_of({"name": "fake_pair", "checkpoint": str(tmp_path / "weights")})
+    released = rates.expect(spec("transfer", core=start, budget=1e4)).cpu_s
+    assert own < small < released
 
 
 def test_rows_from_before_are_of_the_default_core(fakes: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mfbench.mfcore.cores.fused_products import fuse
 from mfbench.mfcore.cores.mace.config import MaceConfig
 from mfbench.mfcore.cores.peer import fix_constants, quiet_building
 
@@ -85,5 +86,6 @@ def build(keys: Mapping[str, Any], n_heads: int = 1, evaluated: bool = True) -> 
             heads=[str(number) for number in range(n_heads)],
         )
     fix_constants(made)
+    fuse(made)
     parts = {name: module for name, module in made.named_children() if name in (*PARTS, "readouts")}
     return nn.ModuleDict(parts)

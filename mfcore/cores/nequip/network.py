@@ -8,6 +8,7 @@ from typing import Any
 from ase.data import chemical_symbols
 from torch import nn
 
+from mfbench.mfcore.cores.fused_products import fuse
 from mfbench.mfcore.cores.nequip.config import NequIPConfig
 from mfbench.mfcore.cores.peer import fix_constants, quiet_building
 from mfbench.mfcore.errors import ConfigError
@@ -72,6 +73,7 @@ def build(keys: Mapping[str, Any]) -> dict[str, nn.Module]:
     """
     energies = build_whole(keys)
     fix_constants(energies)
+    fuse(energies)
     return {name: module for name, module in energies.named_children() if name not in LEFT_OUT}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mfbench.mfcore.cores.fused_products import fuse
 from mfbench.mfcore.cores.peer import fix_constants, quiet_building
 from mfbench.mfcore.cores.sevennet.config import SevenNetConfig
 
@@ -77,6 +78,7 @@ def build(keys: Mapping[str, Any], n_modalities: int = 0, evaluated: bool = True
                 given |= dict.fromkeys(MODALITY, True)
         made = build_E3_equivariant_model(given)
     fix_constants(made)
+    fuse(made)
     return {name: module for name, module in made.named_children() if name not in LEFT_OUT}
 
 
