@@ -176,7 +176,7 @@ def _mace(self: Any, features: Tensor, harmonics: Tensor, weights: Tensor, edge_
         return _sum(messages, receiver, len(features))
 
     if not wanted(features, sender):  # as mace itself sums, to the last digit
-        messages = type(self).forward(self, features[sender], harmonics, weights)
+        messages: Tensor = type(self).forward(self, features[sender], harmonics, weights)
         zeros = messages.new_zeros(len(features), messages.shape[1])
         return zeros.scatter_add_(0, receiver[:, None].expand_as(messages), messages)
     found: Tensor = self.fused_product.summed(plain, (features, harmonics, weights), receiver, sender)
@@ -252,7 +252,7 @@ def _timed(call: Plain, inputs: Inputs) -> tuple[list[Tensor], float]:
         with torch.enable_grad():
             value = call(*given)
             first = torch.autograd.grad(value.square().sum(), given, create_graph=True)
-            second = torch.autograd.grad(sum(part.square().sum() for part in first), given)
+            second = torch.autograd.grad(torch.stack([part.square().sum() for part in first]).sum(), given)
         _wait(given[0])
         seconds = time.perf_counter() - start
     return [part.detach() for part in (value, *first, *second)], seconds

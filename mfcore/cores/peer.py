@@ -79,7 +79,7 @@ class PeerCore(Core):
 
     @property
     def kernels(self) -> str:
-        """What has computed the tensor products: kernels of another package, or e3nn's, and why."""
+        """Names of the kernels that have computed the tensor products, of another package or e3nn's, and the reason."""
         return used_by(self)
 
     @abstractmethod

@@ -114,12 +114,13 @@ def _packaged(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], list[Tenso
     """Description and tensors of a package; what its trainer computed of data is read from its modules."""
     if not is_zipfile(path):
         raise ValueError("it is no zip archive")
+    package: Any = torch.package
     with quiet_building():
         from nequip.model.saved_models import ModelFromPackage
         from omegaconf import OmegaConf
 
         models = ModelFromPackage(str(path))
-        text = torch.package.PackageImporter(str(path)).load_text("model", "config.yaml")
+        text = package.PackageImporter(str(path)).load_text("model", "config.yaml")
     config = OmegaConf.create(text)
     inner = config.training_module.model
     while inner.get("_target_") == "nequip.model.modify":

@@ -80,9 +80,9 @@ def build(keys: Mapping[str, Any]) -> dict[str, nn.Module]:
 def build_whole(keys: Mapping[str, Any]) -> nn.Module:
     """The network as nequip builds it; its children are the modules from the embedding to the sum of energies."""
     given = {key: value for key, value in keys.items() if key not in ("builder", "elements")}
-    pair = given.get(PAIR)
-    if keys["builder"] not in BUILDERS or (pair is not None and pair.get("_target_") != ZBL):
-        found = keys["builder"] if keys["builder"] not in BUILDERS else f"pair potential {pair.get('_target_')}"
+    pair = (given.get(PAIR) or {"_target_": ZBL}).get("_target_")
+    if keys["builder"] not in BUILDERS or pair != ZBL:
+        found = keys["builder"] if keys["builder"] not in BUILDERS else f"pair potential {pair}"
         raise ConfigError(f"core 'nequip': found {found}; expected {' or '.join(BUILDERS)}, with ZBL or without it.")
     with quiet_building():
         from nequip import model
