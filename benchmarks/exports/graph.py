@@ -96,6 +96,7 @@ def export_graph(potential: Potential) -> torch.export.ExportedProgram:
     module = PotentialModule(potential)
     given = inputs_of(_any_batch(potential))
     shapes = tuple({0: torch.export.Dim.DYNAMIC} for _ in given)
+    module(*given)  # constants that are computed at the first pass (coupling coefficients) cannot be while it is traced
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own compiler
         return torch.export.export(module, given, dynamic_shapes=shapes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,17 @@ def test_a_stored_graph_is_the_potential(potential: Potential, tmp_path: Path) -
         np.testing.assert_allclose(energies, expected.energies, rtol=0, atol=1e-9)
         np.testing.assert_allclose(forces, np.concatenate(expected.forces), rtol=0, atol=1e-9)
         np.testing.assert_allclose(stress, expected.stress, rtol=0, atol=1e-9)
+
+
+@skip_without("cpp")
+def test_a_process_that_has_evaluated_nothing_can_export() -> None:
+    code = (
+        "from mfbench.benchmarks.exports.graph import export_graph\n"
+        "from mfbench.benchmarks.performance.md_throughput import potential\n"
+        "print(type(export_graph(potential(channels=4))).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280, check=False)
+    assert done.stdout.splitlines()[-1:] == ["ExportedProgram"], done.stderr
 
 
 def test_cores_without_a_graph_are_refused(tmp_path: Path) -> None:
