@@ -114,6 +114,8 @@ def problem_of(fault: Mapping[str, Any]) -> str:
     problem = str(fault["msg"]).removeprefix("Value error, ").removesuffix(".")
     if ": unknown key, " in problem:  # of settings within settings, which name the keys that they have
         return problem
+    if not fault["loc"]:  # of keys that do not fit together, which the problem names
+        return problem
     return f"{problem} (found {shortened(fault['input'])})"
 
 

@@ -30,7 +30,7 @@ ExecutorKind = Annotated[
     typer.Option(
         "--executor",
         help="Processes of this machine, or workers of Dask: those of --scheduler, of --cluster, or one a GPU of this "
-        "machine (python -m pip install 'mfbench[dask]').",
+        "machine (a core, where there is no GPU). Needs the extra `dask`.",
     ),
 ]
 SchedulerAddress = Annotated[
@@ -203,8 +203,7 @@ def _check_address(address: str, *, encrypted: bool) -> None:
 
 def _say(console: Console, workers: Workers) -> None:
     if workers.awaited:
-        text = f"No worker there serves these runs yet; they wait for one: dask worker {workers.address} --nthreads 1"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(workers.awaits, markup=False, highlight=False, soft_wrap=True)
         return
     page = f"; its dashboard: {workers.dashboard}" if workers.dashboard else ""
     console.print(f"Dask scheduler: {workers.address}{page}", markup=False, highlight=False, soft_wrap=True)

@@ -72,8 +72,8 @@ def one_node(folder: Path) -> Iterator[dict[str, str]]:
                 daemons.append(subprocess.Popen(command, env=every, stdout=out, stderr=subprocess.STDOUT))
         until = time.monotonic() + _WAIT_S
         while "idle" not in subprocess.run(["sinfo"], env=every, capture_output=True, text=True, check=False).stdout:
-            if time.monotonic() > until:
-                logs = "".join(path.read_text()[-1000:] for path in folder.glob("*.log"))
+            if time.monotonic() > until or any(daemon.poll() is not None for daemon in daemons):
+                logs = "".join(path.read_text()[-1000:] for path in [*folder.glob("*.log"), *folder.glob("*.out")])
                 raise TimeoutError(f"Slurm has no idle node after {_WAIT_S} s: {logs}")
             time.sleep(0.5)
         yield environment

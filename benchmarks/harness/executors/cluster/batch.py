@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import math
@@ -10,12 +11,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dask
 from distributed import Security
+from distributed.core import Status
 
 from mfbench.benchmarks.harness.executors.cluster.cluster_file import (
     ClusterFile,
@@ -23,10 +25,38 @@ from mfbench.benchmarks.harness.executors.cluster.cluster_file import (
     bytes_of,
     seconds_of,
 )
-from mfbench.benchmarks.harness.executors.cluster.places import LOOPBACK, Workers, client_of, has_dashboard
+from mfbench.benchmarks.harness.executors.cluster.places import (
+    LOOPBACK,
+    Workers,
+    client_of,
+    dashboard_of,
+    has_dashboard,
+)
 from mfbench.mfcore.errors import ConfigError
 
 _COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "sge": "qsub", "lsf": "bsub"}
+_QUEUES = {"slurm": "squeue --me", "pbs": "qstat", "sge": "qstat", "lsf": "bjobs"}
+_ANSWER_S = 120.0
+"""Time that the batch system may take to accept a job, s."""
+_AGAIN_S = 30.0
+"""Time after which a job is submitted again that was refused while others had been accepted, s."""
+_QUIET_S = 60.0
+"""Time without a worker after which the user is told, s."""
+
+
+@dataclass
+class _Submissions:
+    """What the batch system has said to jobs."""
+
+    system: str
+    accepted: int = 0
+    refusals: list[str] = field(default_factory=list)
+
+    def refusal(self) -> str:
+        """Why no worker will come; "" if a job has been accepted, or none was submitted yet."""
+        if self.accepted or not self.refusals:
+            return ""
+        return f"{_COMMANDS[self.system]} has accepted no job: {self.refusals[-1]}."
 
 
 @dataclass(frozen=True)
@@ -72,8 +102,9 @@ class BatchJobs:
         """Submit jobs, more as there is work for them; at the end they are cancelled."""
         file = self.file
         most = min(file.jobs, math.ceil(max(1, wanted) / file.runs))
+        said = _Submissions(file.system)
         # a worker that is lost may come back with a job that is queued
-        with dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}), closing(self._cluster()) as cluster:
+        with dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}), closing(self._cluster(said)) as cluster:
             if file.at_least >= most:
                 cluster.scale(jobs=most)
             else:  # one worker for each run that is out: a run is long, and Dask does not know it
@@ -90,10 +121,14 @@ class BatchJobs:
                 client_of(address, self.security),
                 most=most * file.runs,
                 own=True,
-                dashboard=str(cluster.dashboard_link) if has_dashboard() else "",
+                dashboard=dashboard_of(cluster) if has_dashboard() else "",
+                refusal=said.refusal,
+                awaits="No worker has come yet: jobs wait in the queue, or have ended without one. "
+                f"`{_QUEUES[file.system]}` lists them, and what they print is in {self.logs}.",
+                patience_s=_QUIET_S,
             )
 
-    def _cluster(self) -> Any:
+    def _cluster(self, said: _Submissions) -> Any:
         file, dask_jobqueue = self.file, _jobqueue()
         kinds = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}
         workers = ["--no-dashboard", *(["--resources", f"GPU={file.gpus}"] if file.gpus else [])]
@@ -123,12 +158,43 @@ class BatchJobs:
             options["walltime"] = _hours_and_minutes(file.walltime)
         if self.security is not None:
             options |= {"security": self.security, "protocol": "tls://"}
-        return getattr(dask_jobqueue, kinds[file.system])(**options)
+        kind = getattr(dask_jobqueue, kinds[file.system])
+        return kind(job_cls=_told(kind.job_cls, said), **options)
 
     def script(self) -> str:
         """The script of a job, as it is submitted."""
-        with closing(self._cluster()) as cluster:
+        with closing(self._cluster(_Submissions(self.file.system))) as cluster:
             return str(cluster.job_script())
+
+
+def _told(job_class: Any, said: _Submissions) -> Any:
+    """A job of dask-jobqueue that keeps what it is told at its submission; by itself a refusal would be lost."""
+
+    class Told(job_class):  # type: ignore[misc]
+        async def start(self) -> None:
+            while True:
+                try:
+                    await asyncio.wait_for(super().start(), _ANSWER_S)
+                except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+                    said.refusals.append(_reason(error))
+                    if not said.accepted:
+                        self.status = Status.failed  # or the cluster could not be closed
+                        raise
+                    await asyncio.sleep(_AGAIN_S)
+                else:
+                    said.accepted += 1
+                    return
+
+    return Told
+
+
+def _reason(error: BaseException) -> str:
+    """What a batch system has printed, of an error of dask-jobqueue's that quotes it."""
+    if isinstance(error, TimeoutError):
+        return f"no answer for {_ANSWER_S:.0f} s"
+    text = str(error)
+    printed = text.partition("stderr:")[2].strip() or text.strip() or type(error).__name__
+    return " ".join(printed.split())[:500].rstrip(".")
 
 
 def _jobqueue() -> Any:

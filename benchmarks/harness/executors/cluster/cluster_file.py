@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import psutil
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from mfbench.mfcore.documents import read_yaml
 from mfbench.mfcore.errors import ConfigError
@@ -28,7 +28,7 @@ def bytes_of(text: str) -> int:
     ValueError
         If it is none.
     """
-    found = re.fullmatch(rf"(\d+(?:\.\d+)?) ?({'|'.join(_UNITS)})", text)
+    found = re.fullmatch(rf"(\d+(?:\.\d+)?) ?({'|'.join(_UNITS)})", str(text))
     if found is None:
         raise ValueError(f"expected a size with its unit ({', '.join(_UNITS)}), as in 8GB")
     return int(float(found[1]) * _UNITS[found[2]])
@@ -42,20 +42,20 @@ def seconds_of(text: str) -> int:
     ValueError
         If it is none.
     """
-    found = re.fullmatch(r"(\d{1,4}):([0-5]\d):([0-5]\d)", text)
+    found = re.fullmatch(r"(\d{1,4}):([0-5]\d):([0-5]\d)", str(text))
     if found is None:
         raise ValueError('expected hours, minutes and seconds, in quotes: "04:00:00"')
     hours, minutes, seconds = map(int, found.groups())
     return 3600 * hours + 60 * minutes + seconds
 
 
-def _memory(text: str) -> str:
+def _memory(text: Any) -> str:
     if bytes_of(text) < _LEAST_MEMORY:
         raise ValueError("expected at least 1GB: a process with torch takes about half of it")
     return text
 
 
-def _walltime(text: str) -> str:
+def _walltime(text: Any) -> str:
     if seconds_of(text) < _LEAST_TIME:
         raise ValueError("expected at least 00:05:00: a job loads libraries before it computes anything")
     return text
@@ -113,8 +113,8 @@ class ClusterFile(SettingsModel):
 
     system: Literal["slurm", "pbs", "sge", "lsf"]
     interface: Word
-    memory: Annotated[str, AfterValidator(_memory)]
-    walltime: Annotated[str, AfterValidator(_walltime)]
+    memory: Annotated[str, BeforeValidator(_memory)]
+    walltime: Annotated[str, BeforeValidator(_walltime)]
     gpus: int = Field(0, ge=0)
     runs: int = Field(1, ge=1, le=256)
     jobs: int = Field(1, ge=1, le=MOST_JOBS)

@@ -60,7 +60,7 @@ class DaskExecutor:
     ------
     ConfigError
         While jobs are run: if the scheduler cannot be reached for so long, or has workers of several threads, or of
-        less memory than a job takes.
+        less memory than a job takes; or if the batch system takes no job.
     """
 
     place: Place
@@ -114,12 +114,15 @@ class _Session:
         self._stream: Any = None
         self._answered = False
         self._asked: set[str] = set()
-        self._slots, self._looked = 0, -_LOOK_S
+        self._slots, self._looked, self._began = 0, -_LOOK_S, time.monotonic()
 
     def events(self) -> Iterator[Event]:
         """Give out jobs and pass on what comes back, until all have ended."""
         while self._ended < len(self._jobs):
             client = self._connected()
+            if refusal := self._workers.refusal():
+                raise ConfigError(f"{refusal} What has finished is stored; the same command goes on from there.")
+            self._look(client)
             self._give_out(client)
             with suppress(queue.Empty):
                 job, attempt, kind, value = self._inbox.get(timeout=_TICK_S)
@@ -198,7 +201,7 @@ class _Session:
     # ---- jobs out and back
 
     def _give_out(self, client: Client) -> None:
-        while self._waiting and len(self._out) < self._places(client):
+        while self._waiting and len(self._out) < self._places:
             job = self._waiting.next()
             if job is None:
                 return
@@ -227,30 +230,42 @@ class _Session:
                 lambda future, job=job, attempt=given.attempt: self._inbox.put((job, attempt, "ended", future))
             )
 
-    def _places(self, client: Client) -> int:
+    @property
+    def _places(self) -> int:
         """Jobs that may be out: as many as there are workers, or may come."""
-        if time.monotonic() - self._looked >= _LOOK_S:
-            self._looked = time.monotonic()
-            try:
-                found = client.scheduler_info(n_workers=-1)["workers"]
-            except Exception:
-                if client.status == "running":
-                    raise
-                return 0
-            self._check_packages(client, found)
-            wide = [worker for worker in found.values() if worker["nthreads"] > 1]
-            if wide:
-                raise ConfigError(
-                    f"worker {wide[0]['id']} of {self._workers.address} has {wide[0]['nthreads']} threads; a run's "
-                    "numbers are those of one: start it with --nthreads 1, and several of them with --nworkers N."
-                )
-            for worker in found.values():
-                _check_memory(f"worker {worker['id']} of {self._workers.address}", worker["memory_limit"], self._jobs)
-            self._slots = sum(self._serves(worker) for worker in found.values())
-            if not (self._slots or self._workers.most or self._workers.awaited):
-                self._workers = replace(self._workers, awaited=True)
-                self._executor.tell(self._workers)
         return min(self._executor.most or len(self._jobs), max(self._slots, self._workers.most))
+
+    def _look(self, client: Client) -> None:
+        """See which workers there are, now and then."""
+        if time.monotonic() - self._looked < _LOOK_S:
+            return
+        self._looked = time.monotonic()
+        try:
+            found = client.scheduler_info(n_workers=-1)["workers"]
+        except Exception:
+            if client.status == "running":
+                raise
+            self._slots = 0
+            return
+        self._check_packages(client, found)
+        wide = [worker for worker in found.values() if worker["nthreads"] > 1]
+        if wide:
+            raise ConfigError(
+                f"worker {wide[0]['id']} of {self._workers.address} has {wide[0]['nthreads']} threads; a run's "
+                "numbers are those of one: start it with --nthreads 1, and several of them with --nworkers N."
+            )
+        for worker in found.values():
+            _check_memory(f"worker {worker['id']} of {self._workers.address}", worker["memory_limit"], self._jobs)
+        self._slots = sum(self._serves(worker) for worker in found.values())
+        self._tell_when_there_is_none()
+
+    def _tell_when_there_is_none(self) -> None:
+        workers = self._workers
+        if self._slots or workers.awaited or not workers.awaits:
+            return
+        if time.monotonic() - self._began >= workers.patience_s:
+            self._workers = replace(workers, awaited=True)
+            self._executor.tell(self._workers)
 
     def _check_packages(self, client: Client, found: Mapping[str, Any]) -> None:
         """Ask workers that are new whether they have mfbench: one without is lost, without a word, by its first job."""

@@ -45,8 +45,14 @@ class Workers:
         Whether they end with this command.
     dashboard
         Address of the scheduler's page; "" if it has none.
+    refusal
+        Says why no worker will come, or "".
+    awaits
+        What to say when there is no worker that serves the jobs for so long; "": nothing.
+    patience_s
+        How long that is, s.
     awaited
-        Whether there is none yet that serves the jobs, and nobody is known to start one.
+        Whether it is time to say it.
     """
 
     address: str
@@ -54,6 +60,9 @@ class Workers:
     most: int = 0
     own: bool = False
     dashboard: str = ""
+    refusal: Callable[[], str] = lambda: ""
+    awaits: str = ""
+    patience_s: float = 0.0
     awaited: bool = False
 
 
@@ -100,7 +109,11 @@ class RunningScheduler:
     @contextmanager
     def workers(self, wanted: int) -> Iterator[Workers]:
         """The workers that it has; they stay when this command ends."""
-        yield Workers(self.address, client_of(self.address, self.security))
+        awaits = (
+            "No worker there serves these runs yet; they wait for one: "
+            f"dask worker {self.address} --host ADDRESS_OF_ITS_MACHINE --nthreads 1 --no-dashboard"
+        )
+        yield Workers(self.address, client_of(self.address, self.security), awaits=awaits)
 
 
 @dataclass(frozen=True)
@@ -136,7 +149,7 @@ class ThisMachine:
                 client_of(address, self.security),
                 most=len(names),
                 own=True,
-                dashboard=str(cluster.dashboard_link) if self.dashboard else "",
+                dashboard=dashboard_of(cluster) if self.dashboard else "",
             )
 
     def _cluster(self, names: Sequence[int]) -> SpecCluster:
@@ -161,6 +174,12 @@ class ThisMachine:
             options["env"] |= {"CUDA_VISIBLE_DEVICES": device}
             options["resources"] = {"GPU": 1} if device else {}
         return options
+
+
+def dashboard_of(cluster: SpecCluster) -> str:
+    """Address of a scheduler's page, which only this machine sees; Dask's own gives the scheduler's host."""
+    port = cluster.scheduler_info["services"].get("dashboard")
+    return f"http://{LOOPBACK}:{port}/status" if port else ""
 
 
 def has_dashboard() -> bool:
