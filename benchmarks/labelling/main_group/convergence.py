@@ -4,9 +4,9 @@
 
 Three small compounds and their elements are computed at a row of cutoffs (at the least dense k-points) and at a row of
 densities of k-points, at a cutoff that is converged: below it the number of plane waves of each k-point makes energies
-of other k-points differ (solid N2, a gap of 7 eV, by 38 meV/atom at 400 eV). Labels that FOLDER has are kept. The elements are at their own
-structures, as those of the compounds are: no geometry is relaxed. PBE alone, with point-group symmetry, which its
-energies do not depend on.
+of other k-points differ (solid N2, a gap of 7 eV, by 38 meV/atom at 400 eV). Labels that FOLDER has are kept. The
+elements are at their own structures, as those of the compounds are: no geometry is relaxed. PBE alone, with
+point-group symmetry, which its energies do not depend on.
 """
 
 from __future__ import annotations

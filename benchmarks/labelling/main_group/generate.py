@@ -25,7 +25,7 @@ CRYSTAL = Crystal(
     False,  # at this cutoff the stress is not the derivative of the energy: see README.md
     {"relaxations": relaxations},
     covered,
-    {"plane_waves_eV": 600.0, "grid_spacing_A": 0.16, "point_group": True, "davidson_steps": None, "mixing": None},
+    {"plane_waves_eV": 800.0, "grid_spacing_A": 0.14, "point_group": True, "davidson_steps": None, "mixing": None},
 )
 geometries, generate = CRYSTAL.geometries, CRYSTAL.generate
 
