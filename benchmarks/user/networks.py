@@ -57,5 +57,5 @@ def say_start(
     with telling.waiting(f"Reading {choice.checkpoint}"):
         species = tuple(int(z) for z in np.unique(np.concatenate([a.numbers for a in frames])))
         start = examine(choice.build(species, (fidelity,), "none", 20.0), frames, fidelity, labels)
-    for line in sentences(start, choice.checkpoint, fidelity):
-        telling.say(f"{line}.")
+    if said := sentences(start, choice.checkpoint, fidelity):
+        telling.say(f"{'; '.join(said)}.")

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import json
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
+from ase import Atoms
 
-from mfbench.benchmarks.user.networks import chosen_cores
+from mfbench.benchmarks.user import networks
+from mfbench.benchmarks.user.networks import chosen_cores, say_start
 from mfbench.benchmarks.user.options import check_arms
 from mfbench.mfcore.cores import pickled
 from mfbench.mfcore.cores.registry import core_class
 from mfbench.mfcore.cores.starting_points import found_checkpoint
 from mfbench.mfcore.errors import ConfigError
+from mfbench.strategies.starting_point import Start
 
 
 def test_a_checkpoint_is_of_one_core(tmp_path: Path) -> None:
@@ -104,3 +109,17 @@ def test_a_checkpoint_of_runs_that_are_not_chosen_is_not_read(call: Any, tmp_pat
     given = ("run", "--dry-run", str(preset), "--trust-checkpoint", "--out", str(tmp_path / "out"))
     assert call(*given, "--core", "equivariant").exit_code == 0
     assert "not a checkpoint that core 'fake_pair' can read" in call(*given).output
+
+
+def test_how_a_checkpoint_compares_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    telling = SimpleNamespace(say=said.append, waiting=lambda text: nullcontext())
+    choice = SimpleNamespace(checkpoint="SevenNet-0", build=lambda *given: None)
+    monkeypatch.setattr(networks, "CoreChoice", SimpleNamespace(model_validate=lambda content: choice))
+    monkeypatch.setattr(networks, "examine", lambda *given: Start(4, 2.0, 12.0, 60.0, 0.85, 0.8, 0.9))
+    labels: Any = None
+    say_start(cast(Any, telling), {"core": {}}, [Atoms("Li")], "pbe", labels)
+    (line,) = said
+    assert line.startswith("SevenNet-0 on 4 'pbe' frames, untrained: energies are off by +2.000 eV/atom")
+    assert "; its forces are 0.85 (0.80 to 0.90) times the labels" in line
+    assert line.endswith("mend.")
