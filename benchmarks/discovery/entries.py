@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -64,7 +65,9 @@ def write_entries(
             continue
         last = Atoms(material.atoms.numbers, positions=line.positions, cell=line.cell, pbc=material.atoms.pbc)
         entries.append(entry_of(last, line.energy_ev, material.id, shift * line.n_atoms))
-    pure = [ComputedEntry(element, energy, entry_id=f"element-{element}") for element, energy in elements.items()]
-    content = json.dumps([entry.as_dict() for entry in (*entries, *pure)], default=float).encode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # noble gases have no electronegativity
+        pure = [ComputedEntry(element, energy, entry_id=f"element-{element}") for element, energy in elements.items()]
+        content = json.dumps([entry.as_dict() for entry in (*entries, *pure)], default=float).encode()
     write_bytes(path, gzip.compress(content, mtime=0) if path.name.lower().endswith(".gz") else content)
     return len(entries)
