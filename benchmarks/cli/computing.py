@@ -46,6 +46,7 @@ def compute(
     """
     from mfbench.benchmarks.cli.costs import summary_line
     from mfbench.benchmarks.cli.progress import RunsProgress
+    from mfbench.benchmarks.cli.waiting import waiting
     from mfbench.benchmarks.harness.cost_estimate import cost_estimate
     from mfbench.benchmarks.harness.keys import digest
     from mfbench.benchmarks.harness.prepare import prepare
@@ -58,13 +59,13 @@ def compute(
     words = "Preparing splits and settings"
     if len(specs) >= _MANY:
         console.print(f"{words} of {len(specs):,} runs ...", highlight=False)
-    with console.status(words) as status:
-        planned = prepare(specs, lambda done: status.update(f"{words}: {done:,} of {len(specs):,} runs"))
+    with waiting(words, console) as told:
+        planned = prepare(specs, lambda done: told(f"{words}: {done:,} of {len(specs):,} runs"))
     store = RunStore(root)
     plan = pending(planned, store, retry_failed=retry_failed)
     where = where or Where()
     processes = where.processes(len(plan.todo))
-    with console.status("Adding up costs"):
+    with waiting("Adding up costs", console):
         whole = cost_estimate(planned, plan, store, processes)
     console.print(summary_line(whole, basis), highlight=False, soft_wrap=True)
     if plan.todo and (n := store.superseded({digest(run.spec.cell()): run.key for run in planned})):
@@ -81,7 +82,7 @@ def compute(
     if dry_run:
         _list_runs(console, planned, plan)
         return len(plan.failed)
-    with RunsProgress(console, plan.todo) as monitor:
+    with RunsProgress(console, plan.todo, planned, lambda key: store.load(key).rows) as monitor:
         executor = where.executor(console, len(plan.todo))
         failed = run_all(plan.todo, planned, store, monitor, executor, where.sharing)
     return len(plan.failed) + len(failed)

@@ -9,6 +9,7 @@ import typer
 
 from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.reading import Block, ForcesKey, GroupKey, StressKey
+from mfbench.benchmarks.cli.waiting import waiting
 
 data = typer.Typer(no_args_is_help=True, help="Inspect a file; fetch, verify or generate the data of the tasks.")
 
@@ -140,7 +141,8 @@ def verify(
         chosen = [task for task in chosen if task.embedded]
         tell("all", verify_size(chosen))
     for task in chosen:
-        checks = verify_task(task)
+        with waiting(f"Checking the data of {task.name}"):
+            checks = [*verify_task(task)]
         for check in checks:
             tell(task.name, check)
         if recompute and checks[0].ok:

@@ -21,6 +21,7 @@ from mfbench.benchmarks.cli.place import (
     where,
 )
 from mfbench.benchmarks.cli.starting import Checkpoint, Trust
+from mfbench.benchmarks.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -199,7 +200,6 @@ def _path(text: str, which: str) -> Path:
 
 
 def _materials(paths: Sequence[Path]) -> tuple[list[Material], list[str]]:
-    from rich.console import Console
 
     from mfbench.benchmarks.discovery.materials import read_materials
     from mfbench.mfcore.errors import DataError
@@ -207,7 +207,7 @@ def _materials(paths: Sequence[Path]) -> tuple[list[Material], list[str]]:
 
     materials: list[Material] = []
     seen: dict[str, Path] = {}
-    with Console(stderr=True).status("Reading structures"):
+    with waiting("Reading structures"):
         for path in paths:
             found = read_materials(path)
             for material in found:
@@ -227,11 +227,9 @@ def _corrections(path: Path) -> dict[str, float]:
 def _elements(
     path: Path, needed: set[str], potential: Potential, level: str, settings: dict[str, Any]
 ) -> dict[str, float]:
-    from rich.console import Console
-
     from mfbench.benchmarks.discovery.references import element_energies, read_references
 
-    with Console(stderr=True).status("Relaxing the elements"):
+    with waiting("Relaxing the elements"):
         return element_energies(read_references(path), needed, potential, level, **settings)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mfbench.benchmarks.cli.output import say
+from mfbench.benchmarks.cli.waiting import waiting
 
 
 class Subset(StrEnum):
@@ -70,8 +71,6 @@ def score_discovery(
     """
     import math
 
-    from rich.console import Console
-
     from mfbench.benchmarks.discovery.files import read_predictions, read_summary
     from mfbench.benchmarks.discovery.published import stable_metrics
     from mfbench.benchmarks.discovery.score import SUBSETS, write_report
@@ -81,10 +80,10 @@ def score_discovery(
     if not math.isfinite(threshold):
         raise ConfigError("--threshold: expected a finite distance to the hull in eV/atom.")
     subsets = SUBSETS if subset is Subset.all else (subset.value,)
-    with Console(stderr=True).status("Reading predictions and summary") as status:
+    with waiting("Reading predictions and summary") as told:
         reference = read_summary(wbm, unique=subsets != ("full",))
         energies = read_predictions(predictions, column=column, id_column=id)
-        status.update("Importing matbench_discovery")
+        told("Importing matbench_discovery")
         published = stable_metrics()
     try:
         report = score(

@@ -10,6 +10,7 @@ import typer
 from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.plugins import say_plugins
 from mfbench.benchmarks.cli.source import say_missing
+from mfbench.benchmarks.cli.waiting import waiting
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +40,8 @@ def export(
 
     say_plugins()
     say_missing(source)
-    rows = read_rows(source)
+    with waiting(f"Reading {source}"):
+        rows = read_rows(source)
     store = RunStore(source)
     names = detail or [name for name in store.details() if not has_lists(name)]
     if predictions_of_draw and "predictions" not in names:

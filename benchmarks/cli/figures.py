@@ -11,6 +11,7 @@ import typer
 from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.plugins import say_plugins
 from mfbench.benchmarks.cli.source import Source, read, say_missing
+from mfbench.benchmarks.cli.waiting import waiting
 
 
 class Look(StrEnum):
@@ -49,16 +50,17 @@ def figures(
     folder = out or (source if source.is_dir() else source.parent) / name
     options = [f" --style {style.value}"] if style is not Look.paper else []
     faults: list[str] = []
-    written = draw(
-        read(source),
-        folder,
-        formats=format or FORMATS,
-        command=f"mfbench figures {source}{''.join(options)}",
-        style=style.value,
-        only=only or (),
-        on_skip=lambda reason: say(f"left out: {reason}", err=True),
-        on_fault=faults.append,
-    )
+    with waiting(f"Drawing the figures of {source}"):
+        written = draw(
+            read(source),
+            folder,
+            formats=format or FORMATS,
+            command=f"mfbench figures {source}{''.join(options)}",
+            style=style.value,
+            only=only or (),
+            on_skip=lambda reason: say(f"left out: {reason}", err=True),
+            on_fault=faults.append,
+        )
     for path in written:
         say(str(path))
     for fault in faults:

@@ -12,6 +12,7 @@ from mfbench.benchmarks.cli import selection
 from mfbench.benchmarks.cli.costs import amount, cpu_time, duration, summary_line
 from mfbench.benchmarks.cli.plugins import say_plugins
 from mfbench.benchmarks.cli.starting import Trust
+from mfbench.benchmarks.cli.waiting import waiting
 from mfbench.benchmarks.harness.folders import RUNS
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ def plan(
     say_plugins()
     axes = (task, arm, n_high, seed, draw, n_low, labels, pairing, coverage, e0, core)
     chosen, found = selection.runs_of(preset, *axes, rule=rule, budget=budget, trust=trust_checkpoint)
-    with Console(stderr=True).status("Preparing splits and settings"):
-        planned = prepare(found.runs)
+    words = "Preparing splits and settings"
+    with waiting(words) as told:
+        planned = prepare(found.runs, lambda done: told(f"{words}: {done:,} of {len(found.runs):,} runs"))
         store = RunStore(out or RUNS / chosen.name)
         whole = cost_estimate(planned, pending(planned, store), store, workers or default_workers())
     if format is Format.json:

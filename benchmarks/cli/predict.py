@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mfbench.benchmarks.cli.output import say
+from mfbench.benchmarks.cli.waiting import waiting
 
 #: Under this name predictions are written beside the labels of a frame.
 PREDICTED = "predicted"
@@ -61,7 +62,8 @@ def _predict(model: Path, file: Path, out: Path, fidelity: str | None, stress: b
         potential = mfbench.load(model)
         frames = read_structures(file)
         try:
-            predicted = potential.predict(frames, fidelity, stress=stress)
+            with waiting(f"Predicting {len(frames):,} frames"):
+                predicted = potential.predict(frames, fidelity, stress=stress)
         except DataError as error:
             place = error.file or file
             raise DataError(error.problem, file=place, frame=error.frame, key=error.key, hint=error.hint) from error

@@ -3,43 +3,64 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
     SpinnerColumn,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from mfbench.benchmarks.cli.costs import duration
+from mfbench.benchmarks.cli.live import ArmsTable
+from mfbench.benchmarks.cli.waiting import waiting
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from mfbench.benchmarks.harness.prepare import PlannedRun
     from mfbench.benchmarks.tuning.study import Search
     from mfbench.benchmarks.user.telling import Telling
 
 
-class _Bar:
-    """A bar with percentage, time elapsed and time left, that is shown where the output is a terminal."""
+class _Lines(Progress):
+    """Bars, below a table where there is one."""
 
-    def __init__(self, console: Console, count: str) -> None:
+    table: ArmsTable | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is drawn: the table as it is now, then the bars."""
+        if self.table is not None:
+            yield self.table
+        yield from super().get_renderables()
+
+
+class _Bar:
+    """A bar with percentage, time elapsed and time left, that is shown where the output is a terminal.
+
+    Parameters
+    ----------
+    first, last
+        Columns before and behind these.
+    """
+
+    def __init__(self, console: Console, first: str, last: str = "[dim]{task.description}") -> None:
         self._console = console
-        self._bar = Progress(
+        self._bar = _Lines(
             SpinnerColumn(),
-            TextColumn(count),
+            TextColumn(first),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("[dim]{task.description}"),
+            *([TextColumn(last)] if last else []),
             console=console,
             speed_estimate_period=300,
         )
@@ -56,35 +77,52 @@ class _Bar:
 
 
 class RunsProgress(_Bar):
-    """A bar over all runs, weighted by their budgets, with time left; the runs being computed are named.
+    """A bar over all runs, weighted by their budgets, with time left, below a table of the arms with their errors.
 
     Where the output is no terminal, one line a finished run is printed instead.
+
+    Parameters
+    ----------
+    todo, planned
+        The runs that are computed, and all of the plan.
+    rows_of
+        Gives the rows of a stored run by its key.
     """
 
-    def __init__(self, console: Console, todo: list[PlannedRun]) -> None:
-        super().__init__(console, "{task.fields[ended]}/{task.fields[runs]} runs")
+    def __init__(
+        self,
+        console: Console,
+        todo: Sequence[PlannedRun],
+        planned: Sequence[PlannedRun],
+        rows_of: Callable[[str], DataFrame],
+    ) -> None:
+        super().__init__(console, "{task.fields[ended]}/{task.fields[runs]} runs", last="")
+        if console.is_terminal:
+            self._bar.table = ArmsTable(planned, todo, rows_of)
         self._runs = len(todo)
         self._total = sum(run.spec.budget for run in todo)
         self._spent: dict[str, float] = {}
-        self._active: dict[str, str] = {}
         self._ended = 0
         self._task = self._bar.add_task("", total=self._total, ended=0, runs=self._runs)
 
     def started(self, run: PlannedRun) -> None:
-        """Name a run as being computed."""
-        self._active[run.key] = f"{run.spec.task} {run.spec.arm}"
-        self._show()
+        """Show a run as being computed."""
+        if self._bar.table is not None:
+            self._bar.table.started(run)
 
     def spent(self, run: PlannedRun, atom_gradients: float) -> None:
         """Move the bar."""
         self._spent[run.key] = min(atom_gradients, run.spec.budget)
+        if self._bar.table is not None:
+            self._bar.table.spent(run, atom_gradients)
         self._show()
 
     def ended(self, run: PlannedRun, reason: str | None) -> None:
         """Count a run; tell why it failed, if it did."""
         self._spent[run.key] = run.spec.budget
-        self._active.pop(run.key, None)
         self._ended += 1
+        if self._bar.table is not None:
+            self._bar.table.ended(run, reason)
         title = run.spec.title()
         if reason is not None:
             self._console.print(f"failed: {title}: {reason}", style="red", markup=False, soft_wrap=True)
@@ -93,45 +131,21 @@ class RunsProgress(_Bar):
         self._show()
 
     def _show(self) -> None:
-        self._bar.update(
-            self._task,
-            completed=sum(self._spent.values()),
-            ended=self._ended,
-            description=", ".join(self._active.values()),
-        )
+        self._bar.update(self._task, completed=sum(self._spent.values()), ended=self._ended)
 
 
-class FitProgress:
+class FitProgress(_Bar):
     """A bar for one fit: its stages' spending beside the budget, with time left.
 
     Where the output is no terminal, a line at each tenth of the budget is printed instead.
     """
 
     def __init__(self, console: Console, budget: float) -> None:
-        self._console, self._budget = console, budget
+        super().__init__(console, "{task.description}", last="")
+        self._budget = budget
         self._told, self._start = 0, time.monotonic()
         self._spent: dict[str, float] = {}
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID = self._bar.add_task("", total=budget)
-
-    def __enter__(self) -> FitProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        self._task = self._bar.add_task("", total=budget)
 
     def __call__(self, stage: str, spent: float, budget: float) -> None:
         """Report a stage's spending (see :class:`mfbench.mfcore.training.progress.Progress`)."""
@@ -245,6 +259,6 @@ def telling_on(console: Console) -> Telling:
 
     return Telling(
         say=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
-        waiting=console.status,
+        waiting=lambda words: waiting(words, console),
         comparing=lambda: Preparation(console),
     )

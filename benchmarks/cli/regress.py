@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mfbench.benchmarks.cli.output import say
+from mfbench.benchmarks.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,8 @@ def regress(
     times = read_speed(speed) if speed else []
     if source is None and not times and trend is None:
         raise ConfigError("regress: give a folder of runs, --speed, or both.")
-    runs = measure(source, _preset(preset)) if source is not None else None
+    with waiting(f"Reading {source}"):
+        runs = measure(source, _preset(preset)) if source is not None else None
     if baseline is None and runs is None:
         raise ConfigError("regress: say which --baseline; without runs there is no preset to find it by.")
     file = baseline or BASELINES / f"{runs.preset if runs else ''}.json"
@@ -81,7 +83,8 @@ def regress(
     if update:
         _update(file, past, runs, times)
     elif runs is not None or times:
-        findings = _verdicts(file, runs, times)
+        with waiting(f"Comparing with {file}"):
+            findings = _verdicts(file, runs, times)
         _tell(findings, format, details, summary)
     if trend is not None:
         from mfbench.benchmarks.regression.history import draw_trend, read_history

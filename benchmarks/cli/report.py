@@ -11,6 +11,7 @@ import typer
 from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.plugins import say_plugins
 from mfbench.benchmarks.cli.source import Source, read, say_missing
+from mfbench.benchmarks.cli.waiting import waiting
 
 
 class Format(StrEnum):
@@ -50,15 +51,20 @@ def report(
 
         path = out or Path("report.html")
         command = shlex.join(["mfbench", "report", str(source), "--format", "html", "--out", str(path)])
-        with only_writer_of(path):
-            write_text(path, page(read(source), origin_of(source, command)))
+        with only_writer_of(path), waiting(f"Reading {source}") as told:
+            results = read(source)
+            told(f"Making the page of {len(results.by_run):,} runs")
+            write_text(path, page(results, origin_of(source, command)))
         say(str(path))
         return
 
     from mfbench.benchmarks.reports import report as make_report
 
     styled = out is None and sys.stdout.isatty()
-    text = make_report(read(source), format.value, styled=styled)
+    with waiting(f"Reading {source}") as told:
+        results = read(source)
+        told(f"Making the tables of {len(results.by_run):,} runs")
+        text = make_report(results, format.value, styled=styled)
     if out is None:
         typer.echo(text)  # may be styled; names in it are in one line already
     else:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mfbench.benchmarks.cli.waiting import waiting
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -180,8 +182,8 @@ def _measuring(console: Console) -> Iterator[Callable[[int, int], None]]:
             console.print(f"{words} ...", highlight=False)
             yield lambda done, of: None
             return
-        with console.status(words) as status:
-            yield lambda done, of: status.update(f"{words}: {done} of {of} arms")
+        with waiting(words, console) as told:
+            yield lambda done, of: told(f"{words}: {done} of {of} arms")
     except KeyboardInterrupt as stop:
         stop.add_note("Nothing was trained yet, only measured; the same command begins again.")
         raise

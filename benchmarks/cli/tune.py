@@ -23,6 +23,7 @@ from mfbench.benchmarks.cli.place import (
     where,
 )
 from mfbench.benchmarks.cli.starting import Trust
+from mfbench.benchmarks.cli.waiting import waiting
 from mfbench.benchmarks.harness.folders import RUNS
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def tune(
             "--no-shared-folder: the trials of an arm go on from each other in a folder, which workers of "
             "`mfbench tune` need to see."
         )
-    with console.status("Preparing splits and settings"):
+    with waiting("Preparing splits and settings", console):
         found = load_space(space, arm_names())
         jobs = searches(
             specs,

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,25 +11,18 @@ from mfbench.benchmarks.reports.arms import traits
 from mfbench.benchmarks.reports.html.budget import REMARKS, BudgetRule
 from mfbench.benchmarks.reports.html.grid import arm_curves
 from mfbench.benchmarks.reports.html.page import page
+from tests.browser import axe_file, missing, seen_as, start_browser, violations, wider_than_the_window
 from tests.reports.synthetic import make_rows
 from tests.reports.synthetic_details import results_by_group
 
 pytest.importorskip("selenium", reason="selenium is not installed")
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Chromium and chromedriver on PATH")
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1300,1000"),
-    "--force-prefers-reduced-motion",  # else a click may miss what is still being scrolled to
-)
 ARMS = {
     "single_fidelity": 40.0,
     "transfer": 20.0,
@@ -70,12 +62,7 @@ def driver(text, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     path = folder / "report.html"
     path.write_text(text, encoding="utf-8")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    browser = start_browser(folder)
     try:
         browser.get(path.as_uri())
         yield browser
@@ -296,3 +283,53 @@ def test_all_run_keys_and_failures_are_listed(driver, rows):
     assert sorted(keys) == sorted(set(rows["run_key"]))
     assert len(elements(driver, "#failures tbody tr")) == len(SIZES) * 1
     assert driver.get_log("browser") == []
+
+
+@pytest.fixture
+def phone(driver):
+    """The page as a phone has it."""
+    seen_as(driver, width=360, height=740)
+    yield driver
+    seen_as(driver)
+
+
+def test_a_phone_scrolls_tables_and_not_the_page(phone):
+    for chart in ("curve", "cost", "forest"):
+        drawn(phone, chart)
+    assert wider_than_the_window(phone) == 0
+    # What scrolls sideways is reached by the tabulator and has a name; what does not is no stop on the way.
+    boxes = (
+        "return [...document.querySelectorAll('.scroll')].filter(e => e.checkVisibility({contentVisibilityAuto: true}))"
+        ".map(e => [e.scrollWidth > e.clientWidth, e.tabIndex === 0, e.getAttribute('aria-label')])"
+    )
+    WebDriverWait(phone, 5).until(lambda d: all(wide == stop for wide, stop, _ in d.execute_script(boxes)))
+    found = phone.execute_script(boxes)
+    assert any(wide for wide, _, _ in found)
+    assert all(bool(name) == wide for wide, _, name in found)
+
+
+def test_the_tabulator_begins_with_the_way_past_the_contents_and_focus_is_seen(driver):
+    driver.execute_script("window.scrollTo(0, 0); document.activeElement.blur()")
+    ActionChains(driver).send_keys(Keys.TAB).perform()
+    active = driver.switch_to.active_element
+    assert active.text == "Skip to the decision"
+    assert active.rect["x"] >= 0
+    style = "return getComputedStyle(document.activeElement)"
+    assert driver.execute_script(f"{style}.outlineStyle") == "solid"
+    active.send_keys(Keys.ENTER)
+    assert driver.execute_script("return document.activeElement.id") == "main"
+    for _ in range(3):  # the panel's choice of a regime and its two sliders come first in the main part
+        ActionChains(driver).send_keys(Keys.TAB).perform()
+        assert driver.execute_script(f"return [{style[7:]}.outlineStyle, {style[7:]}.outlineWidth]") == ["solid", "2px"]
+
+
+@pytest.mark.skipif(axe_file() is None, reason="needs axe-core: pip install axe-core-python")
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 1300])
+def test_axe_finds_no_barrier(driver, width, dark):
+    seen_as(driver, width=width, dark=dark)
+    drawn(driver, "curve")
+    try:
+        assert violations(driver, axe_file()) == []
+    finally:
+        seen_as(driver)

@@ -253,7 +253,8 @@ const GLYPHS = {
 function paintGlyphs() {
   for (const glyph of all('.glyph')) {
     const line = glyph.closest('.legend') && isCeiling(glyph.dataset.glyph);
-    glyph.textContent = line ? '╌╌' : `${GLYPHS[armOf[glyph.dataset.glyph].marker]}\ufe0e`;
+    // Drawn by the style sheet: a picture beside the arm's name, and no text of its own.
+    glyph.dataset.sign = line ? '╌╌' : `${GLYPHS[armOf[glyph.dataset.glyph].marker]}\ufe0e`;
     glyph.style.color = colourOf(glyph.dataset.glyph);
   }
 }
@@ -284,6 +285,7 @@ function drawChart(box) {
     modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']], // and none that sends anything anywhere
     toImageButtonOptions: { format: 'svg', filename: `mfbench-${box.dataset.chart}` },
   });
+  for (const drawing of all('svg.main-svg', box)) drawing.setAttribute('aria-hidden', 'true'); // ticks without their axes
 }
 
 const inView = new Set();

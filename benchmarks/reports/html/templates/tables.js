@@ -28,15 +28,22 @@ function startTables() {
       header.querySelector('button').addEventListener('click', () => sortTable(table, header));
     }
   }
-  // What scrolls sideways can be reached by the keyboard.
-  const reach = () => {
-    for (const box of all('.scroll')) {
-      if (box.scrollWidth > box.clientWidth) box.setAttribute('tabindex', '0');
-      else box.removeAttribute('tabindex');
+  // What scrolls sideways can be reached by the keyboard, and says what it is.
+  const reach = ({ target }) => {
+    const box = target.closest('.scroll');
+    const scrolls = box.scrollWidth > box.clientWidth;
+    const caption = box.querySelector('caption');
+    const named = { tabindex: '0', role: 'group', 'aria-label': `${caption ? caption.textContent : 'table'}, scrolls sideways` };
+    for (const [name, value] of Object.entries(named)) {
+      if (scrolls) box.setAttribute(name, value);
+      else box.removeAttribute(name);
     }
   };
-  reach();
-  window.addEventListener('resize', reach);
+  const observer = new ResizeObserver((entries) => entries.forEach(reach));
+  for (const box of all('.scroll')) {
+    observer.observe(box);
+    observer.observe(box.querySelector('table'));
+  }
 }
 
 function ticked(kind) {
