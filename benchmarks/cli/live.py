@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -105,11 +106,11 @@ class ArmsTable:
             if metric in CRITERIA:
                 arm.errors.setdefault((str(metric), str(split)), []).append(float(value))
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
         """The table as it is now; one without lines where nothing is computed."""
         arms = self._tables.get(self._shown, {})
         scores = sorted({score for arm in arms.values() for score in arm.errors}, key=_place)
-        made = Table(box=None, title=Text(one_line(self._shown)), title_justify="left")
+        made = Table(box=None)
         made.add_column("arm", no_wrap=True)
         made.add_column("runs", justify="right", no_wrap=True)
         for metric, split in scores:
@@ -120,7 +121,7 @@ class ArmsTable:
         for name, arm in arms.items():
             means = [number(fmean(values)) if (values := arm.errors.get(score)) else MISSING for score in scores]
             made.add_row(Text(one_line(name)), _runs(arm), *means, self._now(arm))
-        return made
+        return Group(Text(one_line(self._shown), overflow="ellipsis", no_wrap=True), made)
 
     def _now(self, arm: _Arm) -> str:
         shares = [f"{100 * self._active[key]:.0f} %" for key in arm.runs if key in self._active]

@@ -107,7 +107,7 @@ def test_a_terminal_gets_the_table_and_a_file_a_line_a_run(
     runs: list[PlannedRun], stored: dict[str, pd.DataFrame], terminal: bool
 ) -> None:
     file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, width=130, legacy_windows=False)
+    console = Console(file=file, force_terminal=terminal, color_system=None, width=130, legacy_windows=False)
     with RunsProgress(console, runs, runs, stored.__getitem__) as monitor:
         for run in runs:
             monitor.started(run)
