@@ -41,7 +41,7 @@ myst_dmath_allow_labels = False
 # Notebooks are executed whenever the site is built, and a cell that fails ends the build.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 600
+nb_execution_timeout = 1800
 nb_merge_streams = True
 
 # Single backticks in docstrings are code, as in Markdown.

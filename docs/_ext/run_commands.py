@@ -32,7 +32,7 @@ from sphinx.util.docutils import SphinxDirective
 from wrapping import WIDTH, command_lines, wrapped
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-_TIMEOUT_S = 600
+_TIMEOUT_S = 1800
 _LOG = logging.getLogger(__name__)
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
