@@ -48,9 +48,8 @@ def compute(
     from mfbench.benchmarks.cli.progress import RunsProgress
     from mfbench.benchmarks.cli.waiting import waiting
     from mfbench.benchmarks.harness.cost_estimate import cost_estimate
-    from mfbench.benchmarks.harness.keys import digest
     from mfbench.benchmarks.harness.prepare import prepare
-    from mfbench.benchmarks.harness.runner import pending, run_all
+    from mfbench.benchmarks.harness.runner import pending, run_all, unused
     from mfbench.benchmarks.harness.store import RunStore
     from mfbench.mfcore.errors import StorageError
 
@@ -68,14 +67,8 @@ def compute(
     with waiting("Adding up costs", console):
         whole = cost_estimate(planned, plan, store, processes)
     console.print(summary_line(whole, basis), highlight=False, soft_wrap=True)
-    if plan.todo and (n := store.superseded({digest(run.spec.cell()): run.key for run in planned})):
-        console.print(
-            f"{n} {'run' if n == 1 else 'runs'} in {root} of the same arms and draws stay there unused: the code of "
-            "mfbench, the settings or the data were others.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    if plan.todo and (sentence := unused(planned, store)):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     for run, reason in plan.failed:
         text = f"failed before: {run.spec.title()}: {reason} (--retry-failed computes it again)"
         console.print(text, style="red", markup=False, soft_wrap=True)

@@ -82,6 +82,17 @@ def pending(planned: Sequence[PlannedRun], store: RunStore, *, retry_failed: boo
     return result
 
 
+def unused(planned: Sequence[PlannedRun], store: RunStore) -> str:
+    """Say how many stored runs of a plan's arms and draws are not those of the plan; "" if there are none."""
+    n = store.superseded({digest(run.spec.cell()): run.key for run in planned})
+    if not n:
+        return ""
+    return (
+        f"{n} {'run' if n == 1 else 'runs'} in {store.root} of the same arms and draws {'stays' if n == 1 else 'stay'} "
+        "there unused: the code of mfbench, the settings or the data were others."
+    )
+
+
 @contextmanager
 def only_writer(root: Path) -> Iterator[None]:
     """Hold a folder of runs for this process; the system frees it when the process ends, however it ends.

@@ -9,7 +9,7 @@ from typing import Any
 from mfbench.benchmarks.harness.executors.factory import default_workers, make_executor
 from mfbench.benchmarks.harness.folders import RUNS
 from mfbench.benchmarks.harness.prepare import PlannedRun, prepare
-from mfbench.benchmarks.harness.runner import pending, run_all
+from mfbench.benchmarks.harness.runner import pending, run_all, unused
 from mfbench.benchmarks.harness.store import RunStore
 from mfbench.benchmarks.notebook.asked import Keys, listed, options_of, settings_of, stem_of
 from mfbench.benchmarks.notebook.comparison import Comparison
@@ -171,6 +171,8 @@ def compare(
     planned, store = prepare(plan.specs), RunStore(root)
     found = pending(planned, store)
     say(f"{len(planned)} runs: {len(found.stored)} stored, {len(found.todo)} to compute.")
+    if found.todo and (sentence := unused(planned, store)):
+        say(sentence)
     processes = default_workers() if workers is None else workers
     executor = make_executor(min(processes, max(1, len(found.todo))))
     with without_script():

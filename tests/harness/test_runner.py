@@ -16,7 +16,7 @@ from filelock import FileLock
 from mfbench.benchmarks.harness.executors.factory import make_executor
 from mfbench.benchmarks.harness.plan import RunSpec
 from mfbench.benchmarks.harness.prepare import PlannedRun, prepare
-from mfbench.benchmarks.harness.runner import only_writer, pending, run_all
+from mfbench.benchmarks.harness.runner import only_writer, pending, run_all, unused
 from mfbench.benchmarks.harness.store import COLUMNS, RunStore
 from mfbench.benchmarks.observables.errors.observable import Errors
 from mfbench.benchmarks.observables.evaluation import Evaluation
@@ -68,6 +68,16 @@ def test_a_run_is_computed_and_stored(fakes: Path, tmp_path: Path) -> None:
     assert row["label_cost_cpu_s"] == 100.0 * (9 + 6)  # HF training and validation; this arm uses no LF label
     assert row["inference_us_per_atom"] > 0
     assert not (store.root / "work").exists()
+
+
+def test_stored_runs_of_other_settings_are_counted_as_unused(fakes: Path, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    compute(store, [spec(settings={"shift": -0.25}), spec(settings={"shift": -0.25}, seed=2)])
+    assert unused(prepare([spec(settings={"shift": -0.25})]), store) == ""
+    assert unused(prepare([spec(settings={"shift": 0.5}), spec(settings={"shift": 0.5}, seed=3)]), store) == (
+        f"1 run in {tmp_path} of the same arms and draws stays there unused: the code of mfbench, the settings or the "
+        "data were others."
+    )
 
 
 def test_observables_are_measured_where_they_are_asked_for(
