@@ -35,7 +35,7 @@ class _Lines(Progress):
     table: ArmsTable | None = None
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """What is drawn: the table as it is now, then the bars."""
+        """The table as it is now, then the bars."""
         if self.table is not None:
             yield self.table
         yield from super().get_renderables()

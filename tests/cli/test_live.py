@@ -1,4 +1,4 @@
-"""What is shown while runs are computed: the table of arms on a terminal, lines elsewhere."""
+"""Progress while runs are computed: the table of arms on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
