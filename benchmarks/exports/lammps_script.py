@@ -107,7 +107,7 @@ def run_lammps(
     return lmp
 
 
-def write_structure(frame: Atoms, elements: Sequence[str], path: Path) -> None:
+def write_structure(frame: Atoms, elements: Sequence[str], path: str | Path) -> None:
     """Write a frame as a data file of LAMMPS; one that repeats in no direction gets 10 Å of vacuum around it.
 
     LAMMPS's cells have their first vector along x and their second in the xy plane: others are turned.
@@ -133,7 +133,7 @@ def write_structure(frame: Atoms, elements: Sequence[str], path: Path) -> None:
     bare = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc)
     if not bare.pbc.any():
         bare.center(vacuum=_VACUUM)
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as stream:
         write_lammps_data(stream, bare, specorder=list(elements), masses=True, units="metal")
 
 
