@@ -20,7 +20,7 @@ from mfbench.mfcore.files import sha256_of, write_text
 
 LOW, HIGH = worker.LEVELS
 
-_RECORDED = ("plane_waves_eV", "grid_spacing_A")
+_RECORDED = ("plane_waves_eV", "grid_spacing_A", "point_group")
 _METHODS = {LOW: "PBE", HIGH: "r2SCAN"}
 
 

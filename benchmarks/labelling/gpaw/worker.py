@@ -126,6 +126,16 @@ def labels_of(atoms: Any, levels: list[str], settings: dict[str, Any]) -> Any:
             return
 
 
+def _check_version(settings: dict[str, Any]) -> None:
+    import gpaw
+
+    if settings["point_group"] and int(gpaw.__version__.partition(".")[0]) < 26:
+        raise SystemExit(
+            f"GPAW {gpaw.__version__} does not make the kinetic energy density symmetric, and these labels use the "
+            "symmetry: install gpaw>=26.7 into an environment, and name its Python in MFBENCH_GPAW_PYTHON"
+        )
+
+
 def finished(path: str) -> set[tuple[str, str]]:
     """(structure_id, level) that stand in a file of labels; a last line that was cut off counts for nothing."""
     done: set[tuple[str, str]] = set()
@@ -159,12 +169,14 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON, in place of some of SETTINGS")
     arguments = parser.parse_args()
     _cut_unfinished_line(arguments.labels)
+    settings = {**SETTINGS, **arguments.settings}
+    _check_version(settings)
     done, made = finished(arguments.labels), 0
     for atoms in read(arguments.geometries, ":")[arguments.start :: arguments.every]:
         levels = str(atoms.info["levels"]).split("+")
         if all((str(atoms.info["structure_id"]), level) in done for level in levels):
             continue
-        for record in labels_of(atoms, levels, {**SETTINGS, **arguments.settings}):
+        for record in labels_of(atoms, levels, settings):
             if (record["structure_id"], record["level"]) in done:
                 continue
             with open(arguments.labels, "a", encoding="utf-8") as stream:

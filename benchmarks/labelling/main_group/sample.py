@@ -17,8 +17,11 @@ from mfbench.benchmarks.labelling.main_group.structures import k_points, n_phase
 if TYPE_CHECKING:
     from mfbench.mfcore.potentials.potential import Potential
 
-K_POINT_DENSITY_A = 3.0
-"""k-points per Å⁻¹ along each reciprocal lattice vector: see README.md of the task."""
+K_POINT_DENSITY_A, DENSE_A = 3.0, 5.0
+"""k-points per Å⁻¹ along each reciprocal lattice vector, and those of `METALS`: see README.md of the task."""
+
+METALS = ("Li", "Na", "K", "Mg", "Ca", "Al", "Ga", "C")
+"""Elements with a Fermi surface, graphite among them."""
 
 MANY_PHASES = 4
 """Compounds of a system from which on its hull means something, so that it has more frames."""
@@ -124,7 +127,8 @@ def _frame(
     made = Atoms(moved.numbers, positions=moved.positions, cell=moved.cell, pbc=True)
     made.wrap()
     name, system = str(atoms.info["structure_id"]), system_of(atoms)
-    grid = [-(-k // n) for k, n in zip(k_points(atoms, K_POINT_DENSITY_A), repeats, strict=True)]
+    density = DENSE_A if system in METALS else K_POINT_DENSITY_A
+    grid = [-(-k // n) for k, n in zip(k_points(atoms, density), repeats, strict=True)]
     made.info = {
         "structure_id": f"{name}-{kind}-{number}",
         "group": name,
