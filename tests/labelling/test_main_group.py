@@ -126,6 +126,11 @@ def test_labels_are_computed_by_a_stand_in(stand_in, tmp_path, monkeypatch, caps
     total = sum(len(a.info["levels"].split("+")) for a in few)
     monkeypatch.setattr("mfbench.benchmarks.labelling.gpaw.generation.Crystal.geometries", lambda self, out=None: few)
     monkeypatch.setattr(sys, "argv", ["generate", "label", str(tmp_path / "out")])
+    with pytest.raises(DataError, match=r"GPAW 0\.0 does not make the kinetic energy density symmetric"):
+        CRYSTAL.main()
+    module = tmp_path / "modules" / "gpaw.py"
+    module.write_text(module.read_text().replace('"0.0"', '"26.7.0"'))
+    capsys.readouterr()
     CRYSTAL.main()
     said = capsys.readouterr()
     assert said.out.strip() == str(tmp_path / "out")
@@ -133,7 +138,7 @@ def test_labels_are_computed_by_a_stand_in(stand_in, tmp_path, monkeypatch, caps
     assert said.err.splitlines()[-1].startswith(f"{n} of {total} labels (")
     labels = read_labels(tmp_path / "out")
     assert {name for name, _ in labels} == {a.info["structure_id"] for a in few}
-    assert {record["plane_waves_eV"] for record in labels.values()} == {600.0}
+    assert {record["plane_waves_eV"] for record in labels.values()} == {800.0}
 
 
 def test_formation_energies_of_the_convergence_test_cancel_what_is_linear():

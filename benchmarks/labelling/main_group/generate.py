@@ -25,7 +25,13 @@ CRYSTAL = Crystal(
     False,  # at this cutoff the stress is not the derivative of the energy: see README.md
     {"relaxations": relaxations},
     covered,
-    {"plane_waves_eV": 800.0, "grid_spacing_A": 0.14, "point_group": True, "davidson_steps": None, "mixing": None},
+    {
+        "plane_waves_eV": 800.0,
+        "grid_spacing_A": 0.14,
+        "point_group": True,
+        "davidson_steps": None,
+        "density_mixer": None,
+    },
 )
 geometries, generate = CRYSTAL.geometries, CRYSTAL.generate
 

@@ -46,7 +46,7 @@ _QUIET_S = 60.0
 
 @dataclass
 class _Submissions:
-    """What the batch system has said to jobs."""
+    """Answers of the batch system to submitted jobs."""
 
     system: str
     accepted: int = 0
@@ -189,7 +189,7 @@ def _told(job_class: Any, said: _Submissions) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    """What a batch system has printed, of an error of dask-jobqueue's that quotes it."""
+    """The output of a batch system, from an error of dask-jobqueue's that quotes it."""
     if isinstance(error, TimeoutError):
         return f"no answer for {_ANSWER_S:.0f} s"
     text = str(error)
