@@ -124,6 +124,7 @@ class SkinList:
         self.sender = torch.cat([sender + first for sender, _, _, first in parts])
         self.receiver = torch.cat([receiver + first for _, receiver, _, first in parts])
         self.shift = torch.cat([shift for _, _, shift, _ in parts])
+        self._image = self.shift.ne(0.0).any(dim=1)
         self.version += 1
 
     def geometry(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -228,11 +229,12 @@ class SkinList:
         """
         sender, receiver = self.sender.index_select(0, near), self.receiver.index_select(0, near)
         if self.dtype == torch.float64:
-            own, shift = positions, self.shift.index_select(0, near)
+            own, shift, images = positions, self.shift.index_select(0, near), None
         else:
             # Rounded positions and images of atoms that have diffused far would make a rounded geometry
             own = torch.zeros_like(positions, dtype=self.dtype)
             shift = vectors.index_select(0, near).to(self.dtype)
+            images = self._image.index_select(0, near)
         # receivers ascend; to count them would be to wait for the device
         row_pointer = torch.searchsorted(receiver, torch.arange(len(positions) + 1, device=self.device))
         return Batch(
@@ -245,5 +247,6 @@ class SkinList:
             frame=self.frame,
             n_atoms=self.n_atoms,
             volume=self._volume,
+            images=images,
             **self._labels,
         )

@@ -72,7 +72,7 @@ class Coverage:
             found.append(Unseen("alone", text, tuple(sorted({int(batch.frame[i]) for i in unknown}))))
         if self._seen["periodic"] and self._seen["molecules"]:
             return found
-        images = batch.shift.ne(0.0).any(dim=1)
+        images = batch.shift.ne(0.0).any(dim=1) if batch.images is None else batch.images
         repeated = set(batch.frame[batch.receiver[images]].unique().tolist())
         if not self._seen["periodic"] and repeated:
             text = "periodic images within the cutoff, which no training frame has"

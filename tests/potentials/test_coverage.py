@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
@@ -13,6 +14,7 @@ from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.surroundings import surroundings
 from mfbench.mfcore.dynamics.models import PotentialForces
+from mfbench.mfcore.dynamics.neighbours import SkinList
 from mfbench.mfcore.errors import ExtrapolationWarning, UntrainedWarning
 from mfbench.mfcore.potentials.coverage import Coverage
 from mfbench.mfcore.potentials.potential import ENERGY_ERRORS, Component, Potential, load
@@ -79,6 +81,22 @@ def test_a_calculator_and_dynamics_warn_once_of_each() -> None:
         "a frame in dynamics has H without a neighbour within 4 Å",
         "a frame in dynamics has periodic images within the cutoff",
     ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("frame", [WATER, BOXED])
+def test_images_are_told_from_whole_vectors(frame: Atoms, dtype: torch.dtype) -> None:
+    """Edges of dynamics in float32 have their whole vectors as shifts."""
+    species = torch.tensor([0, 1, 1])
+    lists = SkinList([frame], species, CUTOFF, 1.0, torch.device("cpu"), dtype)
+    positions = torch.tensor(frame.positions)
+    vectors = lists.vectors(positions)
+    batch = lists.batch(positions, vectors, lists.near(vectors.square().sum(1)))
+    kinds = []
+    for trained in (WATER, CRYSTAL):
+        seen = surroundings({"high": [trained]}, CUTOFF)
+        kinds.append([found.kind for found in Coverage(seen, (8, 1), CUTOFF, "high").find(batch)])
+    assert kinds == [[], ["molecule"]]
 
 
 def test_a_watch_tells_of_each_kind_once() -> None:
