@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -107,12 +108,34 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give a folder beside a path to write to, removed at the end; what is killed leaves it to :func:`sweep`.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be made.
+    """
+    make_folder(path.parent)
+    name = {"prefix": f".{path.stem[:100]}{_MARK}", "suffix": path.suffix}
+    try:
+        made = tempfile.TemporaryDirectory(**name, dir=path.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StorageError.of(error, path) from error
+    with made as temporary:
+        yield Path(temporary)
+
+
 def is_device(path: Path) -> bool:
     """Say whether a device, a pipe or a socket has this name: such are not replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
     with suppress(OSError):
         path.unlink()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import NamedTuple
 from ase.data import chemical_symbols
 
 from mfbench.benchmarks.exports.moved import self_contained
-from mfbench.mfcore.errors import ConfigError, StorageError
-from mfbench.mfcore.files import make_folder, rename_folder, write_text
+from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.files import folder_beside, make_folder, rename_folder, write_text
 from mfbench.mfcore.potentials.potential import Potential
 
 
@@ -100,13 +99,8 @@ def export_model(source: Potential | str | Path, form: str, out: Path, fidelity:
         "@ELEMENTS@": ", ".join(f'"{symbol}"' for symbol in _symbols(potential)),
         "@SYMBOLS@": " ".join(_symbols(potential)),
     }
-    make_folder(out.parent)
-    try:
-        made = tempfile.TemporaryDirectory(prefix=f".{out.name[:100]}.", dir=out.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise StorageError.of(error, out) from error
-    with made as temporary:
-        folder = Path(temporary) / "export"
+    with folder_beside(out) as temporary:
+        folder = temporary / "export"
         make_folder(folder)
         potential.save(folder)
         if chosen.write is not None:

@@ -172,7 +172,7 @@ class Batch:
     stress: Tensor  # (B, 3, 3) eV/Å³
     has_forces: bool = True  # False if no frame has labels of forces
     has_stress: bool = True
-    images: Tensor | None = None  # (E,) whether an edge goes to a periodic image; None: where its shift is not zero
+    images: Tensor | None = None  # (E,) whether edges go to periodic images; None: where their shift is not zero
     species_counts: tuple[int, ...] | None = None  # atoms of each species, where a device would have to be asked
 
     @property

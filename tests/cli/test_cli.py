@@ -22,6 +22,7 @@ COMMANDS = [
     ["fit"],
     ["predict"],
     ["discover"],
+    ["measure"],
     ["score-discovery"],
     ["info"],
     ["data", "inspect"],

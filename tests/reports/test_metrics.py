@@ -33,6 +33,7 @@ def test_names_and_units_agree():
         "cm²/s": "cm2_per_s",
         "meV/atom/ps": "mev_per_atom_per_ps",
         "eV": "ev",
+        "kcal/mol": "kcal_per_mol",
         "mS/cm": "ms_per_cm",
         "structures": ("n_missing", "n_failed"),
         "Å²": "a2",
