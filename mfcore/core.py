@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mfbench.mfcore.core_types import Checkpoint, Conditioning, CoreConfig, CoreOutput, ForwardOptions, InferenceCore
 from mfbench.mfcore.cores.starting_points import found_checkpoint
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity_energies import FidelityEnergies
 

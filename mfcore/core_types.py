@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.settings_model import SettingsModel
 
 Conditioning = Literal["none", "one_hot", "heads", "embedding"]

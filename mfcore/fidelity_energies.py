@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.errors import ConfigError
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.core import Core, CoreOutput
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.batch import Batch
+from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.errors import SelfCheckError
 
 _TOLERANCE = 0.05

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mfbench.mfcore.cores.equivariant.inference.core import FrozenCore
 from mfbench.mfcore.cores.equivariant.inference.export import FrozenModule, inputs_of
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.files import replacing
 from mfbench.mfcore.potentials.potential import Potential
@@ -68,7 +68,7 @@ class PotentialModule(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Energies (B,) eV of float64, forces (A, 3) eV/Å and stress (B, 3, 3) eV/Å³ of a graph.
 
-        Arguments as the attributes of :class:`~mfbench.mfcore.data.graphs.Batch`.
+        Arguments as the attributes of :class:`~mfbench.mfcore.data.batch.Batch`.
         """
         graph = (species, positions, sender, receiver, row_pointer, shift, frame, n_atoms, volume)
         per_atom = self.get_buffer("reference").index_select(0, species)

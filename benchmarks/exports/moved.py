@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mfbench.benchmarks.exports.lists import MovingLists, Pairs
 from mfbench.mfcore.core import CoreOutput
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.data.periodic import COINCIDENT
 from mfbench.mfcore.errors import ConfigError, DataError, ExtrapolationWarning
 from mfbench.mfcore.potentials.potential import Component, Potential, load

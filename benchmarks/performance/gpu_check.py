@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from mfbench.mfcore.cores.equivariant.model import EquivariantCore
-    from mfbench.mfcore.data.graphs import Batch
+    from mfbench.mfcore.data.batch import Batch
 
 NO_DEVICE = 3  # exit code
 SPECIES = (1, 3, 6, 8, 15, 16, 17)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mfbench.mfcore.backends.select import Backend, Kernels
 from mfbench.mfcore.core import CoreOutput
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.ops.edge_sums.op import atom_forces
 from mfbench.mfcore.ops.edges import Edges
 

@@ -17,7 +17,7 @@ from mfbench.mfcore.core import Core, CoreOutput
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
 from mfbench.mfcore.cores.fused_products import used_by
 from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.edges import Edges
 

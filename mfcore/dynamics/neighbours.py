@@ -10,8 +10,9 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.data.device_neighbours import neighbour_lists
-from mfbench.mfcore.data.graphs import Batch, neighbour_list
+from mfbench.mfcore.data.graphs import neighbour_list
 from mfbench.mfcore.data.periodic import repeated_volume, whole_cell
 from mfbench.mfcore.errors import ConfigError
 

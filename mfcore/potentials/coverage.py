@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from ase.data import chemical_symbols
 
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 
 
 class Unseen(NamedTuple):

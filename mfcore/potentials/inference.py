@@ -8,7 +8,8 @@ import numpy as np
 from ase import Atoms
 
 from mfbench.mfcore.core import Core, CoreOutput
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.batch import Batch
+from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.output_checks import checked_output

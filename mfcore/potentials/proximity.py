@@ -9,8 +9,8 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor
 
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.data.closest import pair_key
-from mfbench.mfcore.data.graphs import Batch
 
 #: Share of the shortest distance in training below which atoms are too close: thermal extremes of frames like those of
 #: the training lie a few percent below its shortest distances.

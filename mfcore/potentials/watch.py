@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.potentials.coverage import Coverage
 from mfbench.mfcore.potentials.proximity import Proximity
 

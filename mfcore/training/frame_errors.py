@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.core import Core, CoreOutput
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.training.config import LossConfig
 from mfbench.mfcore.training.loss import elementwise
 from mfbench.mfcore.training.selection import FrameErrors

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mfbench.mfcore.core import CoreOutput
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.training.config import LossConfig, LossKind
 
 

@@ -13,7 +13,8 @@ from ase import Atoms
 from torch import Tensor
 
 from mfbench.mfcore.core import Core
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.batch import Batch
+from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.training.budget import Stage
 from mfbench.mfcore.training.config import LossConfig, TrainingConfig

@@ -16,8 +16,9 @@ from ase import Atoms
 from torch import Tensor
 
 from mfbench.mfcore.core import FIDELITY, Core, CoreOutput, ForwardOptions
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.data.frames import has_label
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.data.reference_energies import composition
 from mfbench.mfcore.errors import BudgetError, ConfigError, DataError, TrainingError
 from mfbench.mfcore.fidelity import Label, LabelSet

@@ -15,7 +15,8 @@ from torch import Tensor
 from mfbench.mfcore.core import Conditioning, Core, CoreOutput
 from mfbench.mfcore.cores.choice import CoreChoice
 from mfbench.mfcore.cores.registry import core_class
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.batch import Batch
+from mfbench.mfcore.data.graphs import GraphStore
 
 SPECIES = (1, 3, 6, 8, 15, 16, 17, 31, 7)
 FIDELITIES = ("low", "high")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.dynamics.models import ForceModel
 from mfbench.mfcore.potentials.potential import Component, Potential
 

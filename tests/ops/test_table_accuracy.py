@@ -8,8 +8,9 @@ from ase import Atoms
 
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.data.frames import set_labels
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.graphs import GraphStore
 from tests.conftest import HIGH, pair_labels
 
 SPECIES = (1, 8)

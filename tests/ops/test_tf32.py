@@ -17,7 +17,8 @@ from torch import Tensor
 from mfbench.mfcore.core import CoreOutput
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.batch import Batch
+from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.node_update import tf32
 from mfbench.mfcore.ops.node_update.tf32 import rounded, tf32_product

@@ -14,8 +14,9 @@ from mfbench.mfcore.core import Conditioning
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.cores.registry import DEFAULT
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.data.frames import set_labels
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.potentials.inference import FrozenPotential
 from mfbench.mfcore.potentials.potential import Component, Potential, load

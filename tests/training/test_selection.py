@@ -13,8 +13,8 @@ from ase.build import molecule
 from mfbench.mfcore.core import CoreOutput
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.data.frames import set_labels
-from mfbench.mfcore.data.graphs import Batch
 from mfbench.mfcore.errors import TrainingError
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.training.budget import Budget, Stage

@@ -33,7 +33,7 @@ from mfbench.mfcore.cores.equivariant.inference.edges import DIFFERENTIABLE
 from mfbench.mfcore.cores.equivariant.layers import ConditionedReadout, Interaction, MultiHeadReadout
 from mfbench.mfcore.cores.equivariant.start import network_of, start_as
 from mfbench.mfcore.cores.equivariant.zbl import ZBLRepulsion
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.convolution.instructions import Layout
 from mfbench.mfcore.ops.edge_sums.op import edge_vectors

@@ -17,7 +17,7 @@ from mfbench.mfcore.cores.mace.heads import head_of, spread_head
 from mfbench.mfcore.cores.mace.network import build, model_keys
 from mfbench.mfcore.cores.peer import PeerCore
 from mfbench.mfcore.cores.starting_points import found_checkpoint
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 
 
 class MaceCore(PeerCore):

@@ -16,7 +16,7 @@ from mfbench.mfcore.cores.nequip.checkpoint import architecture, stored, transfe
 from mfbench.mfcore.cores.nequip.config import NequIPConfig
 from mfbench.mfcore.cores.peer import ReadoutsCore
 from mfbench.mfcore.cores.starting_points import found_checkpoint
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 
 ADDED = "fidelity_vectors"
 """Vectors that are added to those of elements, by fidelity, in a network that started from a checkpoint."""

@@ -17,7 +17,7 @@ from mfbench.mfcore.cores.sevennet.checkpoint import Stored, named_files, stored
 from mfbench.mfcore.cores.sevennet.config import SevenNetConfig
 from mfbench.mfcore.cores.sevennet.network import READOUTS, build, model_keys, run
 from mfbench.mfcore.cores.starting_points import found_checkpoint
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 
 
 class SevenNetCore(ReadoutsCore):

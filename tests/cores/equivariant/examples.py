@@ -10,7 +10,8 @@ from ase.build import bulk, molecule
 from mfbench.mfcore.core import Conditioning
 from mfbench.mfcore.cores.equivariant.config import EquivariantConfig
 from mfbench.mfcore.cores.equivariant.model import EquivariantCore
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.batch import Batch
+from mfbench.mfcore.data.graphs import GraphStore
 
 SPECIES = (1, 6, 7, 31)
 FIDELITIES = ("low", "high")

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mfbench.mfcore.data.graphs import Batch, GraphStore
+from mfbench.mfcore.data.batch import Batch
+from mfbench.mfcore.data.graphs import GraphStore
 from mfbench.mfcore.ops.edges import Edges
 from mfbench.mfcore.ops.node_update import species_groups
 from mfbench.mfcore.ops.node_update.species_groups import SpeciesGroups, species_linear

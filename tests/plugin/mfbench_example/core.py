@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mfbench.mfcore.core import READOUT, TRUNK, Conditioning, Core, CoreConfig, CoreOutput
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.ops.edges import Edges
 
 

@@ -17,7 +17,7 @@ from mfbench.mfcore.cores.equivariant.inference.update import Kept, Operands, co
 from mfbench.mfcore.cores.equivariant.layers import ConditionedReadout, Interaction
 from mfbench.mfcore.cores.equivariant.network import Network
 from mfbench.mfcore.cores.equivariant.zbl import ZBLRepulsion
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.activations import GATE_SCALE
 from mfbench.mfcore.ops.edge_sums.op import edge_vectors

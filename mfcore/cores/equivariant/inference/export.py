@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mfbench.mfcore.cores.equivariant.inference.core import FrozenCore
-from mfbench.mfcore.data.graphs import Batch
+from mfbench.mfcore.data.batch import Batch
 
 _INPUTS = ("species", "positions", "sender", "receiver", "row_pointer", "shift", "frame", "n_atoms", "volume")
 
@@ -42,7 +42,7 @@ class FrozenModule(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Energies (B,) eV without reference energies, forces (A, 3) eV/Å and stress (B, 3, 3) eV/Å³ of a graph.
 
-        Arguments as the attributes of :class:`~mfbench.mfcore.data.graphs.Batch`.
+        Arguments as the attributes of :class:`~mfbench.mfcore.data.batch.Batch`.
         """
         graph = (species, positions, sender, receiver, row_pointer, shift, frame, n_atoms, volume)
         output = self._frozen(
