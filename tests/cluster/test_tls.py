@@ -24,6 +24,8 @@ def certificate(folder: Path) -> Security:
     cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
     found = security_of(cert, cert, key)
     assert found is not None
+    assert found.require_encryption
+    assert found.tls_client_cert == found.tls_worker_cert == found.tls_scheduler_cert == cert
     return found
 
 
@@ -52,3 +54,18 @@ def test_others_are_refused(encrypted: tuple[str, Security], tmp_path: Path) -> 
             list(DaskExecutor(place, patience_s=3.0).run(jobs_of(square, 2)))
     with pytest.raises((OSError, TypeError)):
         Client(address, timeout=3, set_as_default=False)  # without a certificate
+
+
+def test_files_that_are_no_certificates_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl here")
+    for name in ("one", "two"):
+        certificate(tmp_path / name)
+    mine, key = str(tmp_path / "one" / "cert.pem"), str(tmp_path / "two" / "key.pem")
+    (tmp_path / "junk.pem").write_text("junk")
+    with pytest.raises(ConfigError, match=r"--tls-ca-file .*junk\.pem: expected a certificate"):
+        security_of(str(tmp_path / "junk.pem"), mine, str(tmp_path / "one" / "key.pem"))
+    with pytest.raises(
+        ConfigError, match=r"--tls-cert .*--tls-key .*: expected a certificate in PEM form and its own key"
+    ):
+        security_of(mine, mine, key)

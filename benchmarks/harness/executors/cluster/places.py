@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -203,7 +204,7 @@ def security_of(ca_file: str | None, cert: str | None, key: str | None) -> Secur
     Raises
     ------
     ConfigError
-        If only some of the files are given, or one does not exist.
+        If only some of the files are given, one does not exist or is not what it should be, or the key is another's.
     """
     given = {"--tls-ca-file": ca_file, "--tls-cert": cert, "--tls-key": key}
     if not any(given.values()):
@@ -213,6 +214,17 @@ def security_of(ca_file: str | None, cert: str | None, key: str | None) -> Secur
             raise ConfigError(f"{name}: missing; TLS takes --tls-ca-file, --tls-cert and --tls-key together.")
         if not os.path.isfile(path):
             raise ConfigError(f"{name} {path}: there is no such file.")
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"--tls-ca-file {ca_file}: expected a certificate in PEM form ({error}).") from error
+    try:
+        context.load_cert_chain(str(cert), key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"--tls-cert {cert}, --tls-key {key}: expected a certificate in PEM form and its own key ({error})."
+        ) from error
     roles = ("client", "scheduler", "worker")
     files = {f"tls_{role}_cert": cert for role in roles} | {f"tls_{role}_key": key for role in roles}
     return Security(tls_ca_file=ca_file, require_encryption=True, **files)
