@@ -50,7 +50,7 @@ def _table(made: Grid) -> str:
         texts = [f"<strong>{escape(field.text)}</strong>" if field.best else escape(field.text) for field in line]
         lines.append("<tr>" + "".join(f"<td{_style(index)}>{text}</td>" for index, text in enumerate(texts)) + "</tr>")
     table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    return f'<div style="overflow-x:auto">{table}</div>'
+    return f'<div style="overflow-x:auto" tabindex="0">{table}</div>'
 
 
 def _style(column: int) -> str:
