@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,9 +158,7 @@ class MovedAtoms:
             volume = torch.where(periodic.any(1) & (whole > 0.0), whole, torch.nan)
         batch = self._batch(pairs, n_atoms, volume)
         if self._calls % _LOOK_EVERY == 0:
-            # the watch tells images by their shifts, which the vectors of the batch do not show
-            seen = replace(batch, positions=pairs.positions, shift=pairs.shift)
-            for sentence in self._watch.look(seen):
+            for sentence in self._watch.look(batch):
                 warnings.warn(sentence, ExtrapolationWarning, stacklevel=3)
         self._calls += 1
         if self.lists.cells_moved and not self._stress_told:
@@ -215,6 +212,7 @@ class MovedAtoms:
             frame=self._frame,
             n_atoms=n_atoms,
             volume=volume.to(self.precision),
+            images=pairs.shift.ne(0.0).any(dim=1),
             fidelity=self._fidelity,
             **self._labels,
             has_forces=False,
