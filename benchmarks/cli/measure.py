@@ -11,6 +11,7 @@ import typer
 
 from mfbench.benchmarks.cli.output import say
 from mfbench.benchmarks.cli.starting import Checkpoint, Trust
+from mfbench.benchmarks.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from mfbench.benchmarks.observables.base import Observable, Plan
@@ -56,8 +57,6 @@ def measure(
     """Measure a potential on frames of a public benchmark, as observables of runs do (mfbench list observables)."""
     import json
 
-    from rich.console import Console
-
     from mfbench.benchmarks.observables.registry import observables
     from mfbench.benchmarks.sets.registry import set_of
     from mfbench.benchmarks.user.chosen import Chosen
@@ -67,7 +66,7 @@ def measure(
     wanted = _plan(observable, plan or ())
     chosen = Chosen.of(model, core, checkpoint, trust_checkpoint)
     level = chosen.level(fidelity)
-    with Console(stderr=True).status(f"Measuring on {name}"):
+    with waiting(f"Measuring on {name}"):
         rows = observable.on_benchmark(chosen.potential, wanted, level).rows
     labels = {metric.name: metric.label for metric in observable.metrics}
     if format is Format.json:
