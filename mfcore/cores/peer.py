@@ -8,15 +8,17 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from mfbench.mfcore.core import Core, CoreOutput
+from mfbench.mfcore.core import Checkpoint, Conditioning, Core, CoreConfig, CoreOutput
 from mfbench.mfcore.cores.edge_gradient import output_of_edges
 from mfbench.mfcore.cores.fused_products import used_by
 from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint
+from mfbench.mfcore.cores.starting_points import found_checkpoint
 from mfbench.mfcore.data.batch import Batch
 from mfbench.mfcore.errors import ConfigError
 from mfbench.mfcore.ops.edges import Edges
@@ -26,7 +28,87 @@ class PeerCore(Core):
     """A core whose atomic energies come from another package's network.
 
     Forces and stress are the gradient of its energies by the edge vectors, E0 and scales are outside of it in float64.
+    Its settings have `architecture`, the keys of a checkpoint's network, which go before all others.
+
+    Attributes
+    ----------
+    checkpoints
+        Of the class: how those of the package are read.
     """
+
+    checkpoints: ClassVar[type[PeerCheckpoint]]
+
+    @classmethod
+    def cutoff_of(cls, config: CoreConfig, checkpoint: Checkpoint | None = None) -> float:
+        """Cutoff in Å: the checkpoint's, or that of the settings."""
+        kept: dict[str, Any] | None = getattr(config, "architecture")  # noqa: B009
+        keys = kept if checkpoint is None else cls.checkpoints.read(checkpoint.path).keys
+        return config.cutoff if keys is None else float(keys[cls.checkpoints.cutoff_key])
+
+    @classmethod
+    def find_checkpoint(cls, checkpoint: str) -> Checkpoint:
+        """A file of the package, or the name of a checkpoint that comes with it; `:PART` may follow.
+
+        Raises
+        ------
+        ConfigError
+            If there is none, or it has several parts and none is chosen.
+        """
+        cls.check_installed()
+        found = found_checkpoint(checkpoint, cls.name, cls.checkpoints.named_files())
+        shown = Path(checkpoint).name.removesuffix(f":{found.part}" if found.part else "")
+        return Checkpoint(found.path, cls.checkpoints.read(found.path).part(found.part, shown))
+
+    @classmethod
+    def trust_checkpoint(cls, checkpoint: str) -> None:
+        """Unpickle a checkpoint's file, and keep what is needed of it in the user's cache in a form without code."""
+        cls.check_installed()
+        cls.checkpoints.trust(found_checkpoint(checkpoint, cls.name, cls.checkpoints.named_files()).path)
+
+    @classmethod
+    def elements_of(cls, checkpoint: Checkpoint) -> tuple[int, ...]:
+        """Atomic numbers that a checkpoint was trained on, ascending."""
+        return cls.checkpoints.read(checkpoint.path).elements
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        config: CoreConfig,
+        species: Sequence[int],
+        fidelities: Sequence[str],
+        conditioning: Conditioning,
+        mean_neighbours: float,
+    ) -> Self:
+        """A network whose fidelities all start as one part of the checkpoint; its shape goes before the settings'.
+
+        Raises
+        ------
+        ConfigError
+            If it lacks an element.
+        """
+        known = cls.checkpoints.read(checkpoint.path)
+        known.check_elements(species, checkpoint.path)
+        own = cls.Config.model_validate({"cutoff": known.keys[known.cutoff_key], "architecture": known.architecture()})
+        made = cls(own, species, fidelities, conditioning, mean_neighbours)
+        made.take_weights(known, checkpoint.part)
+        shift, scale = known.energies(checkpoint.part, made.species)
+        for fidelity in made.fidelities:
+            made.set_reference(fidelity, shift)
+            made.set_scale(fidelity, scale)
+        return made
+
+    @abstractmethod
+    def take_weights(self, known: Any, part: str) -> None:
+        """Give all fidelities the network's function of one part of a checkpoint.
+
+        Parameters
+        ----------
+        known
+            Of the class `checkpoints`; the network has its architecture.
+        part
+            One of its parts, or empty.
+        """
 
     def forward(
         self, batch: Batch, forces: bool = True, stress: bool = False, create_graph: bool = False
@@ -69,13 +151,6 @@ class PeerCore(Core):
             raise ConfigError(f"core '{self.name}': its architecture has no element {odd[0]}.")
         places = torch.tensor([elements.index(number) for number in self.species])
         self.register_buffer("element", places, persistent=False)
-
-    def take_energies(self, known: PeerCheckpoint, part: str) -> None:
-        """Give all fidelities the reference energies and scales of one part of a checkpoint."""
-        shift, scale = known.energies(part, self.species)
-        for fidelity in self.fidelities:
-            self.set_reference(fidelity, shift)
-            self.set_scale(fidelity, scale)
 
     @property
     def kernels(self) -> str:

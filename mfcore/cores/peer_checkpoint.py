@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from ase.data import chemical_symbols
 from torch import Tensor
 
+from mfbench.mfcore.cores import pickled
 from mfbench.mfcore.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class PeerCheckpoint:
+class PeerCheckpoint(ABC):
     """Weights and description of a checkpoint.
 
     Attributes
     ----------
-    core
-        Of the class: name of the core that it is for.
+    core, package
+        Of the class: name of the core that it is for, and of the package that writes it.
+    cutoff_key
+        Of the class: name of the cutoff (Å) among the keys.
     tensors
         Weights by the package's names.
     keys
@@ -33,12 +37,78 @@ class PeerCheckpoint:
     """
 
     core: ClassVar[str]
+    package: ClassVar[str]
+    cutoff_key: ClassVar[str] = "r_max"
 
     tensors: Mapping[str, Tensor]
     keys: dict[str, Any]
     parts: tuple[str, ...]
     shift: np.ndarray
     scale: np.ndarray
+
+    @property
+    @abstractmethod
+    def part_is(self) -> str:
+        """What the package calls a part."""
+
+    @classmethod
+    @abstractmethod
+    def unpickled(cls, path: Path) -> pickled.Content:
+        """Read a file; the description has "keys", "parts", "shift" and "scale", as the attributes are."""
+
+    @classmethod
+    def named_files(cls) -> dict[str, Path]:
+        """Files of the checkpoints that come with the installed package, by name."""
+        return {}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a checkpoint, see :func:`mfbench.mfcore.cores.pickled.content_of`.
+
+        Raises
+        ------
+        ConfigError
+            If it is a pickle from elsewhere that nobody has said to trust.
+        DataError
+            If the package has not written it.
+        """
+        tensors, found = pickled.content_of(path, cls.core, cls.package, cls.unpickled)
+        return cls(tensors, found["keys"], tuple(found["parts"]), np.array(found["shift"]), np.array(found["scale"]))
+
+    @classmethod
+    def trust(cls, path: Path) -> None:
+        """Unpickle a checkpoint, see :func:`mfbench.mfcore.cores.pickled.trust`."""
+        pickled.trust(path, cls.core, cls.unpickled)
+
+    def part(self, asked: str, checkpoint: str) -> str:
+        """Return the part to start from; upper and lower case do not matter.
+
+        Parameters
+        ----------
+        asked
+            Its name; empty where none is given, which chooses the only one.
+        checkpoint
+            Name of the checkpoint in messages.
+
+        Raises
+        ------
+        ConfigError
+            If there are several and none is chosen, or there is none of the name.
+        """
+        wanted = {name.lower(): name for name in self.parts}
+        if asked.lower() in wanted:
+            return wanted[asked.lower()]
+        if not asked and len(self.parts) <= 1:
+            return "".join(self.parts)
+        where = f"core '{self.core}', key 'checkpoint': "
+        if not self.parts:
+            raise ConfigError(f"{where}{checkpoint} knows no {self.part_is}; leave out ':{asked}'.")
+        named = " or ".join(f"{checkpoint}:{name}" for name in self.parts)
+        raise ConfigError(f"{where}say which {self.part_is} to start from: {named}.")
+
+    def architecture(self) -> dict[str, Any]:
+        """Keys of a network that has the function of one part."""
+        return dict(self.keys)
 
     @property
     def elements(self) -> tuple[int, ...]:

@@ -99,7 +99,8 @@ def test_a_killed_training_is_no_result(data: ParityData, tmp_path: Path) -> Non
 
 
 def test_contender_classes_import_without_their_packages() -> None:
-    assert [trained_type(name).packages[0] for name in TRAINED] == ["mfbench", "sevenn", "mace-torch", "nequip"]
+    assert [trained_type(name).core_name for name in TRAINED] == ["equivariant", "sevennet", "mace", "nequip"]
+    assert [trained_type(name).packages[1] for name in TRAINED] == ["e3nn", "sevenn", "mace-torch", "nequip"]
     assert {timed_type(name).packages[0] for name in set(CONTENDERS) - set(TRAINED)} == {"nequip", "hippynn"}
     with pytest.raises(KeyError, match="hippynn"):
         trained_type("hippynn")

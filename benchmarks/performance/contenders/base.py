@@ -1,7 +1,4 @@
-"""The network as a benchmark needs it: batches from frames, and energies and forces from a batch.
-
-Only numpy, ase and torch are imported here: peers may live in an environment without the rest of mfbench.
-"""
+"""The network as a benchmark needs it: batches from frames, and energies and forces from a batch."""
 
 from __future__ import annotations
 

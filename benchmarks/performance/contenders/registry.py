@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from mfbench.benchmarks.performance.contenders.base import Contender
+
+if TYPE_CHECKING:
+    from mfbench.benchmarks.performance.contenders.cores import CoreContender
 
 #: Name of the core among the contenders.
 CORE = "mfcore"
@@ -44,11 +48,11 @@ class Kind:
 
 CONTENDERS = {
     CORE: Kind("mfcore", "mfcore:SpeedCore", "mfcore:MfCore", varied=True),
-    "sevenn": Kind("SevenNet", "sevenn:SevenNet", "sevenn:SevenNet"),
-    "mace": Kind("MACE", "mace:MACE", "mace:MACE"),
-    "nequip": Kind("NequIP", "nequip:NequIP", "nequip:NequIP", varied=True),
+    "sevenn": Kind("SevenNet", "peers:SevenNet", "peers:SevenNet"),
+    "mace": Kind("MACE", "peers:MACE", "peers:MACE"),
+    "nequip": Kind("NequIP", "peers:NequIP", "peers:NequIP", varied=True),
     # a compiled NequIP evaluates a batch of one frame eagerly, without saying so
-    "nequip_compiled": Kind("NequIP, compiled", "nequip:CompiledNequIP", least_frames=2, compiled=True),
+    "nequip_compiled": Kind("NequIP, compiled", "compiled_nequip:CompiledNequIP", least_frames=2, compiled=True),
     "hippynn": Kind("HIP-NN-TS", "hippynn:HipNN", equivariant=False),
 }
 
@@ -58,10 +62,11 @@ TRAINED = tuple(name for name, kind in CONTENDERS.items() if kind.trained is not
 
 def timed_type(name: str) -> type[Contender]:
     """Import the class that is timed; its package is imported when it is made."""
-    return _load(CONTENDERS[name].timed)
+    found: type[Contender] = _load(CONTENDERS[name].timed)
+    return found
 
 
-def trained_type(name: str) -> type[Contender]:
+def trained_type(name: str) -> type[CoreContender]:
     """Import the class that is trained; its package is imported when it is made.
 
     Raises
@@ -72,10 +77,10 @@ def trained_type(name: str) -> type[Contender]:
     place = CONTENDERS[name].trained
     if place is None:
         raise KeyError(name)
-    return _load(place)
-
-
-def _load(place: str) -> type[Contender]:
-    module, _, name = place.partition(":")
-    found: type[Contender] = getattr(import_module(f"{__package__}.{module}"), name)
+    found: type[CoreContender] = _load(place)
     return found
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"{__package__}.{module}"), name)

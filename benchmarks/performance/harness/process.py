@@ -51,8 +51,6 @@ def environment(threads: int, packages: Path) -> dict[str, str]:
         # a compiled network is kept, and runs with the threads of the moment
         "TORCHINDUCTOR_CACHE_DIR": str(user_cache_path("mfbench") / "inductor"),
         "TORCHINDUCTOR_CPP_DYNAMIC_THREADS": "1" if threads > 1 else "0",
-        # e3nn below 0.5 reads its constants with torch.load, which newer torch refuses by default
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
     }
 
 

@@ -1,8 +1,7 @@
 """The other end of a :class:`~mfbench.benchmarks.performance.harness.process.Worker`.
 
 The process is run as ``PYTHON -m MODULE JOB.json``, since peers set the default dtype, fusers, threads and seeds of
-theirs. It answers one JSON line for each that it reads; standard output carries nothing but answers. Only the standard
-library is imported here: peers may live in an environment without mfbench's dependencies.
+theirs. It answers one JSON line for each that it reads; standard output carries nothing but answers.
 """
 
 from __future__ import annotations

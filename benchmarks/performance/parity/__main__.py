@@ -6,7 +6,7 @@ with the learning rate that is best for it on the validation frames, and scores 
 Example:
 
 \b
-    python -m venv peers && peers/bin/pip install torch==2.13.0 nequip sevenn matscipy
+    python -m venv peers && peers/bin/pip install torch==2.13.0 -e '.[nequip,sevennet]' matscipy
     peers/bin/pip install --no-deps mace-torch
     peers/bin/pip install torch-ema prettytable python-hostlist configargparse
     peers/bin/pip install GitPython h5py lmdb orjson torchmetrics

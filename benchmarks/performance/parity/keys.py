@@ -13,18 +13,18 @@ from mfbench.benchmarks.performance.parity.settings import Job
 
 _ROOT = Path(__file__).resolve().parents[3]
 
-#: Sources that decide a result beside the contender's own module and package, not those that store or show it.
+#: Sources that decide a result beside the core's own folder and package, not those that store or show it.
 _SHARED_SOURCES = (
     "benchmarks/performance/contenders/base.py",
+    "benchmarks/performance/contenders/cores.py",
     "benchmarks/performance/parity/training.py",
-)
-_CORE_SOURCES = (
-    "mfcore/backends",
-    "mfcore/cores",
-    "mfcore/ops",
+    "mfcore/core.py",
+    "mfcore/core_types.py",
     "mfcore/data/graphs.py",
     "mfcore/data/reference_energies.py",
 )
+_CORE_SOURCES = ("mfcore/backends", "mfcore/ops")
+_PEER_SOURCES = ("mfcore/cores/peer.py", "mfcore/cores/edge_gradient.py", "mfcore/cores/fused_products.py")
 
 
 def _meaning(path: Path) -> str:
@@ -40,8 +40,10 @@ def _meaning(path: Path) -> str:
 @cache
 def code_hash(contender: str) -> str:
     """Return the sha256 of the sources that decide a contender's result, docstrings and comments left out."""
-    own = trained_type(contender).__module__.removeprefix("mfbench.").replace(".", "/") + ".py"
-    names = [*_SHARED_SOURCES, own, *(_CORE_SOURCES if contender == CORE else ())]
+    kind = trained_type(contender)
+    own = kind.__module__.removeprefix("mfbench.").replace(".", "/") + ".py"
+    others = _CORE_SOURCES if contender == CORE else _PEER_SOURCES
+    names = [*_SHARED_SOURCES, own, f"mfcore/cores/{kind.core_name}", *others]
     paths = [p for name in names for p in (sorted((_ROOT / name).rglob("*.py")) or [_ROOT / name])]
     return hashlib.sha256("\0".join(_meaning(p) for p in paths).encode()).hexdigest()
 

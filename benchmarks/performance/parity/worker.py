@@ -1,6 +1,6 @@
 """The process in which one contender is trained and tested, when it is asked ``{"what": "train"}``.
 
-Its interpreter needs numpy, ase, torch and the contender's package, not mfbench's other dependencies. The job is that
+Its interpreter needs mfbench and the contender's package. The job is that
 of :meth:`mfbench.benchmarks.performance.parity.settings.Job.as_dict`, with the name of the file of the data.
 """
 

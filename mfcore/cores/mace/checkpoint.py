@@ -14,9 +14,8 @@ from mfbench.mfcore.cores.mace.heads import head_of, spread_head
 from mfbench.mfcore.cores.mace.network import PARTS, build, import_mace
 from mfbench.mfcore.cores.peer import quiet_building
 from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint, plain
-from mfbench.mfcore.errors import ConfigError
 
-CORE, PACKAGE = "mace", "mace"
+PACKAGE = "mace"
 _ARGUMENTS = (
     "r_max",
     "num_bessel",
@@ -47,68 +46,41 @@ _ARGUMENTS = (
 class Stored(PeerCheckpoint):
     """A checkpoint of MACE; its parts are heads, and keys the arguments of its model."""
 
-    core: ClassVar[str] = CORE
+    core: ClassVar[str] = "mace"
+    package: ClassVar[str] = PACKAGE
 
-    def head(self, asked: str, checkpoint: str) -> str:
-        """Return the head to start from.
+    @property
+    def part_is(self) -> str:
+        """What mace calls a part."""
+        return "head"
 
-        Raises
-        ------
-        ConfigError
-            If there are several and none is chosen, or there is none of the name.
-        """
-        if asked in self.parts:
-            return asked
-        if not asked and len(self.parts) == 1:
-            return self.parts[0]
-        named = " or ".join(f"{checkpoint}:{name}" for name in self.parts)
-        raise ConfigError(f"core '{CORE}', key 'checkpoint': say which head to start from: {named}.")
+    @classmethod
+    def unpickled(cls, path: Path) -> pickled.Content:
+        """Read a model that mace has stored."""
+        with quiet_building():
+            import_mace()
+            from mace.tools.scripts_utils import extract_config_mace_model
 
-
-def stored(path: Path) -> Stored:
-    """Read a checkpoint.
-
-    Raises
-    ------
-    ConfigError
-        If nobody has said to trust it.
-    DataError
-        If it is none of mace.
-    """
-    tensors, found = pickled.content_of(path, CORE, PACKAGE, _unpickled)
-    return Stored(tensors, found["keys"], tuple(found["heads"]), np.array(found["shift"]), np.array(found["scale"]))
-
-
-def trust(path: Path) -> None:
-    """Unpickle a checkpoint, see :func:`mfbench.mfcore.cores.pickled.trust`."""
-    pickled.trust(path, CORE, _unpickled)
-
-
-def _unpickled(path: Path) -> pickled.Content:
-    with quiet_building():
-        import_mace()
-        from mace.tools.scripts_utils import extract_config_mace_model
-
-        model = torch.load(path, map_location="cpu", weights_only=False)
-        found = extract_config_mace_model(model)
-    if "error" in found:
-        raise ValueError(f"{found['error']}, but {type(model).__name__}")
-    if found.get("embedding_specs") or (found["gate"] is not None and _name(found["gate"]) != "silu"):
-        raise ValueError("it has embedded features, or another activation than silu")
-    heads = [str(head) for head in found["heads"]]
-    elements = [int(z) for z in found["atomic_numbers"]]
-    energies = np.atleast_2d(np.asarray(found["atomic_energies"], dtype=np.float64))
-    shape = (len(heads), len(elements))
-    inner = {
-        k: np.atleast_1d(np.asarray(found[f"atomic_inter_{k}"], dtype=np.float64))[:, None] for k in ("scale", "shift")
-    }
-    keys = {name: plain(found.get(name)) for name in _ARGUMENTS} | {"elements": elements}
-    return dict(model.state_dict()), {
-        "keys": keys,
-        "heads": heads,
-        "shift": (np.broadcast_to(energies, shape) + inner["shift"]).tolist(),
-        "scale": np.broadcast_to(inner["scale"], shape).tolist(),
-    }
+            model = torch.load(path, map_location="cpu", weights_only=False)
+            found = extract_config_mace_model(model)
+        if "error" in found:
+            raise ValueError(f"{found['error']}, but {type(model).__name__}")
+        if found.get("embedding_specs") or (found["gate"] is not None and _name(found["gate"]) != "silu"):
+            raise ValueError("it has embedded features, or another activation than silu")
+        heads = [str(head) for head in found["heads"]]
+        elements = [int(z) for z in found["atomic_numbers"]]
+        energies = np.atleast_2d(np.asarray(found["atomic_energies"], dtype=np.float64))
+        shape = (len(heads), len(elements))
+        inner = {}
+        for name in ("scale", "shift"):
+            inner[name] = np.atleast_1d(np.asarray(found[f"atomic_inter_{name}"], dtype=np.float64))[:, None]
+        keys = {name: plain(found.get(name)) for name in _ARGUMENTS} | {"elements": elements}
+        return dict(model.state_dict()), {
+            "keys": keys,
+            "parts": heads,
+            "shift": (np.broadcast_to(energies, shape) + inner["shift"]).tolist(),
+            "scale": np.broadcast_to(inner["scale"], shape).tolist(),
+        }
 
 
 def _name(function: Any) -> str:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from mfbench.mfcore.core import LAST, READOUT, TRUNK, Checkpoint, Conditioning, CoreConfig
-from mfbench.mfcore.cores.mace.checkpoint import stored, transfer, trust
+from mfbench.mfcore.core import LAST, READOUT, TRUNK, Conditioning, CoreConfig
+from mfbench.mfcore.cores.mace.checkpoint import PACKAGE, Stored, transfer
 from mfbench.mfcore.cores.mace.config import MaceConfig
 from mfbench.mfcore.cores.mace.heads import head_of, spread_head
 from mfbench.mfcore.cores.mace.network import build, model_keys
 from mfbench.mfcore.cores.peer import PeerCore
-from mfbench.mfcore.cores.starting_points import found_checkpoint
+from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint
 from mfbench.mfcore.data.batch import Batch
 
 
@@ -31,7 +30,8 @@ class MaceCore(PeerCore):
     summary: ClassVar[str] = "MACE, of the package mace-torch"
     Config: ClassVar[type[CoreConfig]] = MaceConfig
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "heads")
-    package: ClassVar[str] = "mace"
+    package: ClassVar[str] = PACKAGE
+    checkpoints: ClassVar[type[PeerCheckpoint]] = Stored
 
     config: MaceConfig
     element: Tensor
@@ -53,55 +53,9 @@ class MaceCore(PeerCore):
         self.network = build(keys, self._n_heads)
         self.register_buffer("numbers", torch.tensor(keys["elements"]), persistent=False)
 
-    @classmethod
-    def cutoff_of(cls, config: CoreConfig, checkpoint: Checkpoint | None = None) -> float:
-        """Cutoff in Å: the checkpoint's, or that of the settings."""
-        assert isinstance(config, MaceConfig)
-        keys = config.architecture if checkpoint is None else stored(checkpoint.path).keys
-        return float(config.cutoff if keys is None else keys["r_max"])
-
-    @classmethod
-    def find_checkpoint(cls, checkpoint: str) -> Checkpoint:
-        """A file that mace has written, with `:HEAD` behind its path where it has several heads."""
-        cls.check_installed()
-        found = found_checkpoint(checkpoint, cls.name)
-        return Checkpoint(found.path, stored(found.path).head(found.part, Path(found.path).name))
-
-    @classmethod
-    def trust_checkpoint(cls, checkpoint: str) -> None:
-        """Unpickle a checkpoint's file, and keep what is needed of it in the user's cache in a form without code."""
-        cls.check_installed()
-        trust(found_checkpoint(checkpoint, cls.name).path)
-
-    @classmethod
-    def elements_of(cls, checkpoint: Checkpoint) -> tuple[int, ...]:
-        """Atomic numbers that a checkpoint was trained on."""
-        return stored(checkpoint.path).elements
-
-    @classmethod
-    def from_checkpoint(
-        cls,
-        checkpoint: Checkpoint,
-        config: CoreConfig,
-        species: Sequence[int],
-        fidelities: Sequence[str],
-        conditioning: Conditioning,
-        mean_neighbours: float,
-    ) -> Self:
-        """A network whose fidelities all start as one head of the checkpoint; its shape goes before the settings'.
-
-        Raises
-        ------
-        ConfigError
-            If it lacks an element.
-        """
-        known = stored(checkpoint.path)
-        known.check_elements(species, checkpoint.path)
-        own = MaceConfig(cutoff=known.keys["r_max"], architecture=known.keys)
-        made = cls(own, species, fidelities, conditioning, mean_neighbours)
-        transfer(known, checkpoint.part, made.network, made._n_heads)
-        made.take_energies(known, checkpoint.part)
-        return made
+    def take_weights(self, known: Stored, part: str) -> None:
+        """Give all fidelities the function of one head of a checkpoint."""
+        transfer(known, part, self.network, self._n_heads)
 
     def expand_heads(self) -> Self:
         """The same function with one head per fidelity, all as the present one."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 from zipfile import is_zipfile
 
-import numpy as np
 import torch
 from ase.data import atomic_numbers
 from torch import Tensor, nn
@@ -16,9 +15,8 @@ from mfbench.mfcore.cores import pickled
 from mfbench.mfcore.cores.nequip.network import BUILDERS, FIELD, SCALE_SHIFT, build_whole
 from mfbench.mfcore.cores.peer import quiet_building
 from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint, plain
-from mfbench.mfcore.errors import ConfigError
 
-CORE, PACKAGE = "nequip", "nequip"
+PACKAGE = "nequip"
 PACKAGED = ".nequip.zip"
 _FIELDS = "categorical_graph_field_embed"
 _STATISTICS = ("avg_num_neighbors", "per_type_energy_scales", "per_type_energy_shifts")
@@ -29,74 +27,51 @@ _DROPPED = ("_target_", "seed", "model_dtype", "compile_mode", "type_names", "do
 class Stored(PeerCheckpoint):
     """A checkpoint of NequIP; its parts are the values of the graph's field that it embeds, if it does."""
 
-    core: ClassVar[str] = CORE
+    core: ClassVar[str] = "nequip"
+    package: ClassVar[str] = PACKAGE
 
-    def value(self, asked: str, checkpoint: str) -> str:
-        """Return the value of the embedded field to start from.
+    @property
+    def part_is(self) -> str:
+        """What nequip calls a part."""
+        return f"value of {self.keys[_FIELDS][0]['field']}" if self.parts else "value of an embedded field"
 
-        Raises
-        ------
-        ConfigError
-            If there are several and none is chosen, or there is none of the name.
-        """
-        if asked in self.parts or (not asked and not self.parts):
-            return asked
-        if not self.parts:
-            raise ConfigError(f"core '{CORE}', key 'checkpoint': {checkpoint} embeds no field; leave out ':{asked}'.")
-        named = " or ".join(f"{checkpoint}:{name}" for name in self.parts)
-        raise ConfigError(
-            f"core '{CORE}', key 'checkpoint': say which value of {self.keys[_FIELDS][0]['field']} to start from: "
-            f"{named}."
-        )
+    @classmethod
+    def unpickled(cls, path: Path) -> pickled.Content:
+        """Read a file of nequip's trainer, or one that `nequip-package` has made."""
+        given, tensors, averaged = _packaged(path) if path.name.endswith(PACKAGED) else _of_trainer(path)
+        keys = _keys(given)
+        whole = build_whole(keys)
+        if averaged:
+            names = [name for name, _ in whole.named_parameters()]
+            if len(names) != len(averaged):
+                raise ValueError(f"it has {len(averaged)} averaged weights for {len(names)} parameters")
+            tensors |= dict(zip(names, averaged, strict=True))
+        expected = whole.state_dict()
+        missing = [name for name in expected if name not in tensors and not name.startswith(SCALE_SHIFT)]
+        apart = [name for name in tensors if not name.startswith(SCALE_SHIFT)]
+        odd = [name for name in apart if name not in expected or tensors[name].shape != expected[name].shape]
+        if missing or odd:
+            raise ValueError(f"its network is not the one that its description builds; see {(missing or odd)[0]}")
+        n_types = len(keys["elements"])
+        energies = {}
+        for name, neutral in (("shift", 0.0), ("scale", 1.0)):
+            value = tensors.pop(f"{SCALE_SHIFT}.{name}s", torch.zeros(0)).double().flatten()
+            energies[name] = value.expand(n_types) if value.numel() else torch.full((n_types,), neutral)
+        fields = keys.get(_FIELDS) or []
+        parts = [str(value) for value in range(fields[0]["min"], fields[0]["max"] + 1)] if fields else []
+        rows = max(1, len(parts))
+        return tensors, {
+            "keys": keys,
+            "parts": parts,
+            **{name: value.expand(rows, n_types).tolist() for name, value in energies.items()},
+        }
 
-
-def stored(path: Path) -> Stored:
-    """Read a checkpoint.
-
-    Raises
-    ------
-    ConfigError
-        If nobody has said to trust it.
-    DataError
-        If it is none of nequip.
-    """
-    tensors, found = pickled.content_of(path, CORE, PACKAGE, _unpickled)
-    return Stored(tensors, found["keys"], tuple(found["parts"]), np.array(found["shift"]), np.array(found["scale"]))
-
-
-def trust(path: Path) -> None:
-    """Unpickle a checkpoint, see :func:`mfbench.mfcore.cores.pickled.trust`."""
-    pickled.trust(path, CORE, _unpickled)
-
-
-def _unpickled(path: Path) -> pickled.Content:
-    given, tensors, averaged = _packaged(path) if path.name.endswith(PACKAGED) else _of_trainer(path)
-    keys = _keys(given)
-    whole = build_whole(keys)
-    if averaged:
-        names = [name for name, _ in whole.named_parameters()]
-        if len(names) != len(averaged):
-            raise ValueError(f"it has {len(averaged)} averaged weights for {len(names)} parameters")
-        tensors |= dict(zip(names, averaged, strict=True))
-    expected = whole.state_dict()
-    missing = [name for name in expected if name not in tensors and not name.startswith(SCALE_SHIFT)]
-    apart = [name for name in tensors if not name.startswith(SCALE_SHIFT)]
-    odd = [name for name in apart if name not in expected or tensors[name].shape != expected[name].shape]
-    if missing or odd:
-        raise ValueError(f"its network is not the one that its description builds; see {(missing or odd)[0]}")
-    n_types = len(keys["elements"])
-    energies = {}
-    for name, neutral in (("shift", 0.0), ("scale", 1.0)):
-        value = tensors.pop(f"{SCALE_SHIFT}.{name}s", torch.zeros(0)).double().flatten()
-        energies[name] = value.expand(n_types) if value.numel() else torch.full((n_types,), neutral)
-    fields = keys.get(_FIELDS) or []
-    parts = [str(value) for value in range(fields[0]["min"], fields[0]["max"] + 1)] if fields else []
-    rows = max(1, len(parts))
-    return tensors, {
-        "keys": keys,
-        "parts": parts,
-        **{name: value.expand(rows, n_types).tolist() for name, value in energies.items()},
-    }
+    def architecture(self) -> dict[str, Any]:
+        """Keys of a network with the function of one part: a field that is embedded has that value alone."""
+        keys = dict(self.keys)
+        if self.parts:
+            keys[_FIELDS] = [{**keys[_FIELDS][0], "field": FIELD, "min": 0, "max": 0}]
+        return keys
 
 
 def _of_trainer(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], list[Tensor]]:
@@ -161,14 +136,6 @@ def _keys(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, neutral in (("per_type_energy_scales", 1.0), ("per_type_energy_shifts", 0.0)):
         keys[name] = neutral  # they are kept apart
     return keys | {"builder": builder, "elements": [atomic_numbers[name] for name in given["type_names"]]}
-
-
-def architecture(known: Stored) -> dict[str, Any]:
-    """Keys of a network with the function of one part: a field that is embedded has that value alone."""
-    keys = dict(known.keys)
-    if known.parts:
-        keys[_FIELDS] = [{**keys[_FIELDS][0], "field": FIELD, "min": 0, "max": 0}]
-    return keys
 
 
 def transfer(known: Stored, part: str, modules: Mapping[str, nn.Module]) -> None:

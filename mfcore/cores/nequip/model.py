@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from mfbench.mfcore.core import FIDELITY, LAST, READOUT, TRUNK, Checkpoint, Conditioning, CoreConfig
+from mfbench.mfcore.core import FIDELITY, LAST, READOUT, TRUNK, Conditioning, CoreConfig
 from mfbench.mfcore.cores.nequip import network
-from mfbench.mfcore.cores.nequip.checkpoint import architecture, stored, transfer, trust
+from mfbench.mfcore.cores.nequip.checkpoint import PACKAGE, Stored, transfer
 from mfbench.mfcore.cores.nequip.config import NequIPConfig
 from mfbench.mfcore.cores.peer import ReadoutsCore
-from mfbench.mfcore.cores.starting_points import found_checkpoint
+from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint
 from mfbench.mfcore.data.batch import Batch
 
 ADDED = "fidelity_vectors"
@@ -36,7 +35,8 @@ class NequIPCore(ReadoutsCore):
     summary: ClassVar[str] = "NequIP, of the package nequip"
     Config: ClassVar[type[CoreConfig]] = NequIPConfig
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "heads", "embedding")
-    package: ClassVar[str] = "nequip"
+    package: ClassVar[str] = PACKAGE
+    checkpoints: ClassVar[type[PeerCheckpoint]] = Stored
 
     config: NequIPConfig
     element: Tensor
@@ -66,51 +66,10 @@ class NequIPCore(ReadoutsCore):
             embedding: Any = self.trunk["type_embed"]
             self.register_parameter(ADDED, nn.Parameter(torch.zeros(n_embedded, embedding.embed_module.embedding_dim)))
 
-    @classmethod
-    def cutoff_of(cls, config: CoreConfig, checkpoint: Checkpoint | None = None) -> float:
-        """Cutoff in Å: the checkpoint's, or that of the settings."""
-        assert isinstance(config, NequIPConfig)
-        keys = config.architecture if checkpoint is None else stored(checkpoint.path).keys
-        return float(config.cutoff if keys is None else keys["r_max"])
-
-    @classmethod
-    def find_checkpoint(cls, checkpoint: str) -> Checkpoint:
-        """A file that nequip has written, with `:VALUE` behind its path where it embeds a field of the graph."""
-        cls.check_installed()
-        found = found_checkpoint(checkpoint, cls.name)
-        return Checkpoint(found.path, stored(found.path).value(found.part, Path(found.path).name))
-
-    @classmethod
-    def trust_checkpoint(cls, checkpoint: str) -> None:
-        """Unpickle a checkpoint's file, and keep what is needed of it in the user's cache in a form without code."""
-        cls.check_installed()
-        trust(found_checkpoint(checkpoint, cls.name).path)
-
-    @classmethod
-    def from_checkpoint(
-        cls,
-        checkpoint: Checkpoint,
-        config: CoreConfig,
-        species: Sequence[int],
-        fidelities: Sequence[str],
-        conditioning: Conditioning,
-        mean_neighbours: float,
-    ) -> Self:
-        """A network whose fidelities all start as one part of the checkpoint; its shape goes before the settings'.
-
-        Raises
-        ------
-        ConfigError
-            If it lacks an element.
-        """
-        known = stored(checkpoint.path)
-        known.check_elements(species, checkpoint.path)
-        own = NequIPConfig(cutoff=known.keys["r_max"], architecture=architecture(known))
-        made = cls(own, species, fidelities, conditioning, mean_neighbours)
-        for readout in made.readouts:
-            transfer(known, checkpoint.part, {**made.trunk, **made.pair, network.READOUT: readout})
-        made.take_energies(known, checkpoint.part)
-        return made
+    def take_weights(self, known: Stored, part: str) -> None:
+        """Give all fidelities the function of one value of the field that a checkpoint embeds."""
+        for readout in self.readouts:
+            transfer(known, part, {**self.trunk, **self.pair, network.READOUT: readout})
 
     def groups_of(self, parameter: str) -> tuple[str, ...]:
         """Embeddings are the trunk's first part, each convolution a further one."""

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -15,9 +14,8 @@ from mfbench.mfcore.cores import pickled
 from mfbench.mfcore.cores.peer import quiet_building
 from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint, plain
 from mfbench.mfcore.cores.sevennet.network import READOUTS, build
-from mfbench.mfcore.errors import ConfigError
 
-CORE, PACKAGE = "sevennet", "sevenn"
+PACKAGE = "sevenn"
 NAMED = {
     "SevenNet-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
     "SevenNet-0_22May2024": "SevenNet_0__22May2024/checkpoint_sevennet_0.pth",
@@ -30,80 +28,53 @@ NAMED = {
 class Stored(PeerCheckpoint):
     """A checkpoint of SevenNet; its parts are modalities."""
 
-    core: ClassVar[str] = CORE
+    core: ClassVar[str] = "sevennet"
+    package: ClassVar[str] = PACKAGE
+    cutoff_key: ClassVar[str] = "cutoff"
 
-    def modality(self, asked: str, checkpoint: str) -> str:
-        """Return the modality to start from.
+    @property
+    def part_is(self) -> str:
+        """What sevenn calls a part."""
+        return "modality"
 
-        Raises
-        ------
-        ConfigError
-            If there are several and none is chosen, or there is none of the name.
-        """
-        if asked in self.parts or (not asked and not self.parts):
-            return asked
-        if not self.parts:
-            raise ConfigError(f"core '{CORE}', key 'checkpoint': {checkpoint} has no modalities; leave out ':{asked}'.")
-        wanted = {name.lower(): name for name in self.parts}
-        if asked.lower() in wanted:
-            return wanted[asked.lower()]
-        base = checkpoint.removesuffix(f":{asked}") if asked else checkpoint
-        named = " or ".join(f"{base}:{name}" for name in self.parts)
-        raise ConfigError(f"core '{CORE}', key 'checkpoint': say which modality to start from: {named}.")
+    @classmethod
+    def named_files(cls) -> dict[str, Path]:
+        """Files of the checkpoints that come with the installed sevenn, by name."""
+        spec = find_spec(PACKAGE)
+        if spec is None or spec.origin is None:
+            return {}
+        folder = Path(spec.origin).parent / "pretrained_potentials"
+        return {name: folder / file for name, file in NAMED.items() if (folder / file).exists()}
 
+    @classmethod
+    def unpickled(cls, path: Path) -> pickled.Content:
+        """Read a file of sevenn's trainer."""
+        with quiet_building():
+            from sevenn._const import DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG
+            from sevenn.checkpoint import SevenNetCheckpoint
 
-def named_files() -> dict[str, Path]:
-    """Files of the checkpoints that come with the installed sevenn, by name."""
-    spec = find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        return {}
-    folder = Path(spec.origin).parent / "pretrained_potentials"
-    return {name: folder / file for name, file in NAMED.items() if (folder / file).exists()}
+            found = SevenNetCheckpoint(path)
+            config = found.config
+            tensors = found.build_model().state_dict()
+        type_map, modal_map = config["_type_map"], config.get("_modal_map") or {}
+        if not config.get("use_modality"):
+            modal_map = {}
+        elements = sorted(type_map, key=type_map.__getitem__)
+        keys = {key: config[key] for key in DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG if key in config}
+        accelerated = ("use_flash_tp", "use_oeq", "cuequivariance_config", "conv_denominator")
+        keys = {key: value for key, value in keys.items() if key not in accelerated}
+        keys |= {"conv_denominator": 1.0, "elements": [int(z) for z in elements]}  # the weights have the denominators
+        rows = max(1, len(modal_map))
+        energies = {}
+        for name in ("shift", "scale"):
+            value = tensors.pop(f"rescale_atomic_energy.{name}").double()
+            energies[name] = torch.broadcast_to(value, (rows, len(elements))).tolist()
+        modalities = sorted(modal_map, key=modal_map.__getitem__)
+        return tensors, {"keys": plain(keys), "parts": modalities, **energies}
 
-
-def stored(path: Path) -> Stored:
-    """Read a checkpoint.
-
-    Raises
-    ------
-    ConfigError
-        If it is a pickle from elsewhere that nobody has said to trust.
-    DataError
-        If it is none of sevenn.
-    """
-    tensors, found = pickled.content_of(path, CORE, PACKAGE, _unpickled)
-    shift, scale = np.array(found["shift"]), np.array(found["scale"])
-    return Stored(tensors, found["keys"], tuple(found["modalities"]), shift, scale)
-
-
-def trust(path: Path) -> None:
-    """Unpickle a checkpoint, see :func:`mfbench.mfcore.cores.pickled.trust`."""
-    pickled.trust(path, CORE, _unpickled)
-
-
-def _unpickled(path: Path) -> pickled.Content:
-    with quiet_building():
-        from sevenn._const import DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG
-        from sevenn.checkpoint import SevenNetCheckpoint
-
-        found = SevenNetCheckpoint(path)
-        config = found.config
-        tensors = found.build_model().state_dict()
-    type_map, modal_map = config["_type_map"], config.get("_modal_map") or {}
-    if not config.get("use_modality"):
-        modal_map = {}
-    elements = sorted(type_map, key=type_map.__getitem__)
-    keys = {key: config[key] for key in DEFAULT_E3_EQUIVARIANT_MODEL_CONFIG if key in config}
-    accelerated = ("use_flash_tp", "use_oeq", "cuequivariance_config", "conv_denominator")
-    keys = {key: value for key, value in keys.items() if key not in accelerated}
-    keys |= {"conv_denominator": 1.0, "elements": [int(z) for z in elements]}  # the weights have the denominators
-    rows = max(1, len(modal_map))
-    energies = {}
-    for name in ("shift", "scale"):
-        value = tensors.pop(f"rescale_atomic_energy.{name}").double()
-        energies[name] = torch.broadcast_to(value, (rows, len(elements))).tolist()
-    modalities = sorted(modal_map, key=modal_map.__getitem__)
-    return tensors, {"keys": plain(keys), "modalities": modalities, **energies}
+    def architecture(self) -> dict[str, Any]:
+        """Keys of a network with the function of one modality, whose row is then a bias."""
+        return self.keys | ({"use_bias_in_linear": True} if self.parts else {})
 
 
 def transfer(known: Stored, modality: str, trunk: nn.ModuleDict, readouts: Sequence[nn.ModuleDict]) -> None:

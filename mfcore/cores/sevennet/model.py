@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from mfbench.mfcore.core import LAST, READOUT, TRUNK, Checkpoint, Conditioning, CoreConfig
+from mfbench.mfcore.core import LAST, READOUT, TRUNK, Conditioning, CoreConfig
 from mfbench.mfcore.cores.peer import ReadoutsCore
-from mfbench.mfcore.cores.sevennet.checkpoint import Stored, named_files, stored, transfer, trust
+from mfbench.mfcore.cores.peer_checkpoint import PeerCheckpoint
+from mfbench.mfcore.cores.sevennet.checkpoint import PACKAGE, Stored, transfer
 from mfbench.mfcore.cores.sevennet.config import SevenNetConfig
 from mfbench.mfcore.cores.sevennet.network import READOUTS, build, model_keys, run
-from mfbench.mfcore.cores.starting_points import found_checkpoint
 from mfbench.mfcore.data.batch import Batch
 
 
@@ -33,7 +32,8 @@ class SevenNetCore(ReadoutsCore):
     summary: ClassVar[str] = "SevenNet, of the package sevenn"
     Config: ClassVar[type[CoreConfig]] = SevenNetConfig
     conditionings: ClassVar[tuple[Conditioning, ...]] = ("none", "one_hot", "heads")
-    package: ClassVar[str] = "sevenn"
+    package: ClassVar[str] = PACKAGE
+    checkpoints: ClassVar[type[PeerCheckpoint]] = Stored
 
     config: SevenNetConfig
     element: Tensor
@@ -64,56 +64,9 @@ class SevenNetCore(ReadoutsCore):
         """Output blocks: one, or one of each fidelity."""
         return [head for head in self.readouts if isinstance(head, nn.ModuleDict)]
 
-    @classmethod
-    def cutoff_of(cls, config: CoreConfig, checkpoint: Checkpoint | None = None) -> float:
-        """Cutoff in Å: the checkpoint's, or that of the settings."""
-        assert isinstance(config, SevenNetConfig)
-        keys = config.architecture if checkpoint is None else stored(checkpoint.path).keys
-        return float(config.cutoff if keys is None else keys["cutoff"])
-
-    @classmethod
-    def find_checkpoint(cls, checkpoint: str) -> Checkpoint:
-        """A checkpoint that comes with sevenn, by its name ("SevenNet-0", "SevenNet-MF-0:PBE"), or a file."""
-        cls.check_installed()
-        found = found_checkpoint(checkpoint, cls.name, named_files())
-        return Checkpoint(found.path, stored(found.path).modality(found.part, Path(checkpoint).name))
-
-    @classmethod
-    def trust_checkpoint(cls, checkpoint: str) -> None:
-        """Unpickle a checkpoint's file, and keep what is needed of it in the user's cache in a form without code."""
-        cls.check_installed()
-        trust(found_checkpoint(checkpoint, cls.name, named_files()).path)
-
-    @classmethod
-    def elements_of(cls, checkpoint: Checkpoint) -> tuple[int, ...]:
-        """Atomic numbers that a checkpoint was trained on."""
-        return stored(checkpoint.path).elements
-
-    @classmethod
-    def from_checkpoint(
-        cls,
-        checkpoint: Checkpoint,
-        config: CoreConfig,
-        species: Sequence[int],
-        fidelities: Sequence[str],
-        conditioning: Conditioning,
-        mean_neighbours: float,
-    ) -> Self:
-        """A network whose fidelities all start as one modality of the checkpoint; its shape goes before the settings'.
-
-        Raises
-        ------
-        ConfigError
-            If it lacks an element.
-        """
-        known: Stored = stored(checkpoint.path)
-        known.check_elements(species, checkpoint.path)
-        keys = known.keys | ({"use_bias_in_linear": True} if known.parts else {})
-        own = SevenNetConfig(cutoff=keys["cutoff"], architecture=keys)
-        made = cls(own, species, fidelities, conditioning, mean_neighbours)
-        transfer(known, checkpoint.part, made.trunk, made.heads)
-        made.take_energies(known, checkpoint.part)
-        return made
+    def take_weights(self, known: Stored, part: str) -> None:
+        """Give all fidelities the function of one modality of a checkpoint."""
+        transfer(known, part, self.trunk, self.heads)
 
     def groups_of(self, parameter: str) -> tuple[str, ...]:
         """The embedding of edges and elements is the trunk's first part, each interaction block a further one.

@@ -174,7 +174,7 @@ def test_a_value_of_the_field_is_chosen(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"which value of dataset to start from: best\.ckpt:2 or best\.ckpt:3"):
         NequIPCore.find_checkpoint(str(file))
     plain = trusted(stored_as(module_of(), tmp_path / "plain.ckpt"))
-    with pytest.raises(ConfigError, match="embeds no field; leave out ':3'"):
+    with pytest.raises(ConfigError, match="knows no value of an embedded field; leave out ':3'"):
         NequIPCore.find_checkpoint(f"{plain}:3")
 
 

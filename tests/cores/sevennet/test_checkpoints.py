@@ -60,7 +60,7 @@ def test_a_modality_must_be_chosen_where_there_are_several() -> None:
         started("SevenNet-MF-0")
     with pytest.raises(ConfigError, match="say which modality"):
         started("SevenNet-MF-0:LDA")
-    with pytest.raises(ConfigError, match="has no modalities"):
+    with pytest.raises(ConfigError, match="SevenNet-0 knows no modality; leave out ':PBE'"):
         started("SevenNet-0:PBE")
 
 

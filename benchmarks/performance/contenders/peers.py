@@ -1,0 +1,72 @@
+"""Cores of peers, with what their architectures have of the shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mfbench.benchmarks.performance.contenders.base import Network
+from mfbench.benchmarks.performance.contenders.cores import CoreContender
+
+
+class SevenNet(CoreContender):
+    """SevenNet (Park et al. 2024) with its default interaction and self-connection; messages over the mean count."""
+
+    core_name = "sevennet"
+    packages = ("mfbench", "sevenn", "e3nn")
+    n_layers = 3
+    channels = 16
+
+    @classmethod
+    def settings(cls, network: Network) -> dict[str, Any]:
+        """See :class:`CoreContender`."""
+        n_layers, channels = cls.shape(network)
+        return {
+            "cutoff": network.cutoff,
+            "n_layers": n_layers,
+            "lmax": network.lmax,
+            "channels": channels,
+            "n_bessel": network.n_bessel,
+            "radial_hidden": network.radial_hidden,
+        }
+
+
+class MACE(CoreContender):
+    """MACE (Batatia et al. 2022): two layers and correlation 3, its usual depth and body order."""
+
+    core_name = "mace"
+    packages = ("mfbench", "mace-torch", "e3nn")
+    n_layers = 2
+    channels = 24  # its layers have fewer parameters per channel
+
+    @classmethod
+    def settings(cls, network: Network) -> dict[str, Any]:
+        """See :class:`CoreContender`."""
+        return {
+            **SevenNet.settings(network),
+            "n_layers": cls.shape(network)[0],
+            "channels": cls.shape(network)[1],
+            "hidden_lmax": network.lmax if network.hidden_lmax is None else network.hidden_lmax,
+        }
+
+
+class NequIP(CoreContender):
+    """NequIP (Batzner et al. 2022), eager, natural parities; messages over the root of the mean neighbour count."""
+
+    core_name = "nequip"
+    packages = ("mfbench", "nequip", "e3nn")
+    n_layers = 3
+    channels = 16
+
+    @classmethod
+    def settings(cls, network: Network) -> dict[str, Any]:
+        """See :class:`CoreContender`."""
+        n_layers, channels = cls.shape(network)
+        return {
+            "cutoff": network.cutoff,
+            "n_layers": n_layers,
+            "lmax": network.lmax,
+            "channels": channels,
+            "n_bessel": network.n_bessel,
+            "radial_depth": len(network.radial_hidden),
+            "radial_width": network.radial_hidden[0],
+        }
