@@ -35,6 +35,7 @@ def test_structures_are_elements_and_binaries_of_them():
     assert len(n_phases()) == 105
     assert n_phases()["Li-Mg"] == 12
     for atoms in found:
+        assert np.all(np.abs(atoms.cell.angles() - 90.0) <= 30.001)  # Niggli's
         assert len(set(atoms.numbers)) <= 2
         assert sample.shortest(atoms) > 0.7
     for atoms in found[len(ELEMENTS) :]:
@@ -95,12 +96,26 @@ def test_strains_of_a_cell_have_its_grid_and_larger_cells_a_smaller_one(frames):
         if atoms.info["kind"] != "rattled":
             grids.setdefault(atoms.info["group"], set()).add(tuple(atoms.info["k_points"]))
     assert {len(each) for each in grids.values()} == {1}
-    (lithium,) = grids["Li-element"]
-    rattled = next(a for a in frames if a.info["structure_id"] == "Li-element-rattled-0")
+    (magnesia,) = grids["mp-1265"]
+    rattled = next(a for a in frames if a.info["structure_id"] == "mp-1265-rattled-0")
     assert len(rattled) == 4
-    assert np.prod(rattled.info["k_points"]) * 4 >= np.prod(lithium)
+    assert np.prod(rattled.info["k_points"]) * 2 >= np.prod(magnesia)
     cubic = bulk("Cu", cubic=True)  # a = 3.61 Å: |b| = 1.74 per Å
     assert k_points(cubic, 3.0) == [6, 6, 6]
+
+
+def test_metallic_elements_have_more_k_points(frames):
+    by_name = {a.info["structure_id"]: a for a in frames}
+    for name, density in (("Al-element", 5.0), ("mp-865939", 3.0), ("mp-1265", 3.0), ("N-element", 3.0)):
+        atoms = by_name[f"{name}-equilibrium-0"]
+        assert list(atoms.info["k_points"]) == k_points(atoms, density)
+
+
+def test_cells_without_symmetry_are_no_larger_than_they_may_be(frames):
+    for atoms in frames:
+        if atoms.info["kind"] == "rattled" or "shear" in atoms.info["structure_id"]:
+            assert np.prod(atoms.info["k_points"]) * len(atoms) * atoms.get_volume() < sample.LARGEST_WORK
+    assert len({a.info["group"] for a in frames if a.info["kind"] == "rattled"}) > 100
 
 
 def test_frames_do_not_depend_on_other_structures(frames, monkeypatch):

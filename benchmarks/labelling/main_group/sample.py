@@ -41,6 +41,10 @@ DISPLACEMENTS_A = (0.03, 0.12)
 CLOSEST = 0.7
 """Atoms of a rattled cell come no closer than this times the shortest distance of the structure."""
 
+LARGEST_WORK = 7e4
+"""k-points times atoms times volume (Å³) of a sheared or rattled cell, which has no symmetry. Those of more are left
+out: each would take as long as five others."""
+
 _BOTH, _LOW = "pbe+r2scan", "pbe"
 _RATTLED, _SHEARED = 1, 2  # streams of random numbers
 
@@ -53,14 +57,20 @@ def round_one() -> list[Atoms]:
     list of Atoms
         With structure_id, group (the element or compound), system, kind ("equilibrium", "strained", "rattled"), levels
         and k_points, the grid of the structure's own cell for all strains of it. Every equilibrium has both levels;
-        of the others one rattled frame of each structure in coverage.
+        of the others one rattled frame of each structure in coverage. Sheared and rattled cells that would take too
+        long are left out.
     """
     phases = n_phases()
     return [
         frame
         for atoms in structures()
         for frame in _frames_of(atoms, phases[system_of(atoms)] >= MANY_PHASES or len(set(atoms.numbers)) == 1)
+        if _symmetric(frame) or np.prod(frame.info["k_points"]) * len(frame) * frame.get_volume() < LARGEST_WORK
     ]
+
+
+def _symmetric(frame: Atoms) -> bool:
+    return frame.info["kind"] == "equilibrium" or "-volume" in frame.info["structure_id"]
 
 
 def covered(atoms: Atoms) -> bool:

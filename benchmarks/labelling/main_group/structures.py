@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.build import niggli_reduce
 
 from mfbench.mfcore.data.read import read_structures
 
@@ -24,7 +25,10 @@ STRUCTURES = Path(__file__).parent / "data" / "structures.extxyz"
 
 @cache
 def _structures() -> tuple[Atoms, ...]:
-    return tuple(read_structures(STRUCTURES))
+    found = read_structures(STRUCTURES)
+    for atoms in found:
+        niggli_reduce(atoms)  # some primitive cells have angles of 157 degrees, and take twice as many k-points
+    return tuple(found)
 
 
 def structures() -> list[Atoms]:
@@ -33,8 +37,8 @@ def structures() -> list[Atoms]:
     Returns
     -------
     list of Atoms
-        With structure_id and source (an identifier of MatPES or of the Materials Project); compounds with the bulk and
-        shear modulus of the Materials Project (Voigt-Reuss-Hill average, GPa, PBE).
+        In Niggli's reduced cell, with structure_id and source (an identifier of MatPES or of the Materials Project);
+        compounds with the bulk and shear modulus of the Materials Project (Voigt-Reuss-Hill average, GPa, PBE).
     """
     found = [atoms.copy() for atoms in _structures()]
     phases = Counter(system_of(atoms) for atoms in found)
