@@ -32,7 +32,7 @@ from mfbench.mfcore.data.reference_energies import (
 )
 from mfbench.mfcore.data.surroundings import surroundings
 from mfbench.mfcore.data.training_set import TrainingSet
-from mfbench.mfcore.errors import ConfigError
+from mfbench.mfcore.errors import BudgetError, ConfigError
 from mfbench.mfcore.fidelity import LabelSet
 from mfbench.mfcore.locks import one_at_a_time
 from mfbench.mfcore.potentials.potential import Component, Potential
@@ -111,8 +111,21 @@ class FitContext:
 
     @property
     def left(self) -> Budget:
-        """The rest of the budget."""
-        return self.budget.rest(self.ledger.atom_gradients)
+        """The rest of the budget.
+
+        Raises
+        ------
+        BudgetError
+            If nothing is left of it.
+        """
+        spent = self.ledger.atom_gradients
+        if spent >= self.budget.atom_gradients:
+            last = self.ledger.stages[-1]
+            raise BudgetError(
+                f"stage '{last.name}': with it {spent:.6g} atom gradients are spent, and the budget of "
+                f"{self.budget.atom_gradients:.6g} leaves nothing for the next stage. Give a larger budget."
+            )
+        return self.budget.rest(spent)
 
     def species(self, fidelities: Sequence[str]) -> tuple[int, ...]:
         """Atomic numbers in the training frames of some fidelities."""

@@ -125,8 +125,15 @@ def core_of(settings: Mapping[str, Any]) -> CoreEntry:
     return entry_of({key: given[key] for key in ("name", "checkpoint") if key in given})
 
 
-def uses_low(arm: str, core: CoreEntry) -> bool:
-    """Say whether an arm learns from LF labels on a core: an LF stage may be a checkpoint's.
+def uses_low(arm: str, *, checkpoint: bool) -> bool:
+    """Say whether an arm learns from LF labels: its LF stage may be a checkpoint's.
+
+    Parameters
+    ----------
+    arm
+        Its name.
+    checkpoint
+        Whether its core starts from one.
 
     Raises
     ------
@@ -134,7 +141,7 @@ def uses_low(arm: str, core: CoreEntry) -> bool:
         If there is no such arm.
     """
     known = arm_class(arm)
-    return known.uses_low and not (core.checkpoint is not None and known.only_low_stage)
+    return known.uses_low and not (checkpoint and known.only_low_stage)
 
 
 def missing(arm: str, core: str) -> list[str]:

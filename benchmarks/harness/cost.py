@@ -76,7 +76,7 @@ def labels_of(spec: RunSpec, low_of_high: Collection[str] | None = None) -> list
     rule = spec.regime.selection
     if rule == "default":
         rule = selected_by(spec.settings)
-    learns = uses_low(spec.arm, spec.chosen_core)
+    learns = uses_low(spec.arm, checkpoint=spec.chosen_core.checkpoint is not None)
     return labels_used(training, uses_low=learns, low_of_high=low_of_high, selection=rule)
 
 

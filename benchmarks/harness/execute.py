@@ -206,7 +206,8 @@ def compute_run(
         "inference_evaluations": int(ledger.inference_evaluations),
         "n_parameters": int(ledger.n_parameters),
     }
-    used = frames_used.frames_used(task.frames, training, uses_low=uses_low(spec.arm, spec.chosen_core))
+    learns = uses_low(spec.arm, checkpoint=spec.chosen_core.checkpoint is not None)
+    used = frames_used.frames_used(task.frames, training, uses_low=learns)
     return (
         Evaluation(evaluation.rows, {**evaluation.details, frames_used.DETAIL: used}),
         failures,

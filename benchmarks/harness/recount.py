@@ -14,7 +14,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from mfbench.benchmarks.harness.columns import RUN_COLUMNS, detail_frame
+from mfbench.benchmarks.harness.columns import RUN_COLUMNS, STARTS_FROM, detail_frame
+from mfbench.benchmarks.harness.cores import uses_low
 from mfbench.benchmarks.harness.cost import LabelsUsed, label_cost, labels_used
 from mfbench.benchmarks.harness.details import detail_path
 from mfbench.benchmarks.harness.frames_used import DETAIL, TYPES, frames_used
@@ -69,9 +70,10 @@ def recount(rows: pd.DataFrame, selection: str, path: Path) -> tuple[pd.DataFram
             splits[place] = task.split(_regime(run, sizes if arm.needs_all_high else []), int(run["draw"]))
         training = splits[place].ceiling if arm.needs_all_high else splits[place].training
         low_of_high = training.low[-1:] if arm.needs_paired else ()
-        used = labels_used(training, uses_low=arm.uses_low, low_of_high=low_of_high)
+        learns = uses_low(run["arm"], checkpoint=bool(run[STARTS_FROM]))
+        used = labels_used(training, uses_low=learns, low_of_high=low_of_high)
         costs[run["run_key"]] = _cost(task, used, run, path)
-        frame = detail_frame(DETAIL, frames_used(task.frames, training, uses_low=arm.uses_low))
+        frame = detail_frame(DETAIL, frames_used(task.frames, training, uses_low=learns))
         found.append(frame.assign(**{name: run[name] for name in RUN_COLUMNS})[[*RUN_COLUMNS, *TYPES]])
     counted = rows["run_key"].map(costs)
     known = rows["label_cost_cpu_s"].notna()

@@ -102,7 +102,7 @@ def plan_fit(question: FitQuestion, telling: Telling) -> FitPlan:
         raise ConfigError(f"arm '{arm}': {reason}.")
     with settings_from(question.settings_file):
         strategy = make_arm(arm, own)
-    if lows and not uses_low(arm, network):
+    if lows and not uses_low(arm, checkpoint=network.checkpoint is not None):
         instead = " and a checkpoint" if starts and arm_class(arm).only_low_stage else ""
         telling.notes([f"{arm} learns from HF labels{instead} alone: {', '.join(lows)} is not read"])
         options = target_only(options)

@@ -72,6 +72,13 @@ def test_rows_are_recounted_and_a_label_that_another_starts_from_is_paid_once(tm
     assert set(frames.loc[frames["part"] == "train", "n"]) == {80, 10}
 
 
+def test_rows_that_started_from_a_checkpoint_paid_for_no_lf_label(tmp_path):
+    rows = of_draw(read_rows(RESULTS / "ingan" / "rows.csv.gz"), ["transfer"])
+    rows = rows[rows["n_high"] == "10"]
+    _, frames = recount(rows.assign(starts_from="model:pbe", label_cost_cpu_s=float("nan")), "loss", RESULTS)
+    assert set(frames.loc[frames["part"] == "train", "n"]) == {10}
+
+
 def test_rows_of_other_frames_are_refused():
     rows = of_draw(read_rows(RESULTS / "ingan" / "rows.csv.gz"), ["transfer"])
     with pytest.raises(DataError, match="it was trained on others"):

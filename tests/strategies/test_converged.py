@@ -44,6 +44,15 @@ def test_every_arm_stops_after_the_same_patience_on_a_plateau(arm: str, training
     assert (potential.record["budget_rule"], potential.record["budget_patience"]) == ("converged", PATIENCE)
 
 
+def test_a_budget_that_the_first_stages_use_up_is_an_error(training_set: TrainingSet) -> None:
+    """Predictions of the base on HF frames count: they can be more than is left."""
+    frames = sum(len(a) for a in training_set.train[training_set.high])
+    with pytest.raises(
+        BudgetError, match=r"stage '.* model on .* frames': with it .* leaves nothing for the next stage"
+    ):
+        make_arm("delta_model", tiny_settings()).fit(training_set, Budget(1.2 * frames), 1)
+
+
 @pytest.mark.parametrize("arm", ["single_fidelity", "transfer"])
 def test_without_a_plateau_the_cap_ends_it(arm: str, training_set: TrainingSet) -> None:
     potential = make_arm(arm, tiny_settings()).fit(training_set, Budget(800.0, patience=1000), 1)

@@ -140,8 +140,9 @@ def test_planning_knows_of_checkpoints() -> None:
     assert core_of({"core": {"checkpoint": "m"}}).checkpoint == "m"
     assert not lacking("pretrained", start.name, start.checkpoint)
     assert "it is made of a checkpoint" in lacking("pretrained", "equivariant")
-    assert [uses_low(arm, start) for arm in ("transfer", "transfer_replay", "multi_head")] == [False, True, True]
-    assert uses_low("transfer", entry_of("equivariant"))
+    arms = ("transfer", "transfer_replay", "multi_head")
+    assert [uses_low(arm, checkpoint=True) for arm in arms] == [False, True, True]
+    assert [uses_low(arm, checkpoint=False) for arm in arms] == [True] * 3
     assert is_usual("pretrained", starts=True)
     assert not is_usual("pretrained")
     assert arm_class("single_fidelity").usual
