@@ -100,19 +100,21 @@ def element_energies(
     from ase.data import atomic_numbers
 
     from mfbench.benchmarks.discovery.materials import Material
-    from mfbench.benchmarks.discovery.relaxations import relaxed
+    from mfbench.benchmarks.discovery.relaxations import relaxed_here
 
     found = dict(references.energies_ev_per_atom)
-    calculator = None
-    for element, frames in references.structures.items():
-        if element not in needed or atomic_numbers.get(element) not in potential.species:
-            continue
-        calculator = calculator or potential.calculator(fidelity)
-        lines = [relaxed(Material(element, atoms), calculator, fmax, max_steps) for atoms in frames]
-        energies = [line.energy_ev / line.n_atoms for line in lines if line.energy_ev is not None]
-        if energies:
-            found[element] = min(energies)
-    return found
+    materials = [
+        Material(element, atoms)
+        for element, frames in references.structures.items()
+        if element in needed and atomic_numbers.get(element) in potential.species
+        for atoms in frames
+    ]
+    lowest: dict[str, float] = {}
+    for line in relaxed_here(materials, potential, fidelity, fmax=fmax, max_steps=max_steps):
+        if line.energy_ev is not None:
+            energy = line.energy_ev / line.n_atoms
+            lowest[line.material_id] = min(energy, lowest.get(line.material_id, energy))
+    return found | lowest
 
 
 def formation_energy_ev_per_atom(

@@ -20,8 +20,6 @@ from mfbench.mfcore.files import append_line, make_folder, whole_lines, write_te
 from mfbench.mfcore.locks import only_writer_of
 
 if TYPE_CHECKING:
-    from ase.calculators.calculator import Calculator
-
     from mfbench.mfcore.potentials.potential import Potential
 
 LARGEST_VOLUME_RATIO = 10.0
@@ -136,39 +134,37 @@ def relax_all(
 def relaxed_here(
     materials: Iterable[Material], potential: Potential, fidelity: str, *, fmax: float, max_steps: int
 ) -> Iterator[Relaxed]:
-    """Relax materials in this process, one after the other.
+    """Relax materials in this process, many at once; they come as they are done.
 
     As Matbench Discovery's models are relaxed: FIRE with `FrechetCellFilter` until no force is larger than `fmax`
     (eV/Å), or for `max_steps`; then the energy counts as it is. A material with an element that the potential has not
     been trained on is not relaxed, and its line says so.
     """
-    calculator: Calculator | None = None
+    from mfbench.mfcore.potentials.relax import How
+    from mfbench.mfcore.potentials.relax_many import relax_many
+
+    how = How(
+        fmax,
+        max_steps,
+        fire=True,
+        largest_force=LARGEST_FORCE,
+        largest_volume_ratio=LARGEST_VOLUME_RATIO,
+    )
+    covered = []
     for material in materials:
         if missing := set(material.atoms.numbers.tolist()) - set(potential.species):
             names = ", ".join(sorted(chemical_symbols[number] for number in missing))
             yield _line(material, material.atoms, None, 0, f"{NOT_COVERED}: {names}")
         else:
-            calculator = calculator or potential.calculator(fidelity)
-            yield relaxed(material, calculator, fmax, max_steps)
-
-
-def relaxed(material: Material, calculator: Calculator, fmax: float, max_steps: int) -> Relaxed:
-    """Relax one material, as :func:`relaxed_here` says."""
-    from mfbench.mfcore.potentials.relax import relax
-
+            covered.append(material)
+    if not covered:
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)  # it would be told of nearly every one
-        found = relax(
-            material.atoms,
-            calculator,
-            fmax=fmax,
-            max_steps=max_steps,
-            fire=True,
-            largest_force=LARGEST_FORCE,
-            largest_volume_ratio=LARGEST_VOLUME_RATIO,
-        )
-    energy = found.last_energy_ev
-    return _line(material, found.atoms, None if energy != energy else energy, found.steps, found.problem)
+        for number, found in relax_many([m.atoms for m in covered], potential.calculator(fidelity), how):
+            energy = found.last_energy_ev
+            energy_ev = None if energy != energy else energy
+            yield _line(covered[number], found.atoms, energy_ev, found.steps, found.problem)
 
 
 def _line(material: Material, atoms: Atoms, energy: float | None, steps: int, problem: str) -> Relaxed:

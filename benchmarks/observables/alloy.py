@@ -115,19 +115,20 @@ def relaxed_energies_ev(
     array
         Energies (n,) in eV after relaxation; NaN where it failed.
     """
-    from mfbench.mfcore.potentials.relax import relax
+    from mfbench.mfcore.potentials.relax import How
+    from mfbench.mfcore.potentials.relax_many import relax_many
 
     key = (fidelity, plan.fmax_ev_per_a, plan.max_steps, frames_hash(frames))
     known = _memory.recall(potential, key)
     if known is not None:
         return known
-    calculator = potential.calculator(fidelity)
-    found = [relax(a, calculator, fmax=plan.fmax_ev_per_a, max_steps=plan.max_steps) for a in frames]
-    problems = {id_of(a): result.problem for a, result in zip(frames, found, strict=True) if result.problem}
+    how = How(plan.fmax_ev_per_a, plan.max_steps)
+    found = dict(relax_many(frames, potential.calculator(fidelity), how))
+    problems = {id_of(a): found[number].problem for number, a in enumerate(frames) if found[number].problem}
     if problems:
         name, problem = next(iter(problems.items()))
         _log.warning("%d of %d relaxations failed; %s: %s.", len(problems), len(frames), name, problem)
-    energies = np.array([result.energy_ev for result in found])
+    energies = np.array([found[number].energy_ev for number in range(len(frames))])
     _memory.keep(potential, key, energies)
     return energies
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mfbench.mfcore.data.periodic import repeated_volume
 from mfbench.mfcore.data.validation import check_finite, check_geometry
-from mfbench.mfcore.errors import ExtrapolationWarning
+from mfbench.mfcore.errors import DataError, ExtrapolationWarning
 from mfbench.mfcore.memory import keep_freed_memory
 from mfbench.mfcore.potentials.predictions import Predictor
 
@@ -71,24 +70,56 @@ class PotentialCalculator(Calculator):
         """Compute everything at once; called by ASE."""
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         assert isinstance(self.atoms, Atoms)
+        self.check_changed(self.atoms, system_changes)
+        (found,) = self.calculate_many([self.atoms])
+        if isinstance(found, DataError):
+            raise found
+        self.results = found
+
+    @staticmethod
+    def check_changed(atoms: Atoms, system_changes: Sequence[str]) -> None:
+        """Refuse atoms that cannot be, where more than their positions has changed.
+
+        Raises
+        ------
+        DataError
+            As :func:`mfbench.mfcore.data.validation.check_geometry`.
+        """
         if "numbers" in system_changes or "cell" in system_changes or "pbc" in system_changes:
-            check_geometry(self.atoms)
-        periodic = bool(np.isfinite(repeated_volume(self.atoms)))
-        results: dict[str, Any] = {}
+            check_geometry(atoms)
+
+    def calculate_many(self, frames: Sequence[Atoms]) -> list[dict[str, Any] | DataError]:
+        """Compute frames in one batch.
+
+        Returns
+        -------
+        list
+            Of each frame the results by ASE's names, or why there are none: energy or forces are not finite.
+        """
+        repeat = [bool(np.isfinite(repeated_volume(atoms))) for atoms in frames]
         if self._frozen is not None:
-            batch = self._frozen.batch([self.atoms])
-            found = self._frozen(batch, stress=periodic)
+            batch = self._frozen.batch(frames)
+            found = self._frozen(batch, stress=any(repeat))
             for sentence in self._watch.look(batch) if self._watch is not None else ():
-                warnings.warn(sentence, ExtrapolationWarning, stacklevel=2)
+                warnings.warn(sentence, ExtrapolationWarning, stacklevel=3)
             assert found.forces is not None
-            energy, forces, stress = float(found.energy[0]), found.forces.double().cpu().numpy(), found.stress
+            energies = found.energy.cpu().numpy()
+            forces = np.split(found.forces.double().cpu().numpy(), np.cumsum([len(a) for a in frames])[:-1])
+            stress = None if found.stress is None else found.stress.double().cpu().numpy()
         else:  # labels of a cheaper level are added
-            out = self.potential.predict([self.atoms], self.fidelity, stress=periodic, base=self.base)
+            out = self.potential.predict(frames, self.fidelity, stress=any(repeat), base=self.base)
             assert out.forces is not None
-            energy, forces = float(out.energies[0]), out.forces[0]
-            stress = None if out.stress is None else torch.from_numpy(out.stress)
-        results |= {"energy": energy, "free_energy": energy, "forces": forces}
-        check_finite(self.atoms, energy, forces)
-        if periodic and stress is not None:
-            results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(stress[0].double().cpu().numpy()))
-        self.results = results
+            energies, forces, stress = out.energies, list(out.forces), out.stress
+        made: list[dict[str, Any] | DataError] = []
+        for number, atoms in enumerate(frames):
+            energy = float(energies[number])
+            results = {"energy": energy, "free_energy": energy, "forces": forces[number]}
+            if repeat[number] and stress is not None:
+                results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(stress[number]))
+            try:
+                check_finite(atoms, energy, forces[number])
+            except DataError as error:
+                made.append(error)
+            else:
+                made.append(results)
+        return made

@@ -9,7 +9,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from mfbench.mfcore.metrics.elasticity import ElasticModuli, elastic_moduli, small_strains
-from mfbench.mfcore.potentials.relax import relax
+from mfbench.mfcore.potentials.relax import How, relax
+from mfbench.mfcore.potentials.relax_many import relax_many
 
 
 def moduli_of(
@@ -37,15 +38,17 @@ def moduli_of(
     if not ground.converged:
         return None, ground.problem
     strains = small_strains(amounts)
-    stresses = []
+    cells = []
     for strain in strains:
-        cell = ground.atoms.copy()
-        cell.set_cell(cell.cell.array @ (np.eye(3) + strain), scale_atoms=True)
-        found = relax(cell, calculator, fmax=fmax, max_steps=max_steps, fixed_cell=True)
-        if not found.converged:
-            return None, f"strained: {found.problem}"
-        found.atoms.calc = calculator
-        stresses.append(found.atoms.get_stress(voigt=False))
+        cells.append(ground.atoms.copy())
+        cells[-1].set_cell(ground.atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+    relaxed = dict(relax_many(cells, calculator, How(fmax, max_steps, fixed_cell=True)))
+    stresses = []
+    for number in range(len(strains)):
+        if not relaxed[number].converged:
+            return None, f"strained: {relaxed[number].problem}"
+        relaxed[number].atoms.calc = calculator
+        stresses.append(relaxed[number].atoms.get_stress(voigt=False))
     moduli = elastic_moduli(strains, stresses)
     if not moduli.stable:
         return None, f"a strain costs no energy (least eigenvalue {moduli.least_eigenvalue_gpa:.3g} GPa)"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -106,32 +106,68 @@ def relax(
     DataError
         If the start cannot be (see :func:`mfbench.mfcore.data.validation.check_geometry`).
     """
-    (atoms,) = as_frames(atoms)
+    how = How(fmax, max_steps, fixed_volume, fixed_cell, fire, largest_force, largest_volume_ratio)
+    start = started(atoms)
+    with quiet():
+        return relaxed(start, calculator, how)
+
+
+@dataclass(frozen=True)
+class How:
+    """Settings of a relaxation, as for :func:`relax`."""
+
+    fmax: float = 0.01
+    max_steps: int = 500
+    fixed_volume: bool = False
+    fixed_cell: bool = False
+    fire: bool = False
+    largest_force: float = LARGEST_FORCE
+    largest_volume_ratio: float = LARGEST_VOLUME_RATIO
+
+
+def started(frame: Frame) -> Atoms:
+    """Copy the start of a relaxation, without labels.
+
+    Raises
+    ------
+    DataError
+        If it cannot be.
+    """
+    (atoms,) = as_frames(frame)
     check_geometry(atoms)
+    return Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back what the line search prints and warns of: it divides by differences that vanish, and checks that."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+def relaxed(moving: Atoms, calculator: Any, how: How) -> Relaxation:
+    """Relax atoms in place, see :func:`relax`; the caller has made it :func:`quiet`."""
     from ase.filters import FrechetCellFilter, UnitCellFilter
     from ase.optimize import FIRE, BFGSLineSearch
 
-    moving = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     moving.calc = _Checked(calculator)
     periodic = bool(moving.pbc.all())
     start = moving.get_volume() if periodic else None
-    movable = periodic and not fixed_cell
-    filtered: Any = (lambda same: same) if not movable else FrechetCellFilter if fire else UnitCellFilter
-    if movable and fixed_volume:  # exact with the logarithm of the deformation gradient only
+    movable = periodic and not how.fixed_cell
+    filtered: Any = (lambda same: same) if not movable else FrechetCellFilter if how.fire else UnitCellFilter
+    if movable and how.fixed_volume:  # exact with the logarithm of the deformation gradient only
         filtered = partial(FrechetCellFilter, constant_volume=True)
-    steps, problem = 0, f"not converged in {max_steps} steps"
-    methods: tuple[Any, ...] = (FIRE,) if fire else (BFGSLineSearch, FIRE)  # their annotations know no filters
+    steps, problem = 0, f"not converged in {how.max_steps} steps"
+    methods: tuple[Any, ...] = (FIRE,) if how.fire else (BFGSLineSearch, FIRE)  # their annotations know no filters
     for method in methods:
         optimizer = method(filtered(moving), logfile=None)
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):
-                # The line search divides by differences that vanish, checks for that itself, and prints.
-                warnings.simplefilter("ignore", RuntimeWarning)
-                for converged in optimizer.irun(fmax=fmax, steps=max_steps - steps):
-                    if failure := _failure(moving, start, largest_force, largest_volume_ratio):
-                        raise _Failed(failure)
-                    if converged:
-                        problem = ""
+            for converged in optimizer.irun(fmax=how.fmax, steps=how.max_steps - steps):
+                if failure := _failure(moving, start, how.largest_force, how.largest_volume_ratio):
+                    raise _Failed(failure)
+                if converged:
+                    problem = ""
             steps += optimizer.nsteps
             break
         except _Failed as failed:
@@ -155,7 +191,7 @@ class _Checked(Calculator):
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - as ASE declares it
 
-    def __init__(self, calculator: Calculator) -> None:
+    def __init__(self, calculator: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calculator = calculator
 

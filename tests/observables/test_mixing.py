@@ -26,7 +26,8 @@ from mfbench.mfcore.data.frames import energy_of, set_labels
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.errors import ConfigError, DataError
 from mfbench.mfcore.fidelity import LabelSet
-from mfbench.mfcore.potentials.relax import relax
+from mfbench.mfcore.potentials import relax_many
+from mfbench.mfcore.potentials.relax import relaxed
 from mfbench.mfcore.training.budget import Budget
 from mfbench.strategies.registry import make_arm
 from tests.conftest import tiny_settings
@@ -343,7 +344,7 @@ def test_real_potentials_are_scored_as_they_say(task):
 def test_observables_of_one_alloy_share_the_relaxations(task, monkeypatch):
     """Equal settings on the same potential and frames: relaxed once; anything else is relaxed anew."""
     calls = []
-    monkeypatch.setattr("mfbench.mfcore.potentials.relax.relax", lambda *a, **k: calls.append(1) or relax(*a, **k))
+    monkeypatch.setattr(relax_many, "relaxed", lambda *a: calls.append(1) or relaxed(*a))
     n, potential = len(task.orderings()), Fake()
     once = measure(potential, task)
     assert len(calls) == n
