@@ -6,8 +6,8 @@ trained one costs, and nothing falls apart. Where torch-sim or LAMMPS is missing
 
 What is compared: Langevin dynamics of replicas of a primitive Li6PS5Cl cell (13 atoms) in one batch, by torch-sim and
 by :func:`mfbench.mfcore.dynamics.engine.simulate`, and one after another by ASE; FIRE on their atoms and cells, by
-torch-sim in one batch, by ASE's optimizer with networks that see batches
-(:func:`mfbench.mfcore.potentials.relax_many.relax_many`), and by ASE one after another; NVE of one cell of 52 atoms by LAMMPS and by ASE, whose ratio is
+torch-sim in one batch, by :func:`mfbench.mfcore.potentials.relax_many.relax_many`, where ASE's optimizers share the
+batches of the network, and by ASE one after another; NVE of one cell of 52 atoms by LAMMPS and by ASE, whose ratio is
 that of ns/day; the graph of torch.export and the code it was made of, on that cell.
 """
 

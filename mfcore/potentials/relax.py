@@ -17,6 +17,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from mfbench.mfcore.data.structures import Frame, as_frames, structure_of
 from mfbench.mfcore.data.validation import check_geometry
 from mfbench.mfcore.errors import DataError
+from mfbench.mfcore.potentials.cell_filter import LogarithmicCell
 
 LARGEST_VOLUME_RATIO = 1.5
 """A cell that has grown or shrunk by more than this has exploded or collapsed."""
@@ -76,7 +77,7 @@ def relax(
 
     BFGS with a line search; where that has no direction downhill (single precision has its noise), FIRE goes on. The
     cell's variables are the deformation gradient (`UnitCellFilter`): with the small strains here it takes the steps
-    of `FrechetCellFilter`, whose matrix logarithms cost more than the evaluation of a network.
+    of :class:`mfbench.mfcore.potentials.cell_filter.LogarithmicCell`, which takes longer.
 
     It has failed when an energy, a force or a position is not finite, a force is beyond `largest_force`, the volume
     has changed by more than `largest_volume_ratio`, or `max_steps` were not enough.
@@ -97,7 +98,7 @@ def relax(
     fixed_cell
         Relax the atoms alone.
     fire
-        FIRE from the start, with `FrechetCellFilter`, as Matbench Discovery's models are relaxed.
+        FIRE from the start, with the variables of `FrechetCellFilter`, as Matbench Discovery's models are relaxed.
     largest_force, largest_volume_ratio
         eV/Å, and the factor by which the volume may change.
 
@@ -148,16 +149,16 @@ def quiet() -> Iterator[None]:
 
 def relaxed(moving: Atoms, calculator: Any, how: How) -> Relaxation:
     """Relax atoms in place, see :func:`relax`; the caller has made it :func:`quiet`."""
-    from ase.filters import FrechetCellFilter, UnitCellFilter
+    from ase.filters import UnitCellFilter
     from ase.optimize import FIRE, BFGSLineSearch
 
     moving.calc = _Checked(calculator)
     periodic = bool(moving.pbc.all())
     start = moving.get_volume() if periodic else None
     movable = periodic and not how.fixed_cell
-    filtered: Any = (lambda same: same) if not movable else FrechetCellFilter if how.fire else UnitCellFilter
+    filtered: Any = (lambda same: same) if not movable else LogarithmicCell if how.fire else UnitCellFilter
     if movable and how.fixed_volume:  # exact with the logarithm of the deformation gradient only
-        filtered = partial(FrechetCellFilter, constant_volume=True)
+        filtered = partial(LogarithmicCell, constant_volume=True)
     steps, problem = 0, f"not converged in {how.max_steps} steps"
     methods: tuple[Any, ...] = (FIRE,) if how.fire else (BFGSLineSearch, FIRE)  # their annotations know no filters
     for method in methods:
