@@ -41,12 +41,12 @@ class LogarithmicCell(FrechetCellFilter):
         """Positions in the undeformed cell in Å, and L times the number of atoms, (atoms + 3, 3)."""
         return self._variables.copy()
 
-    def set_positions(self, positions: NDArray[np.float64], **_: Any) -> None:
+    def set_positions(self, new: NDArray[np.float64], **_: Any) -> None:  # type: ignore[override] # as in ASE
         """Set them."""
         from scipy.linalg import expm
 
         n = len(self.atoms)
-        self._variables, self._forces = np.array(positions, dtype=np.float64), None
+        self._variables, self._forces = np.array(new, dtype=np.float64), None
         self._log = self._variables[n:] / self.exp_cell_factor
         self._gradient = expm(self._log)
         self.atoms.set_cell(self._start @ self._gradient.T, scale_atoms=False)
