@@ -69,6 +69,9 @@ class Core(FidelityEnergies, ABC):
     bytes_per_atom
         Of the class: memory that a training step takes at least for each atom of its batch, with 32 channels, 3 layers
         and lmax 2: measured on molecules of 9 atoms, which have fewer neighbours than crystals. 0 if it is not known.
+    learning_rate_factor
+        Of the class: its largest learning rate over that of the settings, which is the default core's. Where weights
+        have a variance of one, and are divided by the root of their number when they are used, steps must be larger.
     reference, scale, reference_shift
         Those of :class:`mfbench.mfcore.fidelity_energies.FidelityEnergies`.
 
@@ -85,6 +88,7 @@ class Core(FidelityEnergies, ABC):
     options: ClassVar[frozenset[str]] = frozenset()
     package: ClassVar[str] = ""
     bytes_per_atom: ClassVar[float] = 0.0
+    learning_rate_factor: ClassVar[float] = 1.0
 
     __call__: Callable[..., CoreOutput]
 

@@ -102,7 +102,7 @@ def wanted(features: Tensor, sender: Tensor) -> bool:
 def fuse(network: nn.Module) -> None:
     """Let kernels that there are compute the products of a peer's network; on other devices nothing changes."""
     for module in network.modules():
-        kind, block = type(module).__name__, module.__dict__.get("_modules", {})
+        kind, block = type(module).__name__, dict(module.named_children())
         if kind == "IrrepsConvolution":
             _bind(module, module, block["convolution"], _sevennet)
         elif kind == "TensorProductScatter":

@@ -37,6 +37,7 @@ class PeerCore(Core):
     """
 
     checkpoints: ClassVar[type[PeerCheckpoint]]
+    learning_rate_factor: ClassVar[float] = 3.0
 
     @classmethod
     def cutoff_of(cls, config: CoreConfig, checkpoint: Checkpoint | None = None) -> float:

@@ -81,7 +81,11 @@ class TrainingConfig(SettingsModel):
         "soap", description="Optimiser: soap is Adam in the eigenbases of the gradients' covariances."
     )
     amsgrad: bool = Field(True, description="AMSGrad variant of adamw and adam; soap has none.")
-    learning_rate: float = Field(1e-2, gt=0, description="Largest learning rate.")
+    learning_rate: float = Field(
+        1e-2,
+        gt=0,
+        description="Largest learning rate of the default core; cores of other packages take three times that.",
+    )
     final_learning_rate: float = Field(1e-2, ge=0, le=1, description="At the end, as a share of the largest.")
     warmup: float = Field(0.02, ge=0, lt=1, description="Share of the budget with a rising learning rate.")
     decay: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate after warm-up.")

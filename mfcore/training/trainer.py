@@ -254,7 +254,7 @@ class StageTrainer:
         return self.loss(self.store.batch(part), True, config, counts=counts) if len(part) else None
 
     def _step(self, indices: np.ndarray) -> None:
-        rate = learning_rate(self.config, self._done)
+        rate = learning_rate(self.config, self._done) * self.core.learning_rate_factor
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.optimizer.zero_grad(set_to_none=True)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
-from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 from mfbench.mfcore.dynamics.criteria import FailureCriteria
@@ -62,7 +61,8 @@ def test_removing_the_momentum_of_frames_of_different_size() -> None:
 def test_velocity_verlet_is_that_of_ase_for_cells_and_molecules_in_one_batch() -> None:
     potential, frames = small_potential(), [argyrodite(), ethanol()]
     for atoms in frames:
-        thermalize_momenta(atoms, 300.0, rng=np.random.default_rng(3))
+        spread = np.sqrt(units.kB * 300.0 * atoms.get_masses())[:, None]
+        atoms.set_momenta(spread * np.random.default_rng(3).normal(size=(len(atoms), 3)))
     settings = DynamicsSettings(ensemble="nve", duration_ps=0.2, velocities="frame", skin=0.5)
     model = Spy(PotentialForces(potential))
     run = simulate(model, [Start(a, 300.0, k) for k, a in enumerate(frames)], settings, TOLERANT)

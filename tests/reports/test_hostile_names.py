@@ -54,7 +54,7 @@ def test_markdown(rows: pd.DataFrame) -> None:
 def test_csv_json_and_text(rows: pd.DataFrame) -> None:
     text = report(Results(rows), "csv")
     table = pd.read_csv(io.StringIO(text))
-    for name in table.select_dtypes(["object", "str"]):
+    for name in (name for name in table if not pd.api.types.is_numeric_dtype(table[name])):
         assert not table[name].astype(str).str.startswith(("=", "+", "@")).any()
     assert "\x1b" not in report(Results(rows), "text")
     assert json.loads(report(Results(rows), "json"))

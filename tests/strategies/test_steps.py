@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from mfbench.mfcore.cores.equivariant.model import EquivariantCore
 from mfbench.mfcore.data.frames import set_labels
 from mfbench.mfcore.data.training_set import TrainingSet
 from mfbench.mfcore.fidelity import LabelSet
@@ -13,7 +14,7 @@ from mfbench.mfcore.training.budget import Budget
 from mfbench.mfcore.training.config import BATCH_ATOMS
 from mfbench.mfcore.training.trainer import StageTrainer
 from mfbench.strategies.registry import arm_class, arm_names, make_arm
-from tests.conftest import HIGH, LOW
+from tests.conftest import HIGH, LOW, tiny_settings
 
 SIZES = (13, 52, 416)
 BUDGET = 3e4  # 72 steps of 416 atoms
@@ -63,3 +64,18 @@ def test_an_atom_gradient_buys_as_many_steps_whatever_the_size_of_frames(
             assert spent / steps >= 0.6 * least  # the last batch of a pass has what is left of it
     assert all(spent == 416 * steps for spent, steps in by_size[416])  # one frame a step
     assert min(steps for _, steps in by_size[416]) >= 0.2 * BUDGET / 416  # of any stage
+
+
+def test_a_core_with_larger_steps_trains_as_at_a_larger_learning_rate(
+    training_set: TrainingSet, held_out_frames: list[Atoms], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forces(learning_rate: float) -> np.ndarray:
+        arm = make_arm("single_fidelity", tiny_settings(learning_rate=learning_rate))
+        found = arm.fit(training_set, Budget(400.0), 1).predict(held_out_frames, HIGH).forces
+        assert found is not None
+        return np.concatenate(found)
+
+    plain, wanted = forces(0.004), forces(0.008)
+    monkeypatch.setattr(EquivariantCore, "learning_rate_factor", 2.0)
+    np.testing.assert_allclose(forces(0.004), wanted, rtol=0, atol=1e-6)
+    assert np.abs(wanted - plain).max() > 1e-3

@@ -9,7 +9,7 @@ from mfbench.benchmarks.performance.contenders.cores import CoreContender
 
 
 class SevenNet(CoreContender):
-    """SevenNet (Park et al. 2024) with its default interaction and self-connection; messages over the mean count."""
+    """SevenNet (Park et al. 2024) with its default interaction, self-connection and messages over the mean count."""
 
     core_name = "sevennet"
     packages = ("mfbench", "sevenn", "e3nn")
@@ -27,6 +27,7 @@ class SevenNet(CoreContender):
             "channels": channels,
             "n_bessel": network.n_bessel,
             "radial_hidden": network.radial_hidden,
+            "neighbour_power": 1.0,
         }
 
 
@@ -41,10 +42,14 @@ class MACE(CoreContender):
     @classmethod
     def settings(cls, network: Network) -> dict[str, Any]:
         """See :class:`CoreContender`."""
+        n_layers, channels = cls.shape(network)
         return {
-            **SevenNet.settings(network),
-            "n_layers": cls.shape(network)[0],
-            "channels": cls.shape(network)[1],
+            "cutoff": network.cutoff,
+            "n_layers": n_layers,
+            "lmax": network.lmax,
+            "channels": channels,
+            "n_bessel": network.n_bessel,
+            "radial_hidden": network.radial_hidden,
             "hidden_lmax": network.lmax if network.hidden_lmax is None else network.hidden_lmax,
         }
 

@@ -24,6 +24,13 @@ class SevenNetConfig(CoreConfig):
     self_connection: Literal["nequip", "linear"] = Field(
         "nequip", description="Self-connection: one matrix per species, or one for all."
     )
+    neighbour_power: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Power of the mean number of neighbours that messages are divided by: 1 is sevenn's "
+        "`avg_num_neigh`, 0.5 its `sqrt_avg_num_neigh`.",
+    )
     # what a checkpoint brings; then the settings above do not count
     architecture: dict[str, Any] | None = Field(
         None, description="Keys of sevenn's model and its `elements`, in place of the settings above; of a checkpoint."

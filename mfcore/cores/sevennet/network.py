@@ -37,7 +37,7 @@ def model_keys(config: SevenNetConfig, species: Sequence[int], mean_neighbours: 
         "cutoff_function": {"cutoff_function_name": "poly_cut", "poly_cut_p_value": config.envelope_power},
         "weight_nn_hidden_neurons": list(config.radial_hidden),
         "self_connection_type": config.self_connection,
-        "conv_denominator": mean_neighbours,
+        "conv_denominator": mean_neighbours**config.neighbour_power,
         "elements": list(species),
     }
 
