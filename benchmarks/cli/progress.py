@@ -73,7 +73,8 @@ class _Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:  # elsewhere rich would print an empty line
+            self._bar.stop()
 
 
 class RunsProgress(_Bar):
@@ -164,6 +165,7 @@ class Preparation:
     """A bar over the comparison of a user's frames with each other; nothing where the output is no terminal."""
 
     def __init__(self, console: Console) -> None:
+        self._shown = console.is_terminal  # elsewhere rich would print an empty line
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("comparing frames: {task.description}"),
@@ -171,19 +173,20 @@ class Preparation:
             TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
             console=console,
-            disable=not console.is_terminal,
             transient=True,
         )
         self._task = self._bar.add_task("", total=None)
 
     def __enter__(self) -> Callable[[str, int, int], None]:
-        self._bar.start()
+        if self._shown:
+            self._bar.start()
         return lambda part, done, total: self._bar.update(self._task, description=part, completed=done, total=total)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._shown:
+            self._bar.stop()
 
 
 class MaterialsProgress(_Bar):

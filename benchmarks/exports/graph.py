@@ -23,6 +23,15 @@ from mfbench.mfcore.potentials.potential import Potential
 
 __all__ = ["PotentialModule", "export_graph", "inputs_of", "save_graph"]
 
+OLDEST_TORCH = (2, 9)
+"""Release of torch that can store programs for any numbers of atoms; 2.7 fails on limits that are infinite."""
+
+
+def can_store() -> bool:
+    """Say whether the installed torch can store a program."""
+    major, minor = torch.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= OLDEST_TORCH
+
 
 class PotentialModule(nn.Module):
     """One fidelity of a potential as a function of tensors, reference energies included.
@@ -99,7 +108,7 @@ def export_graph(potential: Potential) -> torch.export.ExportedProgram:
     module(*given)  # constants that are computed at the first pass (coupling coefficients) cannot be while it is traced
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own compiler
-        return torch.export.export(module, given, dynamic_shapes=shapes)
+        return torch.export.export(module, given, dynamic_shapes=shapes, strict=False)
 
 
 def save_graph(potential: Potential, path: Path) -> None:
@@ -108,10 +117,15 @@ def save_graph(potential: Potential, path: Path) -> None:
     Raises
     ------
     ConfigError
-        As :func:`export_graph`.
+        As :func:`export_graph`, or if the installed torch is too old.
     StorageError
         If the disk is full or cannot be written to.
     """
+    if not can_store():
+        raise ConfigError(
+            f"a graph of torch.export cannot be stored by torch {torch.__version__}: install torch "
+            f">= {'.'.join(map(str, OLDEST_TORCH))}."
+        )
     program = export_graph(potential)
     with replacing(path) as temporary:
         torch.export.save(program, temporary)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from mfbench.benchmarks.exports import graph
 from mfbench.benchmarks.exports.folder import export_model
-from mfbench.benchmarks.exports.graph import export_graph, inputs_of
+from mfbench.benchmarks.exports.graph import can_store, export_graph, inputs_of
 from mfbench.benchmarks.exports.moved import self_contained
 from mfbench.mfcore.core import Core
 from mfbench.mfcore.errors import ConfigError
@@ -19,7 +20,10 @@ from mfbench.mfcore.potentials.potential import Component, Potential
 from tests.exports.worlds import FIDELITIES, committee, frames, network, single, total
 from tests.ops.examples import skip_without
 
+needs_new_torch = pytest.mark.skipif(not can_store(), reason="this torch cannot store graphs of torch.export")
 
+
+@needs_new_torch
 @skip_without("cpp")
 @pytest.mark.parametrize("potential", [single(), total(), committee()], ids=["single", "sum", "committee"])
 def test_a_stored_graph_is_the_potential(potential: Potential, tmp_path: Path) -> None:
@@ -45,6 +49,14 @@ def test_a_process_that_has_evaluated_nothing_can_export() -> None:
     assert done.stdout.splitlines()[-1:] == ["ExportedProgram"], done.stderr
 
 
+def test_an_old_torch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph.torch, "__version__", "2.7.1+cpu")
+    with pytest.raises(ConfigError, match=r"cannot be stored by torch 2\.7\.1\+cpu: install torch >= 2\.9"):
+        export_model(single(), "torch-export", tmp_path / "export")
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_new_torch
 def test_cores_without_a_graph_are_refused(tmp_path: Path) -> None:
     reference = Potential("x", [network(0, backend="reference")], {f: (Component(0, f),) for f in FIDELITIES})
     with pytest.raises(ConfigError, match="has no kernels"):

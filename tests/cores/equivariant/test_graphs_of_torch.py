@@ -17,6 +17,8 @@ from mfbench.mfcore.errors import ConfigError
 from tests.cores.equivariant.examples import frames, graph, make_core
 from tests.ops.examples import skip_without
 
+TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+
 
 def largest_difference(found: tuple[Tensor | None, ...], expected: tuple[Tensor | None, ...]) -> float:
     """Of numbers; NaN (the stress of a molecule) has to be in the same places."""
@@ -94,6 +96,7 @@ def test_energies_alone_can_be_trained_in_one_graph() -> None:
 
 
 @skip_without("cpp")
+@pytest.mark.skipif(TORCH < (2, 9), reason="this torch cannot store graphs of torch.export")
 @pytest.mark.parametrize("zbl", [False, True])
 def test_an_exported_core_is_the_frozen_core_also_when_it_is_read_again(zbl: bool, tmp_path: Path) -> None:
     frozen, batch = FrozenCore(make_core(zbl=zbl), "high"), graph(frames())
@@ -104,7 +107,7 @@ def test_an_exported_core_is_the_frozen_core_also_when_it_is_read_again(zbl: boo
     for given in (batch, other):
         expected = parts(frozen(given, True, True))
         for made in (program, again):
-            assert largest_difference(made.module()(*inputs_of(given)), expected) <= (1e-10 if zbl else 0.0)
+            assert largest_difference(made.module()(*inputs_of(given)), expected) < (1e-10 if zbl else 1e-12)
 
 
 @skip_without("cpp")

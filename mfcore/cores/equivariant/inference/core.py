@@ -191,7 +191,7 @@ class FrozenCore:
             back = cotangents(layer.shape, kept, layer.inward, for_features, for_mixed)
             for_messages = [h.view(-1, h.shape[2]) @ w.T for h, w in zip(back, layer.outward, strict=True)]
             shaped = [g.view(m.shape) for g, m in zip(for_messages, operands.messages, strict=True)]
-            for_mixed = run.back(shaped, with_inputs=bool(passes))
+            for_mixed = run.back(shaped, with_inputs=len(passes) > 0)
             for_features = to_features(layer.shape, plan.groups, operands, back)
 
     def _repel(self, batch: Batch, vectors: Tensor, energy: Tensor, keep: bool) -> Tensor:

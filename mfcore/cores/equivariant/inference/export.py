@@ -81,4 +81,4 @@ def export(frozen: FrozenCore, batch: Batch) -> torch.export.ExportedProgram:
     given = inputs_of(batch)
     shapes = tuple({0: torch.export.Dim.DYNAMIC} for _ in given)
     with torch.no_grad():
-        return torch.export.export(FrozenModule(frozen), given, dynamic_shapes=shapes)
+        return torch.export.export(FrozenModule(frozen), given, dynamic_shapes=shapes, strict=False)
