@@ -118,7 +118,7 @@ def compare(
     from mfbench.benchmarks.cli.progress import telling_on
     from mfbench.benchmarks.harness.folders import RUNS
     from mfbench.benchmarks.reports import report
-    from mfbench.benchmarks.user.answer import outlook, results_of, verdicts
+    from mfbench.benchmarks.user.answer import doubts, outlook, results_of, verdicts
     from mfbench.benchmarks.user.comparison import Question, plan_comparison
     from mfbench.benchmarks.user.networks import chosen_cores
     from mfbench.benchmarks.user.options import label_costs, reading_of, roles_of, sizes_of, task_options
@@ -176,7 +176,7 @@ def compare(
         return
     results = results_of(root, plan, specs)
     typer.echo(report(results, styled=console.is_terminal))
-    for sentence in verdicts(results):
+    for sentence in [*verdicts(results), *doubts(plan)]:
         typer.echo(sentence)
     for paragraph in outlook(results, plan):
         typer.echo(f"\n{paragraph}")

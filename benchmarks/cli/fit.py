@@ -125,6 +125,10 @@ def fit(
                 started=started,
             )
         plan.say_budget(telling, spend)
+        if not made and any(work.iterdir()):
+            telling.say(
+                f"Checkpoints of a fit that was stopped are in {work}: it goes on from those of these settings."
+            )
         with FitProgress(console, spend) as progress:
             potential = train_into(out, plan, Budget(spend), made, progress)
     ledger = potential.ledger

@@ -15,7 +15,7 @@ from mfbench.benchmarks.notebook.asked import Keys, listed, options_of, settings
 from mfbench.benchmarks.notebook.comparison import Comparison
 from mfbench.benchmarks.notebook.frames import Frames, FramesFolder
 from mfbench.benchmarks.notebook.processes import without_script
-from mfbench.benchmarks.user.answer import outlook, results_of, verdicts
+from mfbench.benchmarks.user.answer import doubts, outlook, results_of, verdicts
 from mfbench.benchmarks.user.comparison import Question, plan_comparison
 from mfbench.benchmarks.user.networks import chosen_cores
 from mfbench.benchmarks.user.options import label_costs, sizes_of
@@ -181,7 +181,7 @@ def compare(
     return Comparison(
         root,
         results,
-        verdicts(results),
+        [*verdicts(results), *doubts(plan)],
         outlook(results, plan),
         said,
         [f"failed: {run.spec.title()}: {reason}" for run, reason in failed],

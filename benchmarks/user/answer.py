@@ -30,6 +30,13 @@ def verdicts(results: Results) -> list[str]:
     return [advice(cell, several=len(results.cells) > 1) for cell in results.cells]
 
 
+def doubts(plan: ComparisonPlan) -> list[str]:
+    """What the verdict is about, and notes that ask whether it is what was meant."""
+    task = plan.task
+    asked = [f"But {note}" for note in task.notes if note.endswith("?")]
+    return [f"The target is '{task.fidelities[-1]}', of {task.sources[-1].path}.", *asked]
+
+
 def advice(cell: Cell, several: bool = False) -> str:
     """Name the arm to use, or say why none can be named; on which core and how many frames, where there are several."""
     found = cell.recommendation()

@@ -43,4 +43,4 @@ class Telling:
     def notes(self, notes: Iterable[str]) -> None:
         """Say how files were read, one sentence a line."""
         for note in notes:
-            self.say(f"note: {note}.")
+            self.say(f"note: {note}{'' if note.endswith('?') else '.'}")

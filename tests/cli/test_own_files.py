@@ -129,6 +129,7 @@ def test_a_fit_that_learns_nothing_is_kept_and_has_failed(call, files: Files, tm
 def test_compare_answers_and_remembers(call, files: Files) -> None:
     result = call(*files.compare())
     assert result.exit_code == 0, result.stderr
+    assert f"The target is 'cc', of {files.high}." in result.stdout
     verdicts = ("Use single_fidelity", "Use multi_fidelity", "No arm can be named")
     assert sum(verdict in result.stdout for verdict in verdicts) == 1
     everything = call("compare", "--low", files.low, "--high", files.high, "--dry-run")

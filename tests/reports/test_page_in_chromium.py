@@ -102,6 +102,7 @@ def drawn(driver, chart, regime="regime-0"):
 
 
 def test_it_opens_from_the_disk_without_complaint_or_request(driver):
+    assert element(driver, "#budget-link").is_displayed()
     for chart in ("curve", "cost", "forest"):
         drawn(driver, chart)
     buttons = [b.get_attribute("data-title") for b in elements(driver, ".modebar-btn")]
@@ -242,6 +243,19 @@ def test_with_free_lf_labels_the_panel_says_what_the_recommendation_says(driver,
             assert shown == {arm: f"{p:.2f}" for arm, p in found.probabilities.items()}
             named.add(found.arm)
     assert len(named) > 1
+
+
+def test_without_sizes_to_choose_from_no_link_leads_to_the_panel_and_a_cost_is_known(rows, tmp_path):
+    one = rows[(rows["n_high"] == "25") & (rows["task"] != "other")].assign(n_high="all")
+    (tmp_path / "report.html").write_text(page(results_by_group(one)), encoding="utf-8")
+    browser = start_browser(tmp_path)
+    try:
+        browser.get((tmp_path / "report.html").as_uri())
+        for selector in ("#budget", "#budget-link"):
+            assert not element(browser, selector).is_displayed()
+        assert element(browser, "#cost").get_attribute("value") != "panel"
+    finally:
+        browser.quit()
 
 
 def test_the_panel_s_sliders_are_moved_by_keys_and_say_units(driver, regimes):

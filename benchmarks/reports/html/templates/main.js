@@ -9,8 +9,12 @@ function fillChoices() {
   for (const one of data.costs.filter(({ name }) => known(name))) {
     cost.append(element('option', `${one.title} (${one.unit})`, { value: one.name }));
   }
-  cost.append(element('option', PANEL_COST_TITLE, { value: PANEL_COST }));
-  chosen.cost = cost.value = known('label_cost_cpu_s') ? 'label_cost_cpu_s' : PANEL_COST;
+  const priced = data.regimes.some((regime) => regime.budget.sizes.length);
+  if (priced || !cost.options.length) cost.append(element('option', PANEL_COST_TITLE, { value: PANEL_COST }));
+  const usual = known('label_cost_cpu_s') ? 'label_cost_cpu_s' : PANEL_COST;
+  cost.value = usual;
+  if (cost.selectedIndex < 0) cost.selectedIndex = 0;
+  chosen.cost = cost.value;
   const labels = [...new Set(data.regimes.flatMap(labelsOf))];
   const sizes = [...labels.filter((label) => label !== 'all').sort((a, b) => a - b), ...labels.filter((label) => label === 'all')];
   for (const size of sizes) byId('size').append(element('option', size, { value: size }));

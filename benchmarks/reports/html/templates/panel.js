@@ -113,7 +113,7 @@ function updatePanel() {
 
 function startPanel() {
   if (!data.regimes.some((regime) => regime.budget.sizes.length)) return;
-  byId('budget').hidden = false;
+  byId('budget').hidden = byId('budget-link').hidden = false;
   byId('budget-alone').closest('label').hidden = !data.regimes.some((regime) => regime.budget.needsLow);
   resetPanel();
   byId('budget-regime').addEventListener('change', () => {
