@@ -12,7 +12,7 @@ from mfbench.benchmarks.reports.details import Details
 from mfbench.benchmarks.reports.results import Results
 
 RESULTS = Path(__file__).parents[2] / "results"
-FILES = sorted(RESULTS.glob("*/rows.csv.gz"))
+FILES = sorted([*RESULTS.glob("*/rows.csv.gz"), *RESULTS.glob("peers/*/rows.csv.gz")])
 
 
 def test_there_are_committed_rows() -> None:
