@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -48,9 +47,16 @@ class CoreContender(Contender):
         self.module.set_scale(_FIDELITY, training.force_rms)
 
     @classmethod
-    @abstractmethod
     def settings(cls, network: Network) -> dict[str, Any]:
         """Settings of the core for a shape."""
+        n_layers, channels = cls.shape(network)
+        return {
+            "cutoff": network.cutoff,
+            "n_layers": n_layers,
+            "lmax": network.lmax,
+            "channels": channels,
+            "n_bessel": network.n_bessel,
+        }
 
     def _store(self, frames: Sequence[Atoms]) -> GraphStore:
         return GraphStore(frames, [_FIDELITY] * len(frames), [_FIDELITY], None, self._species, self._cutoff)

@@ -26,15 +26,7 @@ class MfCore(CoreContender):
     @classmethod
     def settings(cls, network: Network) -> dict[str, Any]:
         """See :class:`CoreContender`."""
-        n_layers, channels = cls.shape(network)
-        return {
-            "cutoff": network.cutoff,
-            "n_layers": n_layers,
-            "lmax": network.lmax,
-            "channels": channels,
-            "n_bessel": network.n_bessel,
-            "radial_hidden": cls.radial_hidden,
-        }
+        return super().settings(network) | {"radial_hidden": cls.radial_hidden}
 
 
 class SpeedCore(MfCore):

@@ -19,16 +19,7 @@ class SevenNet(CoreContender):
     @classmethod
     def settings(cls, network: Network) -> dict[str, Any]:
         """See :class:`CoreContender`."""
-        n_layers, channels = cls.shape(network)
-        return {
-            "cutoff": network.cutoff,
-            "n_layers": n_layers,
-            "lmax": network.lmax,
-            "channels": channels,
-            "n_bessel": network.n_bessel,
-            "radial_hidden": network.radial_hidden,
-            "neighbour_power": 1.0,
-        }
+        return super().settings(network) | {"radial_hidden": network.radial_hidden, "neighbour_power": 1.0}
 
 
 class MACE(CoreContender):
@@ -42,16 +33,8 @@ class MACE(CoreContender):
     @classmethod
     def settings(cls, network: Network) -> dict[str, Any]:
         """See :class:`CoreContender`."""
-        n_layers, channels = cls.shape(network)
-        return {
-            "cutoff": network.cutoff,
-            "n_layers": n_layers,
-            "lmax": network.lmax,
-            "channels": channels,
-            "n_bessel": network.n_bessel,
-            "radial_hidden": network.radial_hidden,
-            "hidden_lmax": network.lmax if network.hidden_lmax is None else network.hidden_lmax,
-        }
+        hidden_lmax = network.lmax if network.hidden_lmax is None else network.hidden_lmax
+        return super().settings(network) | {"radial_hidden": network.radial_hidden, "hidden_lmax": hidden_lmax}
 
 
 class NequIP(CoreContender):
@@ -65,13 +48,5 @@ class NequIP(CoreContender):
     @classmethod
     def settings(cls, network: Network) -> dict[str, Any]:
         """See :class:`CoreContender`."""
-        n_layers, channels = cls.shape(network)
-        return {
-            "cutoff": network.cutoff,
-            "n_layers": n_layers,
-            "lmax": network.lmax,
-            "channels": channels,
-            "n_bessel": network.n_bessel,
-            "radial_depth": len(network.radial_hidden),
-            "radial_width": network.radial_hidden[0],
-        }
+        radial = {"radial_depth": len(network.radial_hidden), "radial_width": network.radial_hidden[0]}
+        return super().settings(network) | radial
