@@ -178,6 +178,8 @@ def relaxed(moving: Atoms, calculator: Any, how: How) -> Relaxation:
             if "LineSearch" not in str(error):
                 raise
             steps += optimizer.nsteps
+        finally:
+            optimizer.close()  # older ASE opens a file for nothing
     last = float(moving.get_potential_energy())
     moving.calc = None
     return Relaxation(moving, float("nan") if problem else last, steps, problem, last)

@@ -139,7 +139,7 @@ def test_nan_reaches_the_receiver_and_no_other_atom() -> None:
 def core_step(frames: list[Atoms], backend: Backend) -> dict[str, torch.Tensor]:
     """Energies, forces, stress, and parameter gradients of a loss on all three."""
     torch.manual_seed(3)
-    shape = {"n_layers": 2, "lmax": 1, "channels": 3, "radial_hidden": (4,), "n_knots": 4}
+    shape = {"n_layers": 2, "lmax": 1, "channels": 3, "radial_hidden": (4,), "n_knots": 8}
     config = EquivariantConfig(cutoff=2.6, backend=backend, **shape)
     core = EquivariantCore(config, (1, 8, 12), ("low", "high"), "one_hot", 4.0).double()
     store = GraphStore(frames, ["high"] * len(frames), ("low", "high"), None, (1, 8, 12), config.cutoff)
