@@ -13,8 +13,8 @@ COMMANDS: set[str] = set()
 
 #: Module (a pattern) to plug-ins that it may name, with the reason.
 NAMED = {
-    # measures our own core: its parts, its rate, its place beside other people's potentials
-    "mfbench.benchmarks.performance.*": {"equivariant", "mace", "nequip"},
+    # measures our own core: its parts, its rate, its place beside the cores of other people
+    "mfbench.benchmarks.performance.*": {"equivariant", "mace", "nequip", "sevennet"},
     # graphs of torch.export are made of the inference path of our own core
     "mfbench.benchmarks.exports.graph": {"equivariant"},
     # a self-connection that sevenn calls by the name of the network that it is of

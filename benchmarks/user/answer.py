@@ -31,7 +31,7 @@ def verdicts(results: Results) -> list[str]:
 
 
 def doubts(plan: ComparisonPlan) -> list[str]:
-    """What the verdict is about, and notes that ask whether it is what was meant."""
+    """Name the target of the verdict, and repeat notes that ask whether it was meant."""
     task = plan.task
     asked = [f"But {note}" for note in task.notes if note.endswith("?")]
     return [f"The target is '{task.fidelities[-1]}', of {task.sources[-1].path}.", *asked]

@@ -49,7 +49,7 @@ class PeerCheckpoint(ABC):
     @property
     @abstractmethod
     def part_is(self) -> str:
-        """What the package calls a part."""
+        """Name that the package has for a part."""
 
     @classmethod
     @abstractmethod

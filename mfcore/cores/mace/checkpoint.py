@@ -51,7 +51,7 @@ class Stored(PeerCheckpoint):
 
     @property
     def part_is(self) -> str:
-        """What mace calls a part."""
+        """Name that mace has for a part."""
         return "head"
 
     @classmethod

@@ -32,7 +32,7 @@ class Stored(PeerCheckpoint):
 
     @property
     def part_is(self) -> str:
-        """What nequip calls a part."""
+        """Name that nequip has for a part."""
         return f"value of {self.keys[_FIELDS][0]['field']}" if self.parts else "value of an embedded field"
 
     @classmethod

@@ -34,7 +34,7 @@ class Stored(PeerCheckpoint):
 
     @property
     def part_is(self) -> str:
-        """What sevenn calls a part."""
+        """Name that sevenn has for a part."""
         return "modality"
 
     @classmethod
