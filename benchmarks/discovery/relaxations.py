@@ -132,24 +132,24 @@ def relax_all(
 
 
 def relaxed_here(
-    materials: Iterable[Material], potential: Potential, fidelity: str, *, fmax: float, max_steps: int
+    materials: Iterable[Material],
+    potential: Potential,
+    fidelity: str,
+    *,
+    fmax: float,
+    max_steps: int,
+    one_by_one: bool = False,
 ) -> Iterator[Relaxed]:
-    """Relax materials in this process, many at once; they come as they are done.
+    """Relax materials in this process, many at once unless told otherwise; they come as they are done.
 
     As Matbench Discovery's models are relaxed: FIRE with `FrechetCellFilter` until no force is larger than `fmax`
     (eV/Å), or for `max_steps`; then the energy counts as it is. A material with an element that the potential has not
     been trained on is not relaxed, and its line says so.
     """
     from mfbench.mfcore.potentials.relax import How
-    from mfbench.mfcore.potentials.relax_many import relax_many
+    from mfbench.mfcore.potentials.relax_many import BATCH_ATOMS, relax_many
 
-    how = How(
-        fmax,
-        max_steps,
-        fire=True,
-        largest_force=LARGEST_FORCE,
-        largest_volume_ratio=LARGEST_VOLUME_RATIO,
-    )
+    how = How(fmax, max_steps, fire=True, largest_force=LARGEST_FORCE, largest_volume_ratio=LARGEST_VOLUME_RATIO)
     covered = []
     for material in materials:
         if missing := set(material.atoms.numbers.tolist()) - set(potential.species):
@@ -159,12 +159,18 @@ def relaxed_here(
             covered.append(material)
     if not covered:
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExtrapolationWarning)  # it would be told of nearly every one
-        for number, found in relax_many([m.atoms for m in covered], potential.calculator(fidelity), how):
-            energy = found.last_energy_ev
-            energy_ev = None if energy != energy else energy
-            yield _line(covered[number], found.atoms, energy_ev, found.steps, found.problem)
+    atoms, calculator = (m.atoms for m in covered), potential.calculator(fidelity)
+    relaxations = relax_many(atoms, calculator, how, batch_atoms=1 if one_by_one else BATCH_ATOMS)
+    while True:
+        with warnings.catch_warnings():  # while it relaxes, not while the caller has the line
+            warnings.simplefilter("ignore", ExtrapolationWarning)  # it would be told of nearly every one
+            done = next(relaxations, None)
+        if done is None:
+            return
+        number, found = done
+        energy = found.last_energy_ev
+        energy_ev = None if energy != energy else energy
+        yield _line(covered[number], found.atoms, energy_ev, found.steps, found.problem)
 
 
 def _line(material: Material, atoms: Atoms, energy: float | None, steps: int, problem: str) -> Relaxed:

@@ -70,8 +70,12 @@ class Chunk:
 
 
 def relax_chunk(chunk: Chunk, tell: Callable[[Any], None]) -> None:
-    """Relax the materials of a chunk; each is told when it is done. The function of a job."""
-    for line in relaxed_here(chunk.materials, chunk.model.potential(), chunk.model.fidelity, **chunk.settings):
+    """Relax the materials of a chunk; each is told when it is done. The function of a job.
+
+    One by one and in order, so that a lost worker tells which material it had.
+    """
+    model = chunk.model
+    for line in relaxed_here(chunk.materials, model.potential(), model.fidelity, one_by_one=True, **chunk.settings):
         tell(line)
 
 
